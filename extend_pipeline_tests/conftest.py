@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from what stays to the end anyway: all modules and some thousand tests."""
+    """Exempt all modules and collected tests from the garbage collector, because they live to the end."""
     gc.collect()
     gc.freeze()
 
@@ -47,17 +47,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let go of what a test left behind, which DuckDB would list at the end of the process."""
+    """Collect objects that tests left behind, because DuckDB would list them at the end of the process."""
     gc.unfreeze()
     gc.collect()
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the shell's settings from the tests, and what a test sets from the next one."""
+    """An environment without the settings of the shell and of earlier tests, on a terminal of 80 columns."""
     ours = ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS")
     for name in ("DAGSTER_HOME", *(f"EXTEND_PIPELINE_{name}" for name in ours)):
-        monkeypatch.setenv(name, "")  # what was never set would not be unset again at the end
+        monkeypatch.setenv(name, "")  # delenv of a missing name would not be undone at the end
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")  # else the width of the terminal that the tests were started from
     yield
@@ -66,14 +66,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _quick_ledgers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new ledger costs milliseconds."""
+    """New ledgers copied in milliseconds instead of migrated."""
     if request.node.get_closest_marker(REALLY_MIGRATED) is None:
         migrate_quickly(monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _prompt_servers() -> Iterator[None]:
-    """A sandbox stops within hundredths of a second."""
+    """Sandboxes that stop within some 10 ms."""
     with pytest.MonkeyPatch.context() as patch:
         stop_promptly(patch)
         yield
@@ -81,7 +81,7 @@ def _prompt_servers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A real PostgreSQL, started once a test process."""
+    """A real PostgreSQL, started once per test process."""
     # a short path: a Unix socket's name may hold 107 bytes
     with tempfile.TemporaryDirectory(prefix="ep-pg-") as folder, PostgresServer.started(Path(folder)) as server:
         yield server
@@ -89,7 +89,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty ledger; every test that asks for it runs once on SQLite and once on PostgreSQL."""
+    """The URL of an empty ledger; every test that uses it runs once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.sqlite"
     server: PostgresServer = request.getfixturevalue("postgres")

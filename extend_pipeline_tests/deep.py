@@ -1,8 +1,7 @@
-"""Which tests are deep: slow kinds that walk many crashes, faults and seeds, or play a quicker test once more on
-PostgreSQL, with another provider or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and
-nothing else.
+"""The list of deep tests: slow ones that walk many crashes, faults and seeds, or repeat a quicker test on PostgreSQL,
+with another provider or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and nothing else.
 
-The kinds that take longest stand first, and run first: a worker that begins one last keeps the others waiting.
+The slowest kinds come first and run first, because a test process that begins one last keeps the others waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ DEEP: Final = (
     "machine/test_machine.py",
     # the demo through a real Dagster
     "cli/test_demo.py::test_the_demo_ends_by_itself",
-    # kills at each failpoint
+    # kills at every failpoint
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",
     "engine/chains/test_crash_walk.py::test_a_kill_around_a_submit",
     "engine/chains/test_crash_walk.py::test_the_command_itself_is_killed",
@@ -33,31 +32,31 @@ DEEP: Final = (
     "engine/chains/test_home_of_0009.py::test_it_goes_on",
     "engine/reconcile/test_reconcile_crashes.py::test_a_kill_costs_a_comparison",
     # every fault of the sandbox at every place
-    "engine/chains/test_every_fault.py::test_whatever_goes_wrong",
-    "engine/doubt/test_doubts_without_key.py::test_an_answer_that_says_nothing",
-    "engine/submit/test_hostile_texts.py::test_a_url_of_the_upstream",
+    "engine/chains/test_every_fault.py::test_no_fault_at",
+    "engine/doubt/test_doubts_without_key.py::test_a_lost_response",
+    "engine/submit/test_hostile_texts.py::test_a_hostile_url",
     "engine/guards/test_clock_an_hour_off.py",
-    # disks that are full at each place, races of twenty processes, floods, books of fifty thousand tasks
+    # disks that are full at each place, races of twenty processes, floods, statements of fifty thousand tasks
     "engine/submit/test_full_disk.py",
     "ledger/test_budget_race.py",
     "engine/reconcile/test_statement_amounts.py::test_fifty_thousand_tasks",
     "engine/chains/test_crash_walk.py::test_a_chain_of_processes",
     "ledger/test_handover.py::test_a_kill_at_any_step",
-    "warehouse/test_verify.py::test_every_difference_is_told",
+    "warehouse/test_verify.py::test_every_difference_is_reported",
     "warehouse/test_readers.py::test_readers_at_any_moment",
     "engine/submit/test_stopped_before_post.py",
     "engine/submit/test_read_only_and_locked_ledger.py",
     "engine/submit/test_two_processes.py",
     "engine/guards/test_clock_was_wrong.py",
     "engine/chains/test_every_fault.py",
-    "engine/reconcile/test_reconcile.py::test_what_the_balance_paid",
+    "engine/reconcile/test_reconcile.py::test_tasks_that_the_balance_paid",
     "warehouse/test_publish_crashes.py",
     "warehouse/test_publish.py::test_many_small_publishes",
     "ledger/test_claims.py::test_twenty_processes",
     "ledger/test_transitions.py::test_only_the_moves",
     "ledger/test_database.py::test_numbers_of_events",
     "webhooks/test_command.py",
-    # what people write and where they are, the whole way
+    # names of any script and edits, from the files to the ledger
     "dagster_defs/test_partitions_of_any_script.py",
     "engine/plan/test_names_of_any_script.py",
     "engine/network/test_behind_pgbouncer.py",
@@ -66,27 +65,27 @@ DEEP: Final = (
     "engine/reconcile/test_statement_amounts.py",
     "engine/polling/test_deductions.py",
     "cli/verbs/test_approve.py",
-    "engine/guards/test_files_with_mistakes.py::test_it_holds_for_every_provider",
-    "engine/guards/test_files_with_mistakes.py::test_every_verb_works",
+    "engine/guards/test_files_with_mistakes.py::test_paid_attempts_of_every_provider",
+    "engine/guards/test_files_with_mistakes.py::test_every_command_works",
     "engine/fetch/test_unprobed.py",
     "warehouse/test_readers.py::test_a_query_can_neither",
-    "media/test_joined_sound.py",
-    "base/test_names.py::test_what_is_taken_reaches",
-    "dagster_defs/test_tables.py::test_what_advance_job_completes",
+    "media/test_joined_audio.py",
+    "base/test_names.py::test_a_valid_name_is",
+    "dagster_defs/test_tables.py::test_advance_job_publishes_itself",
     # a network of its own
     "engine/network/test_private_gateway.py",
-    # what no output and no file may hold, and who may read what
+    # secrets in outputs and files, and permissions
     "engine/guards/test_permissions.py",
     "engine/guards/test_secrets.py",
     "dagster_defs/test_secrets.py",
     # Dagster's own processes, large catalogues, workers that are killed, properties
     "dagster_defs/test_retention_and_reconciliation.py::test_the_daily_job",
-    "dagster_defs/test_tables.py::test_the_tables_are_made_after_a_run",
+    "dagster_defs/test_tables.py::test_the_tables_are_published_once",
     "config/files/test_files.py::test_ten_thousand_entries",
     "dagster_defs/test_sensors.py::test_the_nightly_backfill",
     "dagster_defs/test_sensors.py::test_edits_are_decided",
-    "dagster_defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
-    "dagster_defs/test_tables.py::test_checks_find_a_warehouse",
+    "dagster_defs/test_advance_job.py::test_work_of_the_command_line",
+    "dagster_defs/test_tables.py::test_checks_report_a_warehouse",
     "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/verbs/test_work.py::test_one_signal_ends",
     "cli/verbs/test_work.py::test_a_second_signal_ends",
@@ -95,22 +94,22 @@ DEEP: Final = (
     "cli/screens/test_screens.py::test_every_screen",
     "cli/screens/test_csv_for_spreadsheets.py",
     "engine/store/test_missing_files.py::test_an_assembled_film_is_made_again",
-    "engine/store/test_missing_files.py::test_a_deep_check_that_was_ended",
-    "engine/store/test_missing_files.py::test_a_store_that_is_not_there",
+    "engine/store/test_missing_files.py::test_an_interrupted_deep_check",
+    "engine/store/test_missing_files.py::test_a_missing_store",
     "engine/guards/test_disk_space.py::test_nothing_is_bought_without_room",
     "engine/guards/test_disk_space.py::test_a_folder_that_became_read_only",
     "engine/reconcile/test_reconcile_crashes.py::test_three_at_once",
     "engine/submit/test_hostile_texts.py::test_prompts_come_through",
-    "engine/fetch/test_expired_urls.py::test_an_outage_past_the_end",
+    "engine/fetch/test_expired_urls.py::test_an_outage_past_the_expiry",
     "engine/fetch/test_resume.py::test_a_process_killed_in_a_download",
-    "engine/fetch/test_result_hosts.py::test_vidu_s_host",
+    "engine/fetch/test_result_hosts.py::test_vidus_host",
     "engine/doubt/test_recover.py::test_a_process_that_slept",
     "cli/verbs/test_media_store.py::test_doctor_deep",
     "dagster_defs/test_definitions.py::test_the_workspace_validates",
-    "media/test_turned_films.py::test_what_is_coded_again",
+    "media/test_turned_films.py::test_a_reencoded_film",
     "media/test_assemble.py::test_parts_that_do_not_fit",
     "media/test_prober.py::test_a_worker_killed",
-    "media/test_hostile_files.py::test_a_film_that_takes_more_computing",
+    "media/test_hostile_files.py::test_a_film_that_takes_more_cpu_time",
     "engine/plan/test_plan_properties.py",
     "providers/kling/test_kling_parse.py::test_no_body_makes",
     "providers/wire/test_callback_body.py::test_no_bytes_raise",
@@ -122,9 +121,8 @@ DEEP: Final = (
 """Beginnings of test ids below this folder."""
 
 WHOLE_HOMES: Final = ("engine/", "webhooks/", "cli/", "warehouse/")
-"""Folders whose tests play whole homes; those that run on both ledgers, or with several providers, run on PostgreSQL
-and with the providers beyond the first in the deep target. The ledger's own tests are quick and run on both each
-time."""
+"""Folders whose tests run whole homes: on PostgreSQL, and with every provider after the first, they run in the deep
+target alone. The tests of the ledger are quick and always run on both."""
 
 _PROVIDER: Final = re.compile("kling-gateway|kling|vidu|luma")
 
@@ -133,7 +131,7 @@ _HERE: Final = "extend_pipeline_tests/"
 
 
 def rank(nodeid: str) -> int:
-    """Return the place of a test among the deep ones, the longest first; NOT_DEEP for one that runs each time."""
+    """Return the place of a test among the deep ones, the slowest first, or NOT_DEEP for a test of `make test`."""
     name = nodeid.removeprefix(_HERE)
     for place, beginning in enumerate(DEEP):
         if name.startswith(beginning):
@@ -152,9 +150,9 @@ def mark_deep(items: list[pytest.Item]) -> None:
 
 
 def _with_another_provider(nodeid: str, first: dict[str, str]) -> bool:
-    """Return whether a test plays with another provider than the first that its function is given, by function."""
+    """Return whether a test runs with another provider than the first one of its function."""
     function, _, parameters = nodeid.removeprefix(_HERE).partition("[")
-    found = _PROVIDER.search(parameters)
-    if found is None or not function.startswith(WHOLE_HOMES):
+    provider = _PROVIDER.search(parameters)
+    if provider is None or not function.startswith(WHOLE_HOMES):
         return False
-    return first.setdefault(function, found[0]) != found[0]
+    return first.setdefault(function, provider[0]) != provider[0]

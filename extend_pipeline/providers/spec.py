@@ -19,7 +19,7 @@ class SourceKind(StrEnum):
 class ResultKind(StrEnum):
     """What the file of a result contains, according to the provider's documents."""
 
-    FULL = "full"  # the parent and the new part
+    FULL = "full"  # the parent, then the new part
     SEGMENT = "segment"  # only the new part
     MEASURED = "measured"  # not documented: each file is compared with its parent
 
@@ -100,8 +100,12 @@ class ProviderSpec(ProviderConfig):
     """Whether another query of a task returns a fresh URL of its result."""
 
     reports_parent: bool
-    """Whether a task reports its parent video and that video's URL. Then a source need not be fetched before its first
-    hop, and a task without a parent was not made by an extension."""
+    """Whether a task on the provider's list reports the video that it extended. Then a task without one was not made by
+    an extension, and reconciliation doesn't ask whose it is."""
+
+    reports_source_url: bool
+    """Whether the task of a first hop reports the URL of its source, so that the source is fetched with the first
+    result, for the film, and not before the first hop. Then `source_range_ms` is None."""
 
     look_ups: frozenset[LookUp]
 

@@ -57,7 +57,7 @@ class SandboxConfig:
     requests to one billing route have to be, and `billing_page` the most rows that a page of the bill holds. With
     `postpaid` Kling takes money from a balance instead of units from a pack, and bills it by another route.
 
-    All but the last three fields speak of Kling, or of all surfaces; those three of one surface each.
+    Fields of type `SurfaceConfig` are the settings of one surface each; all others are Kling's, or of all surfaces.
     """
 
     account: str = "sandbox"

@@ -40,7 +40,7 @@ def test_a_day_lasts_from_its_midnight_to_the_next(day: str, begins: str, hours:
     assert day_bounds(day_of(end, zone))[0] == end, "the next day begins where this one ends"
 
 
-def test_a_day_of_a_zone_that_is_not_known_here_may_be_any_zones() -> None:
+def test_a_day_of_an_unknown_zone_spans_that_day_in_every_zone() -> None:
     first, end = day_bounds("2026-11-28[Mars/Olympus_Mons]")
     for zone in ("Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"):
         begins, ends = day_bounds("2026-11-28" if zone == "UTC" else f"2026-11-28[{zone}]")
@@ -49,7 +49,7 @@ def test_a_day_of_a_zone_that_is_not_known_here_may_be_any_zones() -> None:
         day_bounds("yesterday")
 
 
-def test_names_of_days_sort_by_their_dates_whatever_their_zones() -> None:
+def test_names_of_days_sort_by_their_dates_in_all_zones() -> None:
     now = ms("2026-11-28T17:00+00:00")
     assert day_of(now, "UTC") == "2026-11-28"
     assert day_of(now, "Asia/Shanghai") == "2026-11-29[Asia/Shanghai]"

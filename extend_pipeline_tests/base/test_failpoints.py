@@ -1,4 +1,4 @@
-"""Failpoints: no-ops unless armed; armed, they do what they say at the hit they say."""
+"""Failpoints do nothing unless armed; an armed one acts at the hit that it names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_nothing_happens_unless_a_test_armed_the_name() -> None:
         failpoint("submit.after_post")
 
 
-def test_the_nth_hit_is_meant_and_only_that() -> None:
+def test_only_the_nth_hit_raises() -> None:
     arm("poll.after_query=raise@2")
     failpoint("poll.after_query")
     with pytest.raises(FailpointError):
@@ -33,7 +33,7 @@ def test_the_nth_hit_is_meant_and_only_that() -> None:
 
 
 @pytest.mark.parametrize("spec", ["nowhere=kill", "submit.after_post=explode", "submit.after_post"])
-def test_a_wrong_name_or_action_is_told_at_once(spec: str) -> None:
+def test_a_wrong_name_or_action_is_refused_at_once(spec: str) -> None:
     with pytest.raises(ValueError, match=spec.partition("=")[0]):
         arm(spec)
 
@@ -47,9 +47,9 @@ def test_kill_is_a_real_kill() -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-def test_every_listed_point_stands_in_the_code_and_every_point_in_the_code_is_listed() -> None:
+def test_the_list_has_exactly_the_failpoints_of_the_code() -> None:
     package = Path(extend_pipeline.__file__).parent
-    found = set()
+    in_code = set()
     for path in package.rglob("*.py"):
-        found.update(re.findall(r'failpoint\("([a-z_.]+)"\)', path.read_text()))
-    assert found == set(failpoints.POINTS)
+        in_code.update(re.findall(r'failpoint\("([a-z_.]+)"\)', path.read_text()))
+    assert in_code == set(failpoints.POINTS)

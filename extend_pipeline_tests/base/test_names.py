@@ -1,4 +1,4 @@
-"""Names of videos and accounts: which are taken, and that each refusal says why."""
+"""Names of videos and accounts: which are valid, and why the others are refused."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_letters_and_digits_of_any_script_are_taken(name: str) -> None:
-    kept = normal_name(name)
-    assert name_fault(kept) is None
-    assert normal_name(unicodedata.normalize("NFD", name)) == kept
-    assert re.fullmatch(PATTERN, kept)
+def test_letters_and_digits_of_any_script_are_valid(name: str) -> None:
+    normal = normal_name(name)
+    assert name_fault(normal) is None
+    assert normal_name(unicodedata.normalize("NFD", name)) == normal
+    assert re.fullmatch(PATTERN, normal)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
+def test_a_refusal_names_the_reason_and_what_to_do(name: str) -> None:
     fault = name_fault(normal_name(name))
     assert fault is not None
     assert BAD[name] in fault[0]
@@ -84,7 +84,7 @@ def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
 
 @given(st.text(max_size=MAX_NAME_LENGTH + 2))
 @settings(deadline=None, max_examples=300)
-def test_what_is_taken_reaches_no_path_option_range_or_terminal(text: str) -> None:
+def test_a_valid_name_is_safe_in_paths_options_ranges_and_terminals(text: str) -> None:
     name = normal_name(text)
     if name_fault(name) is not None:
         return
@@ -99,7 +99,7 @@ def test_what_is_taken_reaches_no_path_option_range_or_terminal(text: str) -> No
 
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", fullmatch=True))
 @settings(deadline=None, max_examples=50)
-def test_a_name_of_before_is_one_still_and_stays_as_it_is(name: str) -> None:
+def test_a_name_of_earlier_versions_stays_valid_and_unchanged(name: str) -> None:
     assert was_a_name(name)
     assert name_fault(name) is None
     assert normal_name(name) == name

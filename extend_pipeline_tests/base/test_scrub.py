@@ -1,4 +1,4 @@
-"""Nothing secret and nothing endless is written down."""
+"""No secret and no text of unbounded length is stored."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from extend_pipeline.base.scrub import RAW_CAP, scrub
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
 
 
-def test_given_secrets_are_taken_out_wherever_they_stand() -> None:
+def test_known_secrets_are_removed_at_any_place() -> None:
     assert "hunter22" not in scrub("a hunter22 b{hunter22}", secrets=("hunter22",))
 
 
-def test_an_empty_secret_takes_nothing_out() -> None:
+def test_an_empty_secret_removes_nothing() -> None:
     text = "all of it"
     assert scrub(text, secrets=("",)) == text
 
 
-def test_what_looks_like_a_credential_is_taken_out_even_when_nobody_named_it() -> None:
+def test_texts_that_look_like_credentials_are_removed_though_unknown() -> None:
     for text in (
         f"Authorization: Bearer {JWT}",
         f'{{"token": "{JWT}"}}',
@@ -32,17 +32,17 @@ def test_what_looks_like_a_credential_is_taken_out_even_when_nobody_named_it() -
         '{"url": "https:\\/\\/cdn.example\\/a.mp4?sig=abcdef123456"}',
         "HTTPS://cdn.example/a.mp4#abcdef123456",
     ):
-        shown = scrub(text)
-        assert "abcdef123456" not in shown
-        assert "canary" not in shown
-        assert JWT not in shown
+        scrubbed = scrub(text)
+        assert "abcdef123456" not in scrubbed
+        assert "canary" not in scrubbed
+        assert JWT not in scrubbed
 
 
 def test_ordinary_words_of_a_provider_stay_readable() -> None:
-    told = '{"code":1303,"message":"parallel task over resource pack limit","request_id":"d57c7fa4-9f49"}'
-    assert scrub(told) == told
-    told = "can't read https://cdn.example/a%20b.mp4 (is it there?); see http://help.example/codes"
-    assert scrub(told) == told
+    message = '{"code":1303,"message":"parallel task over resource pack limit","request_id":"d57c7fa4-9f49"}'
+    assert scrub(message) == message
+    message = "can't read https://cdn.example/a%20b.mp4 (is it there?); see http://help.example/codes"
+    assert scrub(message) == message
 
 
 def test_nothing_acts_on_a_terminal_that_shows_a_log() -> None:
@@ -50,14 +50,14 @@ def test_nothing_acts_on_a_terminal_that_shows_a_log() -> None:
     assert scrub("Grüße, سلام, 影片 🎬\u200d") == "Grüße, سلام, 影片 🎬\u200d"
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
-    shown = scrub("x" * (RAW_CAP * 10))
-    assert len(shown) == RAW_CAP
-    assert shown.endswith("…")
+def test_a_long_text_is_cut_and_marked() -> None:
+    scrubbed = scrub("x" * (RAW_CAP * 10))
+    assert len(scrubbed) == RAW_CAP
+    assert scrubbed.endswith("…")
 
 
 @given(st.text(st.characters(codec=None), max_size=200))
-def test_whatever_comes_in_what_goes_out_can_be_stored_in_any_database(text: str) -> None:
-    shown = scrub(text)
-    assert "\x00" not in shown
-    assert shown.encode("utf-8").decode("utf-8") == shown
+def test_any_scrubbed_text_can_be_stored_in_any_database(text: str) -> None:
+    scrubbed = scrub(text)
+    assert "\x00" not in scrubbed
+    assert scrubbed.encode("utf-8").decode("utf-8") == scrubbed

@@ -13,7 +13,7 @@ from extend_pipeline.base.units import amount_micros, from_micros, from_ms, to_m
 
 
 @given(st.integers(min_value=-(10**17), max_value=10**17))
-def test_micros_survive_the_way_through_a_decimal(micros: int) -> None:
+def test_micros_survive_conversion_to_a_decimal(micros: int) -> None:
     assert to_micros(from_micros(micros)) == micros
 
 
@@ -23,7 +23,7 @@ def test_a_quantity_is_read_exactly(text: str, micros: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0000001", "NaN", "Infinity", "two", "", "1e30", "1e-30"])
-def test_what_can_not_be_kept_exactly_is_refused(text: str) -> None:
+def test_a_quantity_that_can_not_be_stored_exactly_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=repr(text)):
         to_micros(text)
 
@@ -46,13 +46,13 @@ def test_an_amount_is_units_times_price_and_rounds_half_to_even_once() -> None:
 
 
 @given(st.integers(min_value=0, max_value=10**12), st.integers(min_value=0, max_value=10**9))
-def test_what_is_reserved_and_released_cancels_out(units: int, price: int) -> None:
+def test_a_reservation_and_its_release_cancel_out(units: int, price: int) -> None:
     reserved = amount_micros(units_micros=units, unit_price_micros=price)
     assert reserved + amount_micros(units_micros=-units, unit_price_micros=price) == 0
 
 
 @given(st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("2100-01-01"), timezones=st.just(UTC)))
-def test_milliseconds_survive_the_way_through_a_datetime(moment: datetime) -> None:
+def test_milliseconds_survive_conversion_to_a_datetime(moment: datetime) -> None:
     assert from_ms(to_ms(moment)) == moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -63,6 +63,6 @@ def test_a_time_of_another_zone_is_the_same_moment_and_a_naive_one_is_refused() 
         to_ms(datetime.fromisoformat("2026-11-01T08:00:00"))
 
 
-def test_decimals_and_integers_are_taken_as_they_are() -> None:
+def test_a_decimal_is_converted_exactly() -> None:
     assert to_micros(Decimal("0.14")) == 140_000
     assert to_micros(7) == 7_000_000

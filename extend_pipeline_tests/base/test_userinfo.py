@@ -1,4 +1,4 @@
-"""Nothing that stands in an address before its host is shown."""
+"""The log-in of an address, before its host, is never shown."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from extend_pipeline.config.settings import Settings
         ("ann@example.com", "ann@example.com"),
     ],
 )
-def test_a_log_in_is_taken_out_of_a_text(text: str, shown: str) -> None:
+def test_a_log_in_is_removed_from_a_text(text: str, shown: str) -> None:
     assert hide_userinfo(text) == shown
     assert "pw@" not in scrub(text)
 
 
-def test_what_was_written_wrongly_is_hidden_up_to_the_last_at() -> None:
+def test_a_malformed_log_in_is_hidden_up_to_the_last_at() -> None:
     assert hide_to_last_at("http://ann:p@ss/w@proxy") == "http://…@proxy"
     assert hide_to_last_at("sqlite:////home/ann@work/x") == "sqlite:////home/ann@work/x"
 
 
-def test_words_are_hidden_as_words() -> None:
+def test_only_whole_words_are_hidden() -> None:
     assert hide_words('"ann", annex', {"ann"}) == '"…", annex'
     assert userinfo_parts("postgresql://db/x") == frozenset()
     assert {"ann", "p%40", "p@"} <= userinfo_parts("postgresql://ann:p%40@db/x")

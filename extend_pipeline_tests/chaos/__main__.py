@@ -10,27 +10,27 @@ import secrets
 import sys
 from contextlib import ExitStack
 
+from extend_pipeline_tests.chaos.naive.run import run_naive
 from extend_pipeline_tests.chaos.run import run_chaos, working_folder
-from extend_pipeline_tests.chaos.run_naive import run_naive
 from extend_pipeline_tests.chaos.table import chaos_table, naive_table
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 
 def main() -> int:
     """Blow, calm down, reckon, print. An AssertionError where a promise does not hold."""
-    given = _parser().parse_args()
-    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
-    print(f"seed {seed}; ledger on {given.ledger}; {given.seconds:g} s", flush=True)
+    options = _parser().parse_args()
+    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    print(f"seed {seed}; ledger on {options.ledger}; {options.seconds:g} s", flush=True)
     with ExitStack() as stack:
         folder = stack.enter_context(working_folder())
         url = f"sqlite:///{folder}/home/state/ledger.sqlite"
-        if given.ledger == "postgresql":
+        if options.ledger == "postgresql":
             place = stack.enter_context(working_folder())  # short: a Unix socket's name may hold 107 bytes
             url = stack.enter_context(PostgresServer.started(place)).new_database("chaos")
-        print(chaos_table(run_chaos(folder, url, seed=seed, seconds=given.seconds)), flush=True)
-        if not given.no_naive:
+        print(chaos_table(run_chaos(folder, url, seed=seed, seconds=options.seconds)), flush=True)
+        if not options.no_naive:
             again = stack.enter_context(working_folder())
-            print(naive_table(run_naive(again, seed=seed, seconds=min(given.seconds, 15.0))))
+            print(naive_table(run_naive(again, seed=seed, seconds=min(options.seconds, 15.0))))
     return 0
 
 

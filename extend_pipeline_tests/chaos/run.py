@@ -27,15 +27,15 @@ from extend_pipeline.ledger.read import budget_days, queries
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
-from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
-from extend_pipeline_tests.chaos.crew import Tally, crew, tail
-from extend_pipeline_tests.chaos.holders import holders
+from extend_pipeline_tests.chaos.counting import Count, count
 from extend_pipeline_tests.chaos.homes import LUMA_A_DAY, QUICK, Catalogue, environment, storm_sandbox
-from extend_pipeline_tests.chaos.person import Person
-from extend_pipeline_tests.chaos.storm import storm
-from extend_pipeline_tests.chaos.weather import Weather
-from extend_pipeline_tests.chaos.workers import (
-    CREW,
+from extend_pipeline_tests.chaos.operator import Operator
+from extend_pipeline_tests.chaos.processes.fault_schedule import FaultSchedule
+from extend_pipeline_tests.chaos.processes.storm import storm
+from extend_pipeline_tests.chaos.processes.transactions import holders
+from extend_pipeline_tests.chaos.processes.worker_pool import Counters, tail, worker_pool
+from extend_pipeline_tests.chaos.processes.workers import (
+    WORKERS,
     Orders,
     advance_for_ever,
     advance_to_the_end,
@@ -43,6 +43,7 @@ from extend_pipeline_tests.chaos.workers import (
     sandbox_process,
     start,
 )
+from extend_pipeline_tests.support.harness.charges import charge_book, submissions_in
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ledger.committed import Peaks, peaks
 from extend_pipeline_tests.support.ledger.reckoning import Reckoning, reckon, replays_to_the_same
@@ -73,8 +74,8 @@ class Chaos:
 
     seed: int
     seconds: float
-    tally: Tally
-    person: Counter[str]
+    counters: Counters
+    operator: Counter[str]
     checks: list[Count]
     in_the_storm: int
     end: Count
@@ -90,7 +91,7 @@ class Chaos:
 def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Chaos:
     """Storm, calm, reckoning. Raises AssertionError where a promise does not hold."""
     began = time.monotonic()
-    weather = Weather(random.Random(seed))
+    schedule = FaultSchedule(random.Random(seed))
     with sandbox_process(folder / "sandbox", storm_sandbox(seed)) as sandbox:
         home = EngineHome(folder / "home", sandbox, ledger_url, dict(QUICK))
         catalogue = Catalogue(home, random.Random(seed + 1))
@@ -100,14 +101,14 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             orders = _orders(home, folder)
             checks: list[Count] = []
             did: Counter[str] = Counter()
-            work = [advance_for_ever] * CREW + [publish_for_ever]
-            with holders(ledger_url) as holds, crew(weather, work, orders, armed=True, holds=holds) as made:
+            work = [advance_for_ever] * WORKERS + [publish_for_ever]
+            with holders(ledger_url) as holds, worker_pool(schedule, work, orders, armed=True, holds=holds) as made:
                 meanwhile = _Meanwhile(catalogue, did, checks, seed)
                 with meanwhile.going_on(while_it_ends=made.let_go_on):
                     storm(made, sandbox, seconds=seconds, has_done_enough=lambda: meanwhile.luma_was_full)
                     stormed, in_the_storm = time.monotonic(), len(sandbox.charges()["charges"])
                 made.calm_down()
-            assert made.tally.broken == [], f"{made.tally.broken}: {tail(orders.output)}"
+            assert made.counters.broken == [], f"{made.counters.broken}: {tail(orders.output)}"
             with ledger.read() as connection:
                 raised_at = queries.head(connection)
             storm_peaks = peaks(ledger, up_to=raised_at)
@@ -115,12 +116,12 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             videos = _finish(home, folder, seed, did)
             calmed = time.monotonic()
             LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
-            end = count(sandbox.charges(), ledger_writing(ledger))
+            end = count(charge_book(sandbox), submissions_in(ledger))
             result = Chaos(
                 seed=seed,
                 seconds=seconds,
-                tally=made.tally,
-                person=did,
+                counters=made.counters,
+                operator=did,
                 checks=checks,
                 in_the_storm=in_the_storm,
                 end=end,
@@ -140,8 +141,8 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
 
 @dataclass
 class _Meanwhile:
-    """What else goes on in a storm, in a thread of its own: a person looks now and then, the catalogue grows, and the
-    books are compared. Not in the storm's own thread: a process that was stopped in the middle of a transaction holds
+    """What else goes on in a storm, in a thread of its own: the operator decides now and then, the catalogue grows, and
+    charges are counted. Not in the storm's own thread: a process that was stopped in the middle of a transaction holds
     the ledger, and only the storm lets it go on."""
 
     catalogue: Catalogue
@@ -175,19 +176,19 @@ class _Meanwhile:
         home = self.catalogue.home
         try:
             with open_home(home.settings) as pipeline:
-                ann = Person(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
+                operator = Operator(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
                 checked = time.monotonic()
                 while not self.over.wait(_LOOK_EVERY_S):
                     if self._open(pipeline.ledger) < _MIN_OPEN:
                         self.catalogue.grow(_GROWTH)
                     pipeline.refresh()
-                    ann.look()
+                    operator.look()
                     self.luma_was_full = self.luma_was_full or self._luma_is_full(pipeline)
                     if time.monotonic() - checked > _CHECK_EVERY_S:
                         checked = time.monotonic()
                         # the charge book first: what it has then, the ledger must have afterwards
-                        book = home.sandbox.charges()
-                        self.checks.append(count(book, ledger_writing(pipeline.ledger)))
+                        book = charge_book(home.sandbox)
+                        self.checks.append(count(book, submissions_in(pipeline.ledger)))
         except BaseException as error:  # noqa: BLE001 - raised where the block ends
             self.ill.append(error)
 
@@ -205,13 +206,13 @@ class _Meanwhile:
 
 
 def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tuple[VideoPlan, ...]:
-    """One process advances until nothing is due soon and a person decides what is left, until there is nothing more to
-    decide and nothing to wait for. A film is lost only after its third refusal, each ten minutes after the last."""
+    """One process advances until nothing is due soon and the operator decides what is left, until there is nothing more
+    to decide and nothing to wait for. A film is lost only after its third refusal, each ten minutes after the last."""
     skipped_ms = 0
     for turn in range(15):
         _advance_once(home, folder, skipped_ms)
         with open_home(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
-            decided = Person(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
+            decided = Operator(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
             videos = plan(plan_input(pipeline)).videos
         if decided:
             continue

@@ -1,4 +1,4 @@
-"""The figures of a run, as a person reads them."""
+"""The figures of a run, as a table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from extend_pipeline.base.units import from_micros
-from extend_pipeline_tests.chaos.crew import PAST_THE_LEASE, Tally
 from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, GATEWAY_EXPOSURE, LUMA_A_DAY
+from extend_pipeline_tests.chaos.naive.run import Naive
+from extend_pipeline_tests.chaos.processes.worker_pool import PAST_THE_LEASE, Counters
 from extend_pipeline_tests.chaos.run import Chaos
-from extend_pipeline_tests.chaos.run_naive import Naive
 
 
 def chaos_table(run: Chaos) -> str:
@@ -19,8 +19,8 @@ def chaos_table(run: Chaos) -> str:
     rows = [
         ("seed", str(run.seed)),
         ("storm", f"{run.took_s['storm']:.0f} s, then calm for {run.took_s['calm']:.0f} s"),
-        *_of_tally(run.tally),
-        ("the person", listed(run.person)),
+        *_of_counters(run.counters),
+        ("the operator", listed(run.operator)),
         ("charges", f"{run.end.charges}, {run.in_the_storm} of them in the storm"),
         ("double charges", str(run.end.doubles)),
         ("charges neither in the ledger nor in doubt", str(len(run.end.lost) + len(run.end.late))),
@@ -31,7 +31,7 @@ def chaos_table(run: Chaos) -> str:
         ("most exposed at kling-gateway", f"{from_micros(run.peaks.exposed['kling-gateway'])} of {GATEWAY_EXPOSURE}"),
         ("attempts", listed(run.reckoning.states)),
         ("videos", listed(run.videos)),
-        ("  that wait for a person", listed(waiting) or "none"),
+        ("  that wait for the operator", listed(waiting) or "none"),
         *(("    " + video.key, video.blocker.message) for video in others if video.blocker),
         ("films, each whole", str(run.reckoning.films)),
         ("events replayed", f"{run.events}: 0 differences"),
@@ -44,7 +44,7 @@ def naive_table(run: Naive) -> str:
     rows = [
         ("seed", str(run.seed)),
         ("storm", f"{run.seconds:g} s"),
-        *_of_tally(run.tally),
+        *_of_counters(run.counters),
         ("charges", str(run.end.charges)),
         ("double charges", str(run.end.doubles)),
         ("charges that it doesn't know of", str(len(run.end.lost))),
@@ -57,13 +57,13 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {what}" for what, number in Counter(counts).most_common() if number)
 
 
-def _of_tally(tally: Tally) -> Iterable[tuple[str, str]]:
-    counts = tally.counts
+def _of_counters(counters: Counters) -> Iterable[tuple[str, str]]:
+    counts = counters.counts
     past = counts[PAST_THE_LEASE]
-    yield "kills", f"{tally.kills}, {counts['killed at a failpoint']} of them at failpoints"
-    yield "stops", f"{tally.stops}, {counts['stopped at a failpoint']} at failpoints, {past} past the lease"
-    yield "kills and stops", str(tally.kills + tally.stops)
-    yield "faults that struck", f"{tally.faults.total()} of {sum(n > 0 for n in tally.faults.values())} kinds"
+    yield "kills", f"{counters.kills}, {counts['killed at a failpoint']} of them at failpoints"
+    yield "stops", f"{counters.stops}, {counts['stopped at a failpoint']} at failpoints, {past} past the lease"
+    yield "kills and stops", str(counters.kills + counters.stops)
+    yield "faults that struck", f"{counters.faults.total()} of {sum(n > 0 for n in counters.faults.values())} kinds"
 
 
 def _settled(run: Chaos) -> str:
@@ -76,6 +76,6 @@ def _luma(run: Chaos) -> str:
 
 
 def _written(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    told = list(rows)
-    width = max(len(name) for name, _ in told)
-    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in told)])
+    lines = list(rows)
+    width = max(len(name) for name, _ in lines)
+    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in lines)])

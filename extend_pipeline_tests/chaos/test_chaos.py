@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline_tests.chaos.crew import PAST_THE_LEASE
 from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, LUMA_A_DAY, storm_accounts
+from extend_pipeline_tests.chaos.naive.run import run_naive
+from extend_pipeline_tests.chaos.processes.worker_pool import PAST_THE_LEASE
 from extend_pipeline_tests.chaos.run import Chaos, run_chaos, working_folder
-from extend_pipeline_tests.chaos.run_naive import run_naive
 from extend_pipeline_tests.chaos.table import chaos_table, naive_table
 
 SECONDS: Final = 60.0
@@ -30,10 +30,10 @@ def test_a_storm_of_a_minute_costs_nothing_twice_and_loses_nothing(capsys: pytes
         print(chaos_table(run), flush=True)
     promises_hold(run)
     # floors: a storm that hardly blew proves nothing
-    assert run.tally.kills + run.tally.stops >= 300
-    assert run.tally.kills >= 100
-    assert run.tally.counts[PAST_THE_LEASE] >= 20
-    assert run.tally.faults.total() >= 60
+    assert run.counters.kills + run.counters.stops >= 300
+    assert run.counters.kills >= 100
+    assert run.counters.counts[PAST_THE_LEASE] >= 20
+    assert run.counters.faults.total() >= 60
     assert run.end.charges >= 500
     assert len(run.checks) >= 3
     assert max(most for (name, _), most in run.storm_peaks.day.items() if name == "luma") == to_micros(LUMA_A_DAY)
@@ -45,7 +45,7 @@ def promises_hold(run: Chaos) -> None:
     assert (run.end.lost, run.end.late) == ((), ())
     assert [check for check in run.checks if check.doubles or check.lost] == []
     assert set(run.end.settled) == set(ACCOUNTS)
-    assert all(mine == theirs for mine, theirs in run.end.settled.values()), run.end.settled
+    assert all(settled == charged for settled, charged in run.end.settled.values()), run.end.settled
     for account in storm_accounts(""):
         name, budget = account["name"], account["budget"]
         assert run.peaks.total[name] <= to_micros(budget["total"])
@@ -66,7 +66,7 @@ def test_the_same_storm_makes_a_naive_client_pay_twice(capsys: pytest.CaptureFix
         run = run_naive(folder, seed=random.SystemRandom().randrange(1_000_000), seconds=NAIVE_SECONDS)
     with capsys.disabled():
         print("\n" + naive_table(run), flush=True)
-    assert run.tally.kills + run.tally.stops >= 40
+    assert run.counters.kills + run.counters.stops >= 40
     assert run.end.charges >= 100
     assert run.end.doubles > 0
     assert len(run.end.lost) > 0

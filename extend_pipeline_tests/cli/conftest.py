@@ -21,7 +21,7 @@ CONFIG = SandboxConfig(run_time=(0.0, 0.2))
 
 
 class Cli:
-    """Runs verbs on one home, in this process or in one of their own."""
+    """The command line of one home: its verbs, run in this process or in a new one."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -31,13 +31,13 @@ class Cli:
         return CliRunner().invoke(cli, ["--home", str(self.home), *args], **options)
 
     def json(self, *args: str, code: int = 0) -> Any:
-        """Run a verb with --json; its document."""
+        """Run a verb with --json and return its document."""
         result = self(*args, "--json")
         assert result.exit_code == code, result.output
         return json.loads(result.stdout)
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a verb in a process of its own."""
+        """Start a verb in a new process."""
         command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(self.home), *args]
         return subprocess.Popen(
             command,
@@ -49,7 +49,7 @@ class Cli:
         )
 
     def files(self) -> list[str]:
-        """Names below the home."""
+        """Return the paths of all files below the home, relative to it."""
         return sorted(str(path.relative_to(self.home)) for path in self.home.rglob("*"))
 
 
@@ -61,7 +61,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
 
 @pytest.fixture
 def sandbox(shared: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxHandle]:
-    """A sandbox that a module shares, with its credentials in the environment and no faults left over."""
+    """A sandbox that a module shares, with its credentials in the environment and no fault armed."""
     for name, value in credentials_env(CONFIG).items():
         monkeypatch.setenv(name, value)
     yield shared
@@ -70,7 +70,7 @@ def sandbox(shared: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def home_of(sandbox: SandboxHandle, tmp_path: Path) -> Callable[..., Cli]:
-    """Write a home at the sandbox, plant its sources, and answer its command line."""
+    """A function that writes a home at the sandbox, plants its sources, and returns its command line."""
 
     def build(*videos: dict[str, Any], **account: Any) -> Cli:
         sandbox.seed(seeds(videos))

@@ -20,8 +20,8 @@ from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
 
-def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
-    """Films by the hash of their bytes, and everything that was bought."""
+def files_and_attempts(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
+    """Return the SHA-256 of each video file, and every attempt that was paid for."""
     films = {
         path: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((home / "state" / "media").rglob("*"))
@@ -32,7 +32,7 @@ def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
 
 
 @pytest.mark.timeout(560)
-def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
+def test_the_demo_ends_by_itself_and_its_charges_agree_with_the_bills(tmp_path: Path) -> None:
     home = write_demo(tmp_path / "demo")
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(home), "demo", "--max-seconds", "200"]
     done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -41,35 +41,35 @@ def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
         dev = subprocess.run([*command[:5], "dev"], capture_output=True, text=True, check=False, timeout=60)
         assert dev.returncode == 1
         assert f"kill {done.pid}" in dev.stderr
-        told, wrong = done.communicate(timeout=280)
+        output, errors = done.communicate(timeout=280)
     finally:
         done.kill()
-    assert done.returncode == 0, told[-3000:] + wrong[-2000:]
-    check_user_text(line_with(told, "lineage: ").partition(", ")[2])
+    assert done.returncode == 0, output[-3000:] + errors[-2000:]
+    check_user_text(line_with(output, "lineage: ").partition(", ")[2])
     for provider in ("kling", "kling-gateway", "luma", "vidu"):
-        line = next(line for line in told.splitlines() if line.startswith(f"charges of {provider}: "))
-        ours, theirs = (part.split()[0] for part in line.partition(": ")[2].split(", "))
-        assert ours == theirs
-        assert float(ours) > 0
-    too_late = line_with(told, "needs you: old-lighthouse: ")
+        line = next(line for line in output.splitlines() if line.startswith(f"charges of {provider}: "))
+        in_ledger, billed = (part.split()[0] for part in line.partition(": ")[2].split(", "))
+        assert in_ledger == billed
+        assert float(in_ledger) > 0
+    too_late = line_with(output, "needs you: old-lighthouse: ")
     assert "2026-02-14" in too_late
     check_user_text(too_late)
     status = subprocess.run([*command[:5], "status"], capture_output=True, text=True, check=False, timeout=60)
-    assert status.returncode == 1  # old-lighthouse needs somebody
-    first = kept(home)
+    assert status.returncode == 1  # old-lighthouse needs the operator
+    first = files_and_attempts(home)
     assert len(first[0]) > 10
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env={**os.environ})
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-2000:]
-    assert kept(home) == first
+    assert files_and_attempts(home) == first
     shutil.rmtree(home / "state")
 
 
 def test_a_state_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     write_demo(tmp_path)
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "mine.txt").write_text("precious")
+    (tmp_path / "state" / "notes.txt").write_text("precious")
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(tmp_path), "demo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     check_user_text(done.stderr)
-    assert (tmp_path / "state" / "mine.txt").read_text() == "precious"
+    assert (tmp_path / "state" / "notes.txt").read_text() == "precious"

@@ -1,4 +1,4 @@
-"""The way in: help imports nothing, errors end as exit codes, and secrets stay where they are."""
+"""The entry point: help imports nothing heavy, errors end as exit codes, and no secret is shown."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         f"    print([name for name in {HEAVY!r} if name in sys.modules], end.code)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
-    *told, last = done.stdout.splitlines()
+    *lines, last = done.stdout.splitlines()
     assert last == "[] 0"
     for name in VERBS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         assert command.help is not None
         first = command.help.partition("\n\n")[0]
-        assert first[:20] in next(line for line in told if line.split()[:1] == [name])
+        assert first[:20] in next(line for line in lines if line.split()[:1] == [name])
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -53,7 +53,7 @@ def test_every_verb_can_be_loaded_and_explains_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
-def test_every_example_of_the_help_is_right_use(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_example_of_the_help_can_be_parsed(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "november.csv").touch()
     name, *words = shlex.split(line.partition(" > ")[0])
@@ -66,7 +66,7 @@ def test_every_example_of_the_help_is_right_use(line: str, tmp_path: Path, monke
     assert f"extend-pipeline {line}" in shown.output
 
 
-def test_no_verb_but_the_demos_imports_the_sandbox_before_it_runs_and_none_of_these_dagster() -> None:
+def test_only_the_demo_verbs_import_the_sandbox_and_no_verb_imports_dagster_before_it_runs() -> None:
     code = (
         "import sys\nfrom extend_pipeline.cli import cli\n"
         "for name in cli.list_commands(None):\n"
@@ -110,7 +110,7 @@ def test_eight_mistakes_are_eight_lines_with_line_and_key_and_nothing_is_written
     assert run.files() == before
 
 
-def test_a_ledger_that_cannot_be_opened_is_told_without_its_password(
+def test_a_ledger_that_cannot_be_opened_is_named_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")]))
@@ -123,7 +123,9 @@ def test_a_ledger_that_cannot_be_opened_is_told_without_its_password(
         assert "hunter2" not in result.output
 
 
-def test_a_crash_is_told_without_any_secret_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_reported_without_any_secret_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry_of = account("http://127.0.0.1:9", credentials={"api_key_env": "PLAIN_LOOKING_NAME"})
     home = write_home(tmp_path / "home", "", [video("one")], accounts=[entry_of])
     monkeypatch.setenv("PLAIN_LOOKING_NAME", "first-value-nobody-may-see")
@@ -160,11 +162,11 @@ def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> 
     run = Cli(tmp_path / "new" / "home")
     assert run.json("init")["written"] == ["catalog.yaml", "accounts.yaml", ".gitignore"]
     assert run("plan").exit_code in (0, 1)  # the example's source has a date, and expires one day
-    (run.home / "accounts.yaml").write_text("mine", encoding="utf-8")
+    (run.home / "accounts.yaml").write_text("edited", encoding="utf-8")
     (run.home / "catalog.yaml").unlink()
     again = run.json("init")
     assert (again["written"], again["existing"]) == (["catalog.yaml"], ["accounts.yaml", ".gitignore"])
-    assert (run.home / "accounts.yaml").read_text(encoding="utf-8") == "mine"
+    assert (run.home / "accounts.yaml").read_text(encoding="utf-8") == "edited"
     assert "/state/" in (run.home / ".gitignore").read_text(encoding="utf-8")
     first = (run.home / "catalog.yaml").read_text(encoding="utf-8").splitlines()[0]
     schema = run.home / first.removeprefix("# yaml-language-server: $schema=")
@@ -186,19 +188,19 @@ def test_init_where_nothing_can_be_written_is_wrong_use(tmp_path: Path) -> None:
     check_user_text(result.stderr)
 
 
-def test_the_sandbox_runs_until_interrupted_and_tells_how_to_reach_it(tmp_path: Path) -> None:
+def test_the_sandbox_runs_until_interrupted_and_prints_its_address(tmp_path: Path) -> None:
     seeds = tmp_path / "seeds.json"
     seeds.write_text(json.dumps([{"video_id": "s", "duration": 5.0}]), encoding="utf-8")
     process = Cli(tmp_path / "home").start("sandbox", "--port", "0", "--seed-file", str(seeds))
     assert process.stdout is not None
-    told = [process.stdout.readline()]
-    while "Ctrl-C" not in told[-1]:
-        told.append(process.stdout.readline())
-        assert told[-1], "it ended by itself"
+    lines = [process.stdout.readline()]
+    while "Ctrl-C" not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the sandbox ended before it was interrupted"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
-    check_user_text("".join(told))
+    check_user_text("".join(lines))
     assert (tmp_path / "home" / "state" / "sandbox").is_dir()
 
 

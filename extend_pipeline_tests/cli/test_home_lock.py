@@ -1,4 +1,4 @@
-"""A home is locked by what runs in it until Ctrl-C: the second is refused, removes nothing, and says who holds it."""
+"""A verb that runs until Ctrl-C locks its home: a second one is refused, removes nothing, and names the first."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ with lock_home(home, state=home / "state", verb="dev", now_ms=0) as lock:
             sys.stdin.read()
 """
 QUIET = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\ntime.sleep(120)"
-DEAF = (  # and one of its own, which lives on in its group
+DEAF = (  # ignores SIGINT, as does its own child, which stays in its group
     "import signal, subprocess, sys, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(120)'])\ntime.sleep(120)"
 )
 
 
 def state_of(home: Path) -> dict[str, Any]:
-    """Every file of the state but the sandbox's log, with its bytes and its time."""
+    """Return every file of the state but the sandbox's log, with its bytes and its time of change (ns)."""
     return {
         str(path): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in (home / "state").rglob("*")
@@ -61,7 +61,7 @@ def state_of(home: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def demo_home(tmp_path: Path) -> Iterator[Cli]:
-    """A copy of the demo with a port of its own, and a film of an earlier demo in its state. A demo sets variables of
+    """A copy of the demo with a free port, and a film of an earlier demo in its state. A demo sets variables of
     its process, which are put back."""
     environment = dict(os.environ)
     home = tmp_path / "demo"
@@ -101,7 +101,7 @@ def parent(tmp_path: Path) -> Iterator[Any]:
             continue
 
 
-def test_the_second_one_is_refused_and_told_who_holds_the_home(tmp_path: Path) -> None:
+def test_a_second_verb_is_refused_and_the_holder_of_the_home_is_named(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with lock_home(tmp_path, state=state, verb="dev", now_ms=1_793_520_000_000):
         with pytest.raises(HomeInUseError) as refused, lock_home(tmp_path, state=state, verb="demo", now_ms=0):
@@ -118,7 +118,7 @@ def test_the_second_one_is_refused_and_told_who_holds_the_home(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[]", b'{"pid": 1}', b'{"pid": "x", "children": 3}'])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_record_that_cannot_be_read_counts_as_missing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / RECORD).write_bytes(content)
     assert read_record(tmp_path / RECORD) is None
 
@@ -163,7 +163,7 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
 
 def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
     settings = Settings.for_home(demo_home.home)
-    with open_home(settings), open_home(settings):  # two may at once
+    with open_home(settings), open_home(settings):  # both may be open at once
         film = settings.media_dir / "film.mp4"
         assert film.exists()
         refused = demo_home("demo", "--fresh")

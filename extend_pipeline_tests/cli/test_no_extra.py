@@ -17,7 +17,7 @@ ADDRESS = "postgresql://someone:hunter2-hunter2@127.0.0.1:9/none"
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """A home, on a machine without any driver of PostgreSQL."""
+    """The command line of a home on a machine without any driver of PostgreSQL."""
     for name in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, name, None)
     return Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")]))

@@ -1,4 +1,4 @@
-"""Every way out of every verb is a code of the table and a sentence: no input brings a traceback."""
+"""Every verb ends with a code of the table and a sentence: no input causes a traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline_tests.cli.conftest import Cli
-from extend_pipeline_tests.cli.walk import BINARY, Things, spoiling, verbs, walk
+from extend_pipeline_tests.cli.walk import BINARY, Inputs, spoiling, verbs, walk
 from extend_pipeline_tests.support.home.homes import video
 
 Home = Callable[..., Cli]
@@ -25,7 +25,7 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def things(home_of: Home, taken_port: int, tmp_path: Path) -> Things:
+def inputs(home_of: Home, taken_port: int, tmp_path: Path) -> Inputs:
     """A home that has done some work, the words that its verbs know, and files of all kinds."""
     run = home_of(video("v", extend={"steps": 1, "prompt": "x"}), video("w"))
     assert run("advance", "--max-seconds", "0").exit_code == 0
@@ -43,25 +43,25 @@ def things(home_of: Home, taken_port: int, tmp_path: Path) -> Things:
     for name, content in contents.items():
         (files / name).write_bytes(content)
     listed = [files / name for name in (*contents, "folder", "missing")]
-    return Things(run.home, taken_port, ("v", "w", "v/1", "w/2", "sandbox", "billing/1", "adopt"), listed)
+    return Inputs(run.home, taken_port, ("v", "w", "v/1", "w/2", "sandbox", "billing/1", "adopt"), listed)
 
 
-def test_no_input_of_any_verb_brings_a_traceback(
-    things: Things, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_no_input_of_any_verb_causes_a_traceback(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where a relative path of a call leads to
-    walk_all(things, seed=1, count=3)
+    walk_all(inputs, seed=1, count=3)
 
 
 @pytest.mark.timeout(900)
-def test_a_long_walk_brings_none_either(things: Things, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_long_walk_causes_no_traceback(inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    walk_all(things, seed=2, count=30)
+    walk_all(inputs, seed=2, count=30)
 
 
-def walk_all(things: Things, *, seed: int, count: int) -> None:
-    """Make so many calls of each verb; none may end as it must not."""
-    done = walk(things, seed=seed, count=count, put=lambda call: spoiling(things.home, call.spoilt))
+def walk_all(inputs: Inputs, *, seed: int, count: int) -> None:
+    """Make `count` calls of each verb and assert that each ends with a code of the table and without a traceback."""
+    done = walk(inputs, seed=seed, count=count, put=lambda call: spoiling(inputs.home, call.spoilt))
     print(f"{done.calls} calls, by verb and code: {dict(sorted(done.codes.items()))}")
     assert not done.wrong, f"{len(done.wrong)} of {done.calls}:\n" + "\n\n".join(done.wrong)
     assert done.calls == count * len(list(verbs()))

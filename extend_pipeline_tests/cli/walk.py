@@ -1,4 +1,4 @@
-"""Generates calls of every verb with missing, empty, huge, binary and contradictory input, and notes how each ends."""
+"""Generate calls of every verb with missing, empty, huge, binary and contradictory input, and record how each ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from extend_pipeline.cli import cli
 
 CODES: Final = frozenset({0, 1, 2, 130})
-"""The exit codes of the table; 70 stands there too, for a mistake of the program, which no input may bring."""
+"""The exit codes of the table; 70 stands there too, for a mistake of the program, which no input may cause."""
 
 BINARY: Final = b"\x00\xff\xfe\x80PK\x03\x04" * 40
 HUGE: Final = "a" * 70_000
@@ -61,7 +61,7 @@ SPOILT: Final = (
 """Files and folders of a home that a call may find spoilt."""
 
 CONTENTS: Final = (b"", BINARY, b"a" * 300_000, b"[1, 2]", b"key,account\n\xff,\x00\n", b"- {", b"{}", None)
-"""What may be there instead; None is an empty folder."""
+"""What replaces them; None is an empty folder."""
 
 SERVES: Final = ("sandbox", "callbacks")
 """Verbs that listen; they get a port that is taken, so that they end."""
@@ -69,7 +69,7 @@ SERVES: Final = ("sandbox", "callbacks")
 
 @dataclass(frozen=True)
 class Call:
-    """One call: arguments after `--home`, variables, what is put in place of which file, and stdin."""
+    """One call: arguments after `--home`, variables, the contents that replace files, and stdin."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
@@ -82,7 +82,7 @@ class Call:
 
 @dataclass
 class Walk:
-    """How the calls ended: by verb and code, and each that ended as none may."""
+    """How the calls ended: their counts by verb and code, and those that ended as no call may."""
 
     calls: int = 0
     codes: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -90,27 +90,27 @@ class Walk:
 
 
 def verbs() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Return every verb with its words, such as `ledger copy`."""
+    """Yield every verb as its words, such as `ledger copy`, with its command."""
     context = click.Context(cli)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            for below in command.list_commands(context):
-                found = command.get_command(context, below)
-                assert found is not None
-                yield (name, below), found
+            for subcommand_name in command.list_commands(context):
+                subcommand = command.get_command(context, subcommand_name)
+                assert subcommand is not None
+                yield (name, subcommand_name), subcommand
         else:
             yield (name,), command
 
 
-def generate(draw: random.Random, names: tuple[str, ...], command: click.Command, things: Things) -> Call:
-    """Return one call of a verb. Half of the calls have only words that the verb can take, so that they come as far as
-    the home, which may be spoilt; the others have any."""
+def generate(draw: random.Random, names: tuple[str, ...], command: click.Command, inputs: Inputs) -> Call:
+    """Return one call of a verb. Half of the calls have only words that the verb accepts, so that they open
+    the home, which may be spoilt; the rest have any words."""
     words: list[str] = list(names)
     is_sane = draw.random() < 0.5
     for parameter in command.params:
-        values = _values(draw, parameter, things, is_sane=is_sane)
+        values = _values(draw, parameter, inputs, is_sane=is_sane)
         if isinstance(parameter, click.Argument):
             words += values if parameter.required or draw.random() < 0.6 else []
         elif draw.random() < 0.3 and parameter.name != "help":
@@ -118,7 +118,7 @@ def generate(draw: random.Random, names: tuple[str, ...], command: click.Command
     if not is_sane and draw.random() < 0.2:
         words.insert(draw.randrange(1, len(words) + 1), draw.choice(WORDS))
     if names[0] in SERVES:
-        words += ["--port", str(things.taken_port)]
+        words += ["--port", str(inputs.taken_port)]
     if names[0] == "advance" and "--max-seconds" not in words:
         words += ["--max-seconds", "0"]
     environment = {name: draw.choice(values) for name, values in SETTINGS.items() if draw.random() < 0.05}
@@ -129,8 +129,8 @@ def generate(draw: random.Random, names: tuple[str, ...], command: click.Command
 
 
 @dataclass(frozen=True)
-class Things:
-    """What words of a call may name: a home that works, its video and account, a taken port, and files of all kinds."""
+class Inputs:
+    """What a call may name: a working home, its video and account, a taken port, and files of all kinds."""
 
     home: Path
     taken_port: int
@@ -138,7 +138,7 @@ class Things:
     files: Sequence[Path]
 
 
-def _values(draw: random.Random, parameter: click.Parameter, things: Things, *, is_sane: bool) -> list[str]:
+def _values(draw: random.Random, parameter: click.Parameter, inputs: Inputs, *, is_sane: bool) -> list[str]:
     kind = parameter.type
     if isinstance(parameter, click.Option) and (parameter.is_flag or parameter.count):
         return []
@@ -147,27 +147,27 @@ def _values(draw: random.Random, parameter: click.Parameter, things: Things, *, 
     if parameter.name == "query":
         good, bad = QUERIES, (HUGE, "", "\udcff")
     elif parameter.name == "to":
-        good, bad = (f"sqlite:///{things.home.parent}/copies/ledger-{draw.random()}.sqlite",), LEDGERS
+        good, bad = (f"sqlite:///{inputs.home.parent}/copies/ledger-{draw.random()}.sqlite",), LEDGERS
     elif isinstance(kind, click.Choice):
         good, bad = tuple(map(str, kind.choices)), ("none", "")
     elif isinstance(kind, click.Path):
-        good, bad = tuple(map(str, things.files)), ("", HUGE[:5000])
+        good, bad = tuple(map(str, inputs.files)), ("", HUGE[:5000])
     elif isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
         good, bad = ("0", "1", "2", "100"), NUMBERS
     else:
-        good, bad = things.good, WORDS
+        good, bad = inputs.good, WORDS
     count = draw.randrange(3) if parameter.nargs < 0 else parameter.nargs
     return [draw.choice(good if is_sane else (*good, *bad)) for _ in range(count)]
 
 
-def walk(things: Things, *, seed: int, count: int, put: Callable[[Call], Any]) -> Walk:
-    """Make so many calls of each verb; `put` is given each before it is made, and is a context that undoes it."""
+def walk(inputs: Inputs, *, seed: int, count: int, put: Callable[[Call], Any]) -> Walk:
+    """Make `count` calls of each verb and return how they ended; `put` is the context in which a call is made."""
     draw, done = random.Random(seed), Walk()
     for names, command in verbs():
         for _ in range(count):
-            call = generate(draw, names, command, things)
+            call = generate(draw, names, command, inputs)
             with put(call):
-                _make(call, things.home, done)
+                _make(call, inputs.home, done)
     return done
 
 
@@ -192,8 +192,8 @@ def _make(call: Call, home: Path, done: Walk) -> None:
 
 @contextmanager
 def spoiling(home: Path, spoilt: Mapping[str, bytes | None]) -> Iterator[None]:
-    """Put files (or empty folders, where the content is None) in place of what is there, and put that back."""
-    kept: list[tuple[Path, Path | None]] = []
+    """Put files (or empty folders, where the content is None) in place of those of the home, and restore them."""
+    replaced: list[tuple[Path, Path | None]] = []
     for number, (name, content) in enumerate(spoilt.items()):
         path, aside = home / name, home.parent / f"aside-{number}"
         if path.parent.is_dir():
@@ -201,11 +201,11 @@ def spoiling(home: Path, spoilt: Mapping[str, bytes | None]) -> Iterator[None]:
             if was_there:
                 path.rename(aside)
             path.mkdir() if content is None else path.write_bytes(content)
-            kept.append((path, aside if was_there else None))
+            replaced.append((path, aside if was_there else None))
     try:
         yield
     finally:
-        for path, before in reversed(kept):
+        for path, before in reversed(replaced):
             _remove(path)
             if before is not None:
                 before.rename(path)

@@ -33,8 +33,8 @@ def test_a_branch_takes_its_parents_account_wherever_it_stands_in_the_file(tmp_p
 
 def test_a_branch_may_name_its_parents_account_but_no_other(tmp_path: Path) -> None:
     same = branch("same", "root", account="kling-main")
-    other = branch("other", "root", account="kling-other")
-    problem = only_problem(write_home(tmp_path, entry("root"), same, other, accounts=SECOND))
+    second_account = branch("other", "root", account="kling-other")
+    problem = only_problem(write_home(tmp_path, entry("root"), same, second_account, accounts=SECOND))
     assert (problem.subject, problem.field, problem.given) == ("other", "account", "kling-other")
     check_user_text(problem.text())
 
@@ -45,7 +45,7 @@ def test_a_branch_of_an_unknown_video_suggests_the_nearest(tmp_path: Path) -> No
     check_user_text(problem.text())
 
 
-def test_branches_that_run_in_a_circle_are_told_once(tmp_path: Path) -> None:
+def test_branches_that_run_in_a_circle_are_reported_once(tmp_path: Path) -> None:
     home = write_home(tmp_path, branch("a", "b"), branch("b", "c"), branch("c", "a"), branch("below", "a"))
     problem = only_problem(home)
     assert problem.subject == "a"
@@ -73,8 +73,8 @@ def test_hop_zero_and_a_missing_hop_are_refused(tmp_path: Path) -> None:
     assert (problem.field, problem.message) == ("source.hop", "is missing")
 
 
-def test_a_branchs_source_is_as_long_as_its_hop_makes_it(tmp_path: Path) -> None:
-    # hop 2 of 5.1 s lasts between 13.1 and 15.1 s: 13 can't be a target, 14 may be one, and 33 steps may pass 180 s
+def test_the_source_of_a_branch_is_as_long_as_its_hop(tmp_path: Path) -> None:
+    # after hop 2 a video of 5.1 s lasts 13.1 to 15.1 s: 13 can't be a target, 14 may be one, 33 steps may pass 180 s
     home = write_home(
         tmp_path,
         entry("root", extend="{to: 60}"),
@@ -83,7 +83,7 @@ def test_a_branchs_source_is_as_long_as_its_hop_makes_it(tmp_path: Path) -> None
         branch("fits", "root", 2, extend="{steps: 32}"),
         branch("long", "root", 2, extend="{steps: 33}"),
     )
-    assert [(each.subject, each.field) for each in problems_of(home)] == [
+    assert [(problem.subject, problem.field) for problem in problems_of(home)] == [
         ("short", "extend.to"),
         ("long", "extend.steps"),
     ]
@@ -91,11 +91,14 @@ def test_a_branchs_source_is_as_long_as_its_hop_makes_it(tmp_path: Path) -> None
 
 def test_a_broken_parent_does_not_hide_its_branch(tmp_path: Path) -> None:
     home = write_home(tmp_path, entry("root", source=source(model="kling-v9")), branch("b", "root", extend="{to: 999}"))
-    assert [(each.subject, each.field) for each in problems_of(home)] == [("root", "source.model"), ("b", "extend.to")]
+    assert [(problem.subject, problem.field) for problem in problems_of(home)] == [
+        ("root", "source.model"),
+        ("b", "extend.to"),
+    ]
 
 
 @given(st.dictionaries(st.integers(0, 12).map(str), st.none() | st.integers(0, 14).map(str), max_size=13))
-def test_every_key_is_sound_or_ends_in_a_circle_or_at_an_unknown_key(parents: dict[str, str | None]) -> None:
+def test_every_key_is_ordered_or_leads_to_a_circle_or_to_an_unknown_key(parents: dict[str, str | None]) -> None:
     forest = topological_order(parents)
     assert len(set(forest.order)) == len(forest.order)
     for position, key in enumerate(forest.order):

@@ -1,4 +1,4 @@
-"""Every rule of a catalogue entry: what is refused, in which field, with which words."""
+"""Every rule of a catalogue entry: what is refused, in which field, with which message."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LONG = "x" * 2501
         ("[30]", "extend"),
     ],
 )
-def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, field: str) -> None:
+def test_an_invalid_extend_is_refused(tmp_path: Path, extend: str, field: str) -> None:
     problem = only_problem(write_home(tmp_path, entry(extend=extend)))
     assert (problem.file, problem.line, problem.subject, problem.field) == ("catalog.yaml", 4, "one", field)
     check_user_text(problem.text())
@@ -94,9 +94,7 @@ def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, 
         ({"task_id": "7"}, "source.task_id"),
     ],
 )
-def test_a_source_that_can_not_be_extended_is_refused(
-    tmp_path: Path, changes: dict[str, str | None], field: str
-) -> None:
+def test_an_invalid_source_is_refused(tmp_path: Path, changes: dict[str, str | None], field: str) -> None:
     problem = only_problem(write_home(tmp_path, entry(source=source(**changes))))
     assert (problem.line, problem.subject, problem.field) == (3, "one", field)
     check_user_text(problem.text())
@@ -109,7 +107,7 @@ def test_the_model_error_names_the_three_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    ("written", "model"),
     [
         ("kling-v1", "kling-v1-0"),
         ("V1.0", "kling-v1-0"),
@@ -120,10 +118,10 @@ def test_the_model_error_names_the_three_models(tmp_path: Path) -> None:
         ("kling-v1-5", "kling-v1-5"),
     ],
 )
-def test_models_are_understood_in_their_usual_spellings(tmp_path: Path, written: str, kept: str) -> None:
+def test_models_are_recognized_in_their_usual_spellings(tmp_path: Path, written: str, model: str) -> None:
     read = load(write_home(tmp_path, entry(source=source(model=written)))).catalogue.videos["one"].source
     assert isinstance(read, KlingSource)
-    assert read.model == kept
+    assert read.model == model
 
 
 @pytest.mark.parametrize("model", ["kling-v1", "V1.0"])
@@ -137,9 +135,9 @@ def test_a_v1_0_source_takes_neither_negative_prompt_nor_cfg_scale_nor_do_its_br
         entry("twig", source="{branch_of: root, hop: 1}", extend=extras, account=None),
         entry("leaf", source="{branch_of: twig, hop: 1}", extend=extras, account=None),
     )
-    found = [(problem.subject, problem.field) for problem in problems_of(home)]
+    refused = [(problem.subject, problem.field) for problem in problems_of(home)]
     fields = ("extend.negative_prompt", "extend.cfg_scale")
-    assert found == [(key, field) for key in ("root", "twig", "leaf") for field in fields]
+    assert refused == [(key, field) for key in ("root", "twig", "leaf") for field in fields]
 
 
 @pytest.mark.parametrize("key", [".", "..", ".hidden", "a b", "a/b", "x" * 65, "a:b", '"a\\nb"'])
@@ -176,7 +174,7 @@ def test_a_signed_address_is_not_repeated_in_an_error(tmp_path: Path) -> None:
     assert "hush" not in problem.text()
 
 
-def test_hop_params_hold_only_what_was_given_and_the_last_prompt_repeats() -> None:
+def test_hop_params_have_only_the_fields_of_the_entry_and_the_last_prompt_repeats() -> None:
     extend = KlingExtend(steps=4, prompts=("a", "b"), cfg_scale=Decimal("0.50"), watermark=False)
     assert [extend.hop_params(hop)["prompt"] for hop in (1, 2, 3, 4)] == ["a", "b", "b", "b"]
     assert extend.hop_params(1) == {"prompt": "a", "cfg_scale": 0.5, "watermark": False}
@@ -185,7 +183,7 @@ def test_hop_params_hold_only_what_was_given_and_the_last_prompt_repeats() -> No
         extend.hop_params(0)
 
 
-def test_a_video_is_kept_in_exact_milliseconds_with_the_place_where_it_stands(tmp_path: Path) -> None:
+def test_a_video_has_exact_milliseconds_and_its_place_in_the_file(tmp_path: Path) -> None:
     read = load(write_home(tmp_path, entry("zero"), entry("one", extend="{to: 30.5, watermark: yes}"))).catalogue
     video = read.videos["one"]
     assert isinstance(video.source, KlingSource)

@@ -38,7 +38,7 @@ def test_canonical_json_is_json_of_the_same_value(value: object) -> None:
     assert canonical_json(json.loads(text)) == text
 
 
-def test_one_meaning_has_one_digest() -> None:
+def test_equal_values_have_the_same_digest() -> None:
     assert (
         canonical_json({"b": [1.0, Decimal("0.50"), -0.0], "a": ("é", None, True)})
         == '{"a":["\\u00e9",null,true],"b":[1,0.5,0]}'
@@ -63,7 +63,7 @@ def test_what_has_no_canonical_json_is_refused(value: object, error: type[Except
         canonical_json([value])
 
 
-def test_the_committed_schemas_are_fresh() -> None:
+def test_the_committed_schemas_are_up_to_date() -> None:
     written = schema_files(PROVIDERS)
     assert sorted(written) == sorted(path.name for path in SCHEMAS.iterdir())
     for name, text in written.items():
@@ -79,9 +79,7 @@ def _fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     "schema", [catalogue_schema(PROVIDERS), accounts_schema(PROVIDERS)], ids=["catalogue", "accounts"]
 )
 def test_every_field_is_described_as_it_is_written(schema: dict[str, Any]) -> None:
-    assert all(told.get("description") for _, told in _fields(schema)), [
-        n for n, t in _fields(schema) if not t.get("description")
-    ]
+    assert [name for name, field in _fields(schema) if not field.get("description")] == []
     assert not [name for name, _ in _fields(schema) if name.endswith(("_ms", "_micros", "_s"))]
     references = {part.split('"')[0] for part in rendered(schema).split("#/$defs/")[1:]}
     assert references <= schema["$defs"].keys()
@@ -127,11 +125,11 @@ def test_the_commented_examples_are_valid_too_and_show_every_provider(tmp_path: 
 def test_the_defaults_in_the_commented_examples_are_the_defaults(tmp_path: Path, name: str) -> None:
     text = resources.files("extend_pipeline.config").joinpath("examples", "accounts.yaml").read_text("utf-8")
     block = text[text.index(f"  # - name: {name}") :].split("\n\n")[0]
-    quiet = re.sub(r"(?m)^  # (?=[- ])", "  ", block)
-    told = re.sub("(?m)^    # (?!price:)", "    ", quiet)
-    assert told != quiet
+    implicit = re.sub(r"(?m)^  # (?=[- ])", "  ", block)
+    explicit = re.sub("(?m)^    # (?!price:)", "    ", implicit)
+    assert explicit != implicit
     read = []
-    for number, written in enumerate((quiet, told)):
+    for number, written in enumerate((implicit, explicit)):
         home = write_home(tmp_path / str(number), catalogue="videos:\n", accounts=f"accounts:\n{written}\n")
         read.append(load(home).accounts[name])
     assert read[0] == read[1]
@@ -142,13 +140,13 @@ def test_the_defaults_that_the_example_comments_on_are_the_defaults(tmp_path: Pa
     text = source.joinpath("accounts.yaml").read_text("utf-8")
     (tmp_path / "catalog.yaml").write_text(source.joinpath("catalog.yaml").read_text("utf-8"), encoding="utf-8")
     (tmp_path / "accounts.yaml").write_text(text, encoding="utf-8")
-    quiet = load(tmp_path).accounts
+    implicit = load(tmp_path).accounts
     head, tail = text.split("these are the defaults.\n")
     (tmp_path / "accounts.yaml").write_text(head + "\n" + re.sub(r"(?m)^    # ", "    ", tail), encoding="utf-8")
-    assert load(tmp_path).accounts == quiet
+    assert load(tmp_path).accounts == implicit
 
 
-def test_an_error_survives_the_way_to_another_process() -> None:
+def test_an_error_survives_pickling() -> None:
     problem = ConfigIssue("catalog.yaml", 3, "one", "extend.to", "7\n", "is odd", "Give 8.")
     error = pickle.loads(pickle.dumps(ConfigError([problem])))
     assert error.problems == (problem,)

@@ -1,4 +1,4 @@
-"""Pictures that an extension leads to: addresses, data URIs and files beside the catalogue."""
+"""Images that an extension leads to: addresses, data URIs and files beside the catalogue."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ SOURCE = "{video_url: 'https://media.example.com/a.mp4', duration: 5}"
 
 
 def png(width: int, height: int) -> bytes:
-    """The beginning of a PNG."""
+    """Return the beginning of a PNG."""
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 2, 0, 0, 0)
 
 
 def jpeg(width: int, height: int) -> bytes:
-    """The beginning of a JPEG with an APP0, padding and a progressive frame."""
+    """Return the beginning of a JPEG with an APP0, padding and a progressive frame."""
     app0 = b"\xff\xe0" + struct.pack(">H", 16) + b"JFIF\0" + bytes(9)
     frame = b"\xff\xff\xc2" + struct.pack(">HBHH", 17, 8, height, width) + bytes(10)
     return b"\xff\xd8" + app0 + frame
 
 
 def webp(kind: bytes, width: int, height: int) -> bytes:
-    """The beginning of a WebP of one of its three kinds."""
+    """Return the beginning of a WebP of one of its three kinds."""
     match kind:
         case b"VP8X":
             body = bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
@@ -50,23 +50,23 @@ def webp(kind: bytes, width: int, height: int) -> bytes:
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:
-    """The bytes as a data URI."""
+    """Return the bytes as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def home(folder: Path, frame: str, *others: str) -> Path:
-    """One Vidu video with a last frame, and one more for each of `others`."""
+def home(folder: Path, *frames: str) -> Path:
+    """Write a home with one Vidu video per last frame."""
     entries = [
         entry(
-            f"v{number}", source=SOURCE, extend=f"{{to: 20, model: viduq2-pro, last_frame_url: '{each}'}}", account="v"
+            f"v{number}", source=SOURCE, extend=f"{{to: 20, model: viduq2-pro, last_frame_url: '{frame}'}}", account="v"
         )
-        for number, each in enumerate((frame, *others))
+        for number, frame in enumerate(frames)
     ]
     return write_home(folder, *entries, accounts=account_of("vidu", name="v"))
 
 
 def loaded(folder: Path, frame: str) -> Video:
-    """The one video of a home."""
+    """Return the video of a home with one last frame."""
     return load(home(folder, frame)).catalogue.videos["v0"]
 
 
@@ -100,7 +100,7 @@ def test_a_file_beside_the_catalogue_is_named_by_its_path_and_its_sha256(tmp_pat
 
 def test_the_meaning_of_an_entry_does_not_change_when_its_home_is_moved(tmp_path: Path) -> None:
     dumps = []
-    for name in ("here", "there"):
+    for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "door.png").write_bytes(png(16, 9))
@@ -138,9 +138,11 @@ def test_addresses_and_data_uris_stay_as_they_are(tmp_path: Path, frame: str) ->
         " ",
     ],
 )
-def test_a_picture_that_would_be_refused_is_told_before_anything_is_spent(tmp_path: Path, frame: str) -> None:
+def test_an_image_that_the_provider_would_refuse_is_refused_before_anything_is_spent(
+    tmp_path: Path, frame: str
+) -> None:
     (tmp_path / "frames").mkdir()
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "wide.png").write_bytes(png(401, 100))
     (tmp_path / "tall.png").write_bytes(png(100, 401))
     (tmp_path / "huge.png").write_bytes(png(16, 9).ljust(MAX_BYTES, b"\0"))
@@ -156,7 +158,7 @@ def test_a_picture_that_would_be_refused_is_told_before_anything_is_spent(tmp_pa
     assert without_jargon(problem.text())
 
 
-def test_a_picture_of_almost_ten_megabytes_may_stand_in_either_file(tmp_path: Path) -> None:
+def test_an_image_of_almost_ten_megabytes_is_read_from_either_file(tmp_path: Path) -> None:
     frame = data_uri(png(16, 9).ljust(MAX_BYTES - 1, b"\0"))
     assert loaded(tmp_path / "yaml", frame).extend.hop_params(1)["last_frame_url"] == frame
     table = (
@@ -171,7 +173,7 @@ def test_a_picture_of_almost_ten_megabytes_may_stand_in_either_file(tmp_path: Pa
     check_user_text(problem.text())
 
 
-def test_a_missing_picture_is_told_for_every_video_that_names_it(tmp_path: Path) -> None:
+def test_a_missing_image_is_reported_for_every_video_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "door.png").write_bytes(png(16, 9))
     read = load(home(tmp_path, "door.png", "./door.png", "file:door.png")).catalogue.videos
     assert len({video.extend.hop_params(1)["last_frame_sha256"] for video in read.values()}) == 1

@@ -1,4 +1,4 @@
-"""Budgets, prices and lengths as people write them: taken with a stated meaning, or refused with an example."""
+"""Budgets, prices and lengths as users write them: read with a stated meaning, or refused with an example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from extend_pipeline_tests.config.written import (
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 BUDGET = "{per_day: 100, total: 2000}"
-MESSES = (
+MALFORMED = (
     "'5,1'",
     "5s",
     "'5 units'",
@@ -66,12 +66,12 @@ FIELDS = (
 
 
 def with_budget(budget: str) -> str:
-    """The accounts with another budget."""
+    """Return the accounts with another budget."""
     return ACCOUNTS.replace(BUDGET, budget)
 
 
-def messy(folder: Path, field: str, value: str) -> Path:
-    """A home in which one field holds this."""
+def home_with(folder: Path, field: str, value: str) -> Path:
+    """Write a home in which one field has this value."""
     top, _, name = field.removeprefix("account ").partition(".")
     if field == "source.duration":
         return write_home(folder, entry(source=source(duration=value)))
@@ -94,12 +94,12 @@ def _flow(fields: dict[str, str]) -> str:
     return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
 
 
-@pytest.mark.parametrize("value", MESSES)
+@pytest.mark.parametrize("value", MALFORMED)
 @pytest.mark.parametrize("field", FIELDS)
-def test_what_is_no_plain_number_is_refused_with_its_line_its_field_and_what_would_do(
+def test_a_malformed_number_is_refused_with_its_line_its_field_and_an_example(
     field: str, value: str, tmp_path: Path
 ) -> None:
-    problem = only_problem(messy(tmp_path, field, value))
+    problem = only_problem(home_with(tmp_path, field, value))
     assert problem.field == field.removeprefix("account ")
     assert problem.line is not None
     assert problem.given == value.strip("'")
@@ -108,11 +108,11 @@ def test_what_is_no_plain_number_is_refused_with_its_line_its_field_and_what_wou
 
 
 @pytest.mark.parametrize("budget", ["0", "0.0", "{per_day: 0, total: 0}", "{per_day: 0, total: 5}"])
-def test_a_budget_of_0_spends_nothing_and_says_so(budget: str, tmp_path: Path) -> None:
+def test_a_budget_of_0_is_accepted_with_a_note(budget: str, tmp_path: Path) -> None:
     read = load(write_home(tmp_path, entry(), accounts=with_budget(budget)))
-    found = read.accounts["kling-main"].budget
-    assert found is not None
-    assert found.per_day_micros == 0
+    budget_read = read.accounts["kling-main"].budget
+    assert budget_read is not None
+    assert budget_read.per_day_micros == 0
     assert sum("kling-main" in note for note in read.notes) == 1
 
 
@@ -131,7 +131,7 @@ def test_a_step_has_a_price_above_0_and_below_what_any_step_costs(price: str, tm
     assert problem.line == 7
 
 
-def test_units_that_are_worth_no_money_are_taken_and_told(tmp_path: Path) -> None:
+def test_units_without_a_price_are_accepted_with_a_note(tmp_path: Path) -> None:
     written = "    price: {unit: u, per_extension: 2, unit_price: 0, currency: USD}\n"
     read = load(write_home(tmp_path, entry(), accounts=ACCOUNTS + written))
     assert read.accounts["kling-main"].price.unit_price_micros == 0

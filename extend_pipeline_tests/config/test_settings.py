@@ -1,4 +1,4 @@
-"""Settings from the environment, and what they are checked for."""
+"""Settings from the environment, and their checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: 
     assert read.max_file_bytes == 2 * 1024**3
 
 
-def test_the_environment_is_read_and_a_given_home_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_and_an_explicit_home_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(tmp_path / "other"))
     monkeypatch.setenv("EXTEND_PIPELINE_LEASE_S", "300.5")
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://db/ledger")
@@ -55,7 +55,7 @@ def test_the_environment_is_read_and_a_given_home_wins(tmp_path: Path, monkeypat
         ("HOME", "/tmp/what?"),
     ],
 )
-def test_a_setting_that_can_not_hold_is_refused_by_its_variables_name(
+def test_an_invalid_setting_is_refused_by_its_variables_name(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"EXTEND_PIPELINE_{name}", value)
@@ -66,7 +66,7 @@ def test_a_setting_that_can_not_hold_is_refused_by_its_variables_name(
     check_user_text(problem.text())
 
 
-def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "0")
     monkeypatch.setenv("EXTEND_PIPELINE_LINGER_S", "x")
     with pytest.raises(ConfigError) as caught:
@@ -83,13 +83,13 @@ def test_the_ledgers_password_is_neither_shown_nor_repeated(tmp_path: Path, monk
     assert "hush" not in f"{caught.value} {caught.value.problems!r}"
 
 
-def test_a_misspelt_variable_is_told_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URI", "postgresql://db/ledger")
     with pytest.raises(ConfigError) as caught:
         Settings()
     check_user_text(str(caught.value))
 
 
-def test_variables_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_modules_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_FAILPOINTS", "submit.after_post=kill")
     assert Settings().lease_s == 180

@@ -1,5 +1,5 @@
-"""`timezone` in accounts.yaml: an IANA name of a place, or a mistake with what to write; and kept while the file
-can't be read."""
+"""`timezone` in accounts.yaml: an IANA name of a place, or a mistake with a hint; the last good one holds while the
+file can't be read."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_home_has_the_zone_that_it_names_and_utc_without(tmp_path: Path, line:
         "A" * 5000,
     ],
 )
-def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path, written: str) -> None:
+def test_a_zone_that_names_no_place_is_refused_with_a_hint(tmp_path: Path, written: str) -> None:
     settings = home_with(tmp_path, f"timezone: {written}")
     with pytest.raises(ConfigError) as caught:
         load_configuration(settings, PROVIDERS, now=NOW)
@@ -71,7 +71,7 @@ def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path
     assert home_timezone(settings) == "UTC"
 
 
-def test_the_zone_that_was_good_last_holds_while_the_file_gives_none_that_can_be_read(tmp_path: Path) -> None:
+def test_the_last_good_zone_holds_while_the_file_has_no_readable_one(tmp_path: Path) -> None:
     settings = home_with(tmp_path, "timezone: Asia/Shangai")
     write_last_good(settings.state_dir, {}, timezone="Asia/Tokyo")
     assert home_timezone(settings) == "Asia/Tokyo"

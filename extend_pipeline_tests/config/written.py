@@ -28,7 +28,7 @@ CREDIT = "price: {unit: credit, per_extension: 4, unit_price: 0.1, currency: USD
 
 
 def account_of(provider: str, *lines: str, name: str | None = None) -> str:
-    """One account of a provider with a budget; each of `lines` is one more field."""
+    """Return accounts.yaml with one account of a provider with a budget; each of `lines` is one more field."""
     fields = [
         f"- name: {name or provider}",
         f"  provider: {provider}",
@@ -46,7 +46,7 @@ SOURCE = "{video_id: 827942411241803822, model: kling-v1-6, mode: std, duration:
 def entry(
     key: str = "one", *, source: str = SOURCE, extend: str = "{to: 30}", account: str | None = "kling-main"
 ) -> str:
-    """One catalogue entry of YAML, four lines (three without an account)."""
+    """Return one catalogue entry of YAML, four lines (three without an account)."""
     lines = [f"  - key: {key}", f"    source: {source}", f"    extend: {extend}"]
     if account is not None:
         lines.append(f"    account: {account}")
@@ -54,7 +54,7 @@ def entry(
 
 
 def source(**changes: str | None) -> str:
-    """A Kling source in flow style with some fields changed, or left out where None."""
+    """Return a Kling source in flow style with some fields changed, or left out where None."""
     fields = {"video_id": "827942411241803822", "model": "kling-v1-6", "mode": "std", "duration": "5.1"} | changes
     return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items() if value is not None) + "}"
 
@@ -82,12 +82,12 @@ def write_home(
 
 
 def load(home: Path) -> Configuration:
-    """The configuration of a home, at NOW."""
+    """Return the configuration of a home, at NOW."""
     return load_configuration(Settings.for_home(home), PROVIDERS, now=NOW)
 
 
 def problems_of(home: Path) -> tuple[ConfigIssue, ...]:
-    """All problems of a home that must have some."""
+    """Return all problems of a home that must have some."""
     with pytest.raises(ConfigError) as caught:
         load(home)
     assert caught.value.problems
@@ -95,12 +95,12 @@ def problems_of(home: Path) -> tuple[ConfigIssue, ...]:
 
 
 def only_problem(home: Path) -> ConfigIssue:
-    """The one problem of a home that must have exactly one."""
+    """Return the one problem of a home that must have exactly one."""
     problems = problems_of(home)
     assert len(problems) == 1, [problem.text() for problem in problems]
     return problems[0]
 
 
 def without_jargon(text: str) -> bool:
-    """No word of pydantic's or Python's in what a user reads."""
+    """Return whether a text for users has no word of pydantic's or Python's."""
     return not re.search(r"pydantic|validation error|type=|input_|Extra inputs|NoneType|Traceback", text)

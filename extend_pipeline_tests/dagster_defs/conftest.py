@@ -1,4 +1,4 @@
-"""Fixtures of the Dagster tests: a sandbox that the session shares, homes that talk to it, and instances."""
+"""Fixtures of the Dagster tests: a shared sandbox, homes with an account of it, and instances."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ class Place:
     instance: dg.DagsterInstance
 
     def write(self, videos: Sequence[Mapping[str, Any]], **account: Any) -> None:
-        """Write catalogue and account anew, and plant the sources upstream, which no other place shares."""
+        """Write the catalogue and the account, and add the sources upstream, which no other place shares."""
         self.plant(own := [self.owned(entry) for entry in videos])
         write_home(self.home, self.sandbox.base_url, own, {"poll": {"first_after": 0, "every": 0.05}, **account})
 
     def plant(self, videos: Sequence[Mapping[str, Any]]) -> None:
-        """Plant the sources of catalogue entries upstream."""
+        """Add the sources of catalogue entries upstream."""
         self.sandbox.seed(seeds(videos))
 
     def owned(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """A catalogue entry whose source belongs to this place."""
+        """Return a catalogue entry with a source of this place."""
         return {**entry, "source": {**entry["source"], "video_id": self.source(entry["key"])}}
 
     def source(self, key: str) -> str:
-        """The upstream id of an entry's source."""
+        """Return the upstream id of an entry's source."""
         return f"{self.home.parent.name}-{key}"
 
     def submits(self, key: str) -> int:
-        """How often the source of an entry was extended and charged upstream."""
+        """Return how many charges there are upstream for the source of an entry."""
         return sum(charge["video_id"] == self.source(key) for charge in self.sandbox.charges()["charges"])
 
     def sensor(self, name: str, instance: dg.DagsterInstance | None = None) -> Any:
-        """Evaluate one tick of a sensor; its SensorExecutionData. Partition requests are carried out, as the daemon
-        would."""
+        """Evaluate one tick of a sensor, carry out its partition requests as the daemon would, and return its
+        SensorExecutionData."""
         instance = instance or self.instance
         sensor = self.defs.get_repository_def().get_sensor_def(name)
         with dg.build_sensor_context(
@@ -68,7 +68,7 @@ class Place:
         return data
 
     def materialise(self, *assets: str, keys: Sequence[str], **config: Any) -> dg.ExecuteInProcessResult:
-        """One run of the chosen assets over a range of partitions, with the tags of a single-run backfill."""
+        """Run the assets over a range of partitions with the tags of a single-run backfill; return the result."""
         tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
         job = self.defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
@@ -81,33 +81,34 @@ class Place:
         )
 
     def advance(self, **config: Any) -> dg.ExecuteInProcessResult:
-        """One run of advance_job."""
+        """Run advance_job once and return the result."""
         return self.defs.resolve_job_def("advance_job").execute_in_process(
             instance=self.instance, run_config={"ops": {"advance": {"config": {"linger_s": 1.0, **config}}}}
         )
 
     def latest(self, asset: str, key: str) -> dg.AssetMaterialization | None:
-        """The newest materialization of one partition."""
+        """Return the newest materialization of one partition."""
         records = self.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key]), limit=1
         ).records
         return records[0].asset_materialization if records else None
 
     def count(self, asset: str) -> int:
-        """How many materializations of an asset there are."""
+        """Return the number of an asset's materializations."""
         return len(self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records)
 
 
 @pytest.fixture(scope="package")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
-    """One upstream for all tests here; its tasks take no time."""
+    """Yield one sandbox for all tests of the folder; its tasks take no time."""
     with running_sandbox(tmp_path_factory.mktemp("sandbox"), SMALL) as handle:
         yield handle
 
 
 @contextmanager
 def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
-    """An empty home with definitions over it and an ephemeral instance; the keys are in the environment meanwhile."""
+    """Yield an empty home with definitions over it and an ephemeral instance; the keys are in the environment
+    meanwhile."""
     resource = HomeResource(home=str(home))
     defs = build_defs(resource_overrides={"home": resource})
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
@@ -118,6 +119,6 @@ def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
 
 @pytest.fixture
 def place(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Place]:
-    """A place of one's own."""
-    with open_place(tmp_path / "home", sandbox) as made:
-        yield made
+    """Yield a place for one test."""
+    with open_place(tmp_path / "home", sandbox) as opened:
+        yield opened

@@ -1,4 +1,4 @@
-"""One run for everything due: what it does, what it tells, and that telling again stays quiet."""
+"""One run for everything due: what it does, what it reports, and that it reports nothing twice."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 
-def _told(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
-    return [(e.asset_key.to_user_string(), e.partition) for e in result.get_asset_materialization_events()]
+def _materializations(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
+    """Return the asset and the partition of each materialization of a run."""
+    return [(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()]
 
 
-def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: Place) -> None:
+def test_one_run_advances_every_video_and_a_second_reports_nothing(place: Place) -> None:
     place.write([video("one"), video("two", extend={"steps": 1, "prompt": "x"})])
     place.sensor("catalog_sensor")
     first = place.advance()
     assert first.success
-    told = _told(first)
-    assert told.count(("completed_extensions", "one")) == 2, "one a newly stored hop"
-    assert told.count(("completed_extensions", "two")) == 1
+    reported = _materializations(first)
+    assert reported.count(("completed_extensions", "one")) == 2, "one for each newly stored hop"
+    assert reported.count(("completed_extensions", "two")) == 1
     tables = {"extension_lineage", "extension_costs", "extension_durations"}
-    assert {asset for asset, partition in told if partition is None} == tables
-    assert told.count(("extension_costs", None)) == 1
+    assert {asset for asset, partition in reported if partition is None} == tables
+    assert reported.count(("extension_costs", None)) == 1
     completed = place.latest("completed_extensions", "one")
     assert completed is not None
     assert completed.metadata["state"].value == "complete"
-    checks = {e.check_name: e for e in first.get_asset_check_evaluations()}
-    assert {name for name, e in checks.items() if e.passed} == {
+    checks = {event.check_name: event for event in first.get_asset_check_evaluations()}
+    assert {name for name, event in checks.items() if event.passed} == {
         "charges_reconcile",
         "budgets_hold",
         "nothing_in_doubt",
@@ -43,31 +44,31 @@ def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: P
     }
     second = place.advance()
     assert second.success
-    assert _told(second) == []
+    assert _materializations(second) == []
 
 
-def test_what_the_command_line_did_meanwhile_is_told_too_and_a_lost_instance_fills_up_again(place: Place) -> None:
+def test_work_of_the_command_line_is_reported_and_a_lost_instance_fills_up_again(place: Place) -> None:
     from extend_pipeline.engine.drive import advance_until_idle
 
     place.write([video("cli", extend={"steps": 1, "prompt": "x"})])
     with place.resource.open() as pipeline:
         advance_until_idle(pipeline, max_seconds=20)
-    told = _told(place.advance())
-    assert ("completed_extensions", "cli") in told
+    reported = _materializations(place.advance())
+    assert ("completed_extensions", "cli") in reported
     assert place.instance.get_dynamic_partitions("videos") == ["cli"]
-    with dg.DagsterInstance.ephemeral() as fresh:
-        lost, place.instance = place.instance, fresh
+    with dg.DagsterInstance.ephemeral() as empty_instance:
+        lost_instance, place.instance = place.instance, empty_instance
         try:
-            assert sorted(_told(place.advance())) == sorted(told)
-            assert fresh.get_dynamic_partitions("videos") == ["cli"]
+            assert sorted(_materializations(place.advance())) == sorted(reported)
+            assert empty_instance.get_dynamic_partitions("videos") == ["cli"]
         finally:
-            place.instance = lost
+            place.instance = lost_instance
 
 
-def test_a_video_that_waits_for_a_person_does_not_keep_the_run_going(place: Place) -> None:
-    old = video("old")
-    old["source"] = {**old["source"], "created_at": "2020-01-01T00:00:00Z"}
-    place.write([old, video("fine", extend={"steps": 1, "prompt": "x"})])
+def test_a_blocked_video_does_not_keep_the_run_going(place: Place) -> None:
+    expired = video("old")
+    expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
+    place.write([expired, video("fine", extend={"steps": 1, "prompt": "x"})])
     result = place.advance(linger_s=600.0)
     assert result.success
     source = place.latest("source_videos", "old")

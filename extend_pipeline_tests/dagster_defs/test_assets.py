@@ -1,4 +1,4 @@
-"""What a person materialises by hand: one partition, a backfill of three, and ends that are not complete."""
+"""Manual materializations: one partition, a backfill of three, and runs that end incomplete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ KEYS = ["a-dawn", "b-cat", "c-robot"]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> Iterator[Place]:
-    """Three videos and their partitions, nothing done yet."""
+def three_videos(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> Iterator[Place]:
+    """Yield a place with three videos and their partitions, with nothing submitted yet."""
     with open_place(tmp_path_factory.mktemp("assets") / "home", sandbox) as place:
         first, second, third = KEYS
         place.write(
@@ -37,45 +37,46 @@ def filled(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> 
 
 
 def _by_partition(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg.AssetMaterialization]:
-    events = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
-    found = {str(e.partition): e.materialization for e in events}
-    assert len(found) == len(events), "a partition was told of twice in one run"
-    return found
+    """Return a run's materializations of an asset by partition."""
+    events = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(asset)]
+    materializations = {str(event.partition): event.materialization for event in events}
+    assert len(materializations) == len(events), "a run materialized a partition twice"
+    return materializations
 
 
 @pytest.fixture(scope="module")
-def by_hand(filled: Place) -> dg.ExecuteInProcessResult:
-    """One partition of completed_extensions, materialised by hand."""
-    return filled.materialise("completed_extensions", keys=KEYS[:1])
+def manual_run(three_videos: Place) -> dg.ExecuteInProcessResult:
+    """Return the result of a manual run for one partition of completed_extensions."""
+    return three_videos.materialise("completed_extensions", keys=KEYS[:1])
 
 
 @pytest.fixture(scope="module")
-def backfill(filled: Place, by_hand: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
-    """Afterwards, a backfill of all three assets over all three partitions."""
-    assert by_hand.success
-    return filled.materialise("source_videos", "extension_requests", "completed_extensions", keys=KEYS)
+def backfill(three_videos: Place, manual_run: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    """Return the result of a later backfill of all three assets over all three partitions."""
+    assert manual_run.success
+    return three_videos.materialise("source_videos", "extension_requests", "completed_extensions", keys=KEYS)
 
 
-def test_one_partition_is_extended_until_it_is_as_long_as_asked(by_hand: dg.ExecuteInProcessResult) -> None:
-    assert by_hand.success
-    (told,) = _by_partition(by_hand, "completed_extensions").values()
-    assert told.partition == KEYS[0]
-    shown = {name: entry.value for name, entry in told.metadata.items()}
-    assert shown["hop"] == 2
-    assert shown["source_duration_s"] == pytest.approx(5.1)
-    assert shown["duration_after_s"] - shown["duration_before_s"] == pytest.approx(4.5, abs=0.6)
-    assert shown["units"] == "2 kling-unit"
-    assert shown["amount"] == "0.28 USD (reported)"
-    check_user_text(shown["spent_in_all"])
-    assert shown["provider"] == "kling"
-    assert Path(shown["file"]).is_file()
-    assert [record.data["hop"] for record in shown["hops"].records] == [1, 2]
-    assert [record.data["task_id"] for record in shown["hops"].records][1] == shown["task_id"]
+def test_one_partition_is_extended_to_its_target(manual_run: dg.ExecuteInProcessResult) -> None:
+    assert manual_run.success
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
+    assert materialization.partition == KEYS[0]
+    metadata = {name: entry.value for name, entry in materialization.metadata.items()}
+    assert metadata["hop"] == 2
+    assert metadata["source_duration_s"] == pytest.approx(5.1)
+    assert metadata["duration_after_s"] - metadata["duration_before_s"] == pytest.approx(4.5, abs=0.6)
+    assert metadata["units"] == "2 kling-unit"
+    assert metadata["amount"] == "0.28 USD (reported)"
+    check_user_text(metadata["spent_in_all"])
+    assert metadata["provider"] == "kling"
+    assert Path(metadata["file"]).is_file()
+    assert [record.data["hop"] for record in metadata["hops"].records] == [1, 2]
+    assert [record.data["task_id"] for record in metadata["hops"].records][1] == metadata["task_id"]
 
 
-def test_the_poster_is_shown_inline_and_is_small(by_hand: dg.ExecuteInProcessResult) -> None:
-    (told,) = _by_partition(by_hand, "completed_extensions").values()
-    poster = told.metadata["poster"]
+def test_the_poster_is_shown_inline_and_is_small(manual_run: dg.ExecuteInProcessResult) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
+    poster = materialization.metadata["poster"]
     assert isinstance(poster, dg.MarkdownMetadataValue)
     head, _, body = str(poster.value).partition("base64,")
     assert head.endswith("(data:image/jpeg;")
@@ -84,22 +85,24 @@ def test_the_poster_is_shown_inline_and_is_small(by_hand: dg.ExecuteInProcessRes
     assert len(jpeg) <= 10_000
 
 
-def test_a_prompt_is_shown_as_plain_text_and_stands_in_no_markdown(by_hand: dg.ExecuteInProcessResult) -> None:
-    (told,) = _by_partition(by_hand, "completed_extensions").values()
-    assert told.metadata["prompt"] == dg.TextMetadataValue(TRICKY)
-    shown_as_markdown = [e.value for e in told.metadata.values() if isinstance(e, dg.MarkdownMetadataValue)]
+def test_a_prompt_is_shown_as_plain_text_and_never_in_markdown(manual_run: dg.ExecuteInProcessResult) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
+    assert materialization.metadata["prompt"] == dg.TextMetadataValue(TRICKY)
+    shown_as_markdown = [
+        entry.value for entry in materialization.metadata.values() if isinstance(entry, dg.MarkdownMetadataValue)
+    ]
     assert all("onerror" not in str(text) for text in shown_as_markdown)
 
 
 def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_each(
-    filled: Place, backfill: dg.ExecuteInProcessResult
+    three_videos: Place, backfill: dg.ExecuteInProcessResult
 ) -> None:
     assert backfill.success
     completed = _by_partition(backfill, "completed_extensions")
     assert sorted(completed) == KEYS
-    assert all("poster" in told.metadata for told in completed.values())
+    assert all("poster" in materialization.metadata for materialization in completed.values())
     assert completed[KEYS[1]].metadata["prompt"].value == DANCE
-    assert len({(told.tags or {})["dagster/data_version"] for told in completed.values()}) == 3
+    assert len({(materialization.tags or {})["dagster/data_version"] for materialization in completed.values()}) == 3
     assert sorted(_by_partition(backfill, "extension_requests")) == KEYS
     sources = _by_partition(backfill, "source_videos")
     assert sources[KEYS[1]].metadata["target"].value == "12 s"
@@ -107,26 +110,28 @@ def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_
     assert {event.partition for event in backfill.get_asset_materialization_events()} == set(KEYS)
 
 
-def test_what_was_complete_is_not_paid_again_and_keeps_its_data_version(
-    filled: Place, by_hand: dg.ExecuteInProcessResult, backfill: dg.ExecuteInProcessResult
+def test_a_complete_video_is_not_paid_again_and_keeps_its_data_version(
+    three_videos: Place, manual_run: dg.ExecuteInProcessResult, backfill: dg.ExecuteInProcessResult
 ) -> None:
-    before = _by_partition(by_hand, "completed_extensions")[KEYS[0]]
+    before = _by_partition(manual_run, "completed_extensions")[KEYS[0]]
     after = _by_partition(backfill, "completed_extensions")[KEYS[0]]
     assert (before.tags or {})["dagster/data_version"] == (after.tags or {})["dagster/data_version"]
-    assert filled.submits(KEYS[0]) == 1
-    assert filled.sandbox.charges()["double"] == []
+    assert three_videos.submits(KEYS[0]) == 1
+    assert three_videos.sandbox.charges()["double"] == []
 
 
-def test_the_instance_knows_the_partitions_as_materialised(filled: Place, backfill: dg.ExecuteInProcessResult) -> None:
+def test_the_instance_lists_the_partitions_as_materialized(
+    three_videos: Place, backfill: dg.ExecuteInProcessResult
+) -> None:
     assert backfill.success
     for asset in ("source_videos", "extension_requests", "completed_extensions"):
-        assert set(filled.instance.get_materialized_partitions(dg.AssetKey(asset))) == set(KEYS)
+        assert set(three_videos.instance.get_materialized_partitions(dg.AssetKey(asset))) == set(KEYS)
 
 
-def test_a_partial_end_fails_names_what_is_missing_and_keeps_what_was_done(place: Place) -> None:
-    fine, expired, gone = video("fine", extend={"steps": 1, "prompt": "x"}), video("old"), video("zz-gone")
+def test_an_incomplete_run_fails_with_the_missing_videos_and_keeps_what_was_done(place: Place) -> None:
+    fine, expired, removed = video("fine", extend={"steps": 1, "prompt": "x"}), video("old"), video("zz-gone")
     expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
-    place.write([fine, expired, gone])
+    place.write([fine, expired, removed])
     place.sensor("catalog_sensor")
     place.write([fine, expired])
     result = place.materialise("completed_extensions", keys=["fine", "old", "zz-gone"], max_seconds=20)
@@ -135,13 +140,13 @@ def test_a_partial_end_fails_names_what_is_missing_and_keeps_what_was_done(place
     error = result.failure_data_for_node("extend_videos")
     assert error is not None
     assert error.user_failure_data is not None
-    told = str(error.user_failure_data.description)
-    assert "2020-01-31" in told
-    check_user_text(told)
+    description = str(error.user_failure_data.description)
+    assert "2020-01-31" in description
+    check_user_text(description)
     assert error.user_failure_data.metadata["missing"].value == 2
 
 
-def test_when_the_time_is_up_it_fails_and_another_run_goes_on_without_paying_again(place: Place) -> None:
+def test_a_run_out_of_time_fails_and_the_next_goes_on_without_paying_again(place: Place) -> None:
     place.write([video("slow-one", extend={"steps": 1, "prompt": "x"})], poll={"first_after": 30, "every": 30})
     place.sensor("catalog_sensor")
     first = place.materialise("completed_extensions", keys=["slow-one"], max_seconds=0.5)
@@ -160,9 +165,9 @@ def test_a_request_submits_only_the_next_hop(place: Place) -> None:
     place.write([video("steps", extend={"steps": 3, "prompt": "x"})], poll={"first_after": 30, "every": 30})
     place.sensor("catalog_sensor")
     result = place.materialise("extension_requests", keys=["steps"])
-    told = _by_partition(result, "extension_requests")["steps"].metadata
-    assert (told["hop"].value, told["attempts"].value) == (1, 1)
-    assert told["reserved"].value == "2 kling-unit"
+    metadata = _by_partition(result, "extension_requests")["steps"].metadata
+    assert (metadata["hop"].value, metadata["attempts"].value) == (1, 1)
+    assert metadata["reserved"].value == "2 kling-unit"
 
 
 def test_a_mistake_in_the_catalogue_fails_the_run_with_all_mistakes_and_no_secret(
@@ -175,6 +180,6 @@ def test_a_mistake_in_the_catalogue_fails_the_run_with_all_mistakes_and_no_secre
     error = result.failure_data_for_node("extend_videos")
     assert error is not None
     assert error.user_failure_data is not None
-    told = str(error.user_failure_data.description)
-    assert "sandbox-secret" not in told
-    check_user_text(told)
+    description = str(error.user_failure_data.description)
+    assert "sandbox-secret" not in description
+    check_user_text(description)

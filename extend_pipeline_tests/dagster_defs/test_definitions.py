@@ -1,4 +1,4 @@
-"""The assembly: it loads without a home and without warnings, imports nothing heavy, and retries nothing."""
+"""Definitions: they load without a home or a warning, import nothing heavy, and retry nothing."""
 
 from __future__ import annotations
 
@@ -24,28 +24,31 @@ print([name for name in ("pandas", "numpy", "av", "duckdb", "alembic") if name i
 
 
 def _run(*command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command for a home and return the ended process."""
     environment = {**os.environ, "EXTEND_PIPELINE_HOME": str(home), "DAGSTER_HOME": str(home)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False)
 
 
-def test_loading_needs_no_home_warns_of_nothing_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    told = _run(sys.executable, "-W", "error", "-c", LOADING, home=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.strip() == "[]"
-    assert told.stderr == ""
+def test_definitions_load_without_a_home_a_warning_or_a_heavy_import(tmp_path: Path) -> None:
+    process = _run(sys.executable, "-W", "error", "-c", LOADING, home=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == "[]"
+    assert process.stderr == ""
 
 
 def test_the_workspace_validates(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
     dagster = str(Path(sys.executable).with_name("dagster"))
-    told = _run(dagster, "definitions", "validate", "-w", "workspace.yaml", home=tmp_path)
-    assert told.returncode == 0, told.stdout + told.stderr
-    warned = [line for line in (told.stdout + told.stderr).splitlines() if "Warning" in line or "WARNING" in line]
-    # Dagster's own words about its command, whatever it is given
-    assert [line for line in warned if "definitions_validate_command" not in line] == []
+    process = _run(dagster, "definitions", "validate", "-w", "workspace.yaml", home=tmp_path)
+    assert process.returncode == 0, process.stdout + process.stderr
+    warnings = [
+        line for line in (process.stdout + process.stderr).splitlines() if "Warning" in line or "WARNING" in line
+    ]
+    # Dagster warns of this command itself, independently of its arguments
+    assert [line for line in warnings if "definitions_validate_command" not in line] == []
 
 
-def test_the_instance_template_is_taken_by_dagster_and_retries_nothing(tmp_path: Path) -> None:
+def test_dagster_accepts_the_instance_template_and_retries_nothing(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert not instance.run_retries_enabled
@@ -58,7 +61,7 @@ def test_the_instance_template_is_taken_by_dagster_and_retries_nothing(tmp_path:
         assert {"key": "extend_pipeline/advance", "limit": 1} in limits.tag_concurrency_limits
 
 
-def test_nothing_that_may_submit_is_ever_retried_by_dagster() -> None:
+def test_dagster_retries_no_job_or_op_that_may_submit() -> None:
     defs = build_defs()
     repository = defs.get_repository_def()
     advance = repository.get_job("advance_job")

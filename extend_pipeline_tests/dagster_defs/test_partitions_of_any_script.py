@@ -1,4 +1,4 @@
-"""Keys in people's own scripts as Dagster's partitions, on a real instance on disk; and what Dagster itself refuses."""
+"""Keys in any script as partitions of Dagster, on an instance on disk, and keys that Dagster itself refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.errors import DagsterInvalidDefinitionError
 
 from extend_pipeline.base.names import name_fault
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
@@ -32,33 +31,33 @@ def test_keys_of_any_script_are_partitions_from_the_sensor_to_the_tables(place: 
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         place.sensor("catalog_sensor", instance)
         assert sorted(instance.get_dynamic_partitions(VIDEOS)) == sorted(KEYS)
-        asked = place.sensor("kling_poll_sensor", instance).run_requests
-        assert asked is not None
-        (request,) = asked
+        run_requests = place.sensor("kling_poll_sensor", instance).run_requests
+        assert run_requests is not None
+        (request,) = run_requests
         assert request.tags
         place.instance = instance
         first = sorted(KEYS)[0]
         assert place.materialise(*ASSETS, keys=[first]).success
-        there = instance.get_dynamic_partitions(VIDEOS)
+        partitions = instance.get_dynamic_partitions(VIDEOS)
         # a backfill in one run names its range by its ends
-        assert place.materialise(*ASSETS, keys=[there[0], there[-1]]).success
+        assert place.materialise(*ASSETS, keys=[partitions[0], partitions[-1]]).success
         for asset in ASSETS:
             assert instance.get_materialized_partitions(dg.AssetKey(asset)) == set(KEYS)
-        told = place.latest("completed_extensions", first)
-        assert told is not None
-        assert told.partition == first
-        by_tag = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": first}))
-        assert len(by_tag) == 1
-        checked = place.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        materialization = place.latest("completed_extensions", first)
+        assert materialization is not None
+        assert materialization.partition == first
+        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": first}))
+        assert len(runs) == 1
+        published = place.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[table.asset for table in PUBLISHED], instance=instance, raise_on_error=False
         )
-        assert checked.success
+        assert published.success
         assert place.advance().success
 
 
 @pytest.mark.parametrize("key", ["a...b", "...", "a\nb"])
-def test_what_dagster_refuses_as_a_partition_is_no_name(key: str) -> None:
-    """It checks partitions that are known beforehand; those that are added later it takes, and then misreads them."""
-    with pytest.raises(DagsterInvalidDefinitionError):
+def test_a_key_that_dagster_refuses_as_a_partition_is_no_valid_name(key: str) -> None:
+    """Dagster refuses such keys in static partitions; dynamic ones it accepts and then misreads."""
+    with pytest.raises(dg.DagsterInvalidDefinitionError):
         dg.StaticPartitionsDefinition([key])
     assert name_fault(key) is not None

@@ -1,4 +1,4 @@
-"""The retention sensor warns twice and has results fetched; the daily job compares the books and tells the checks."""
+"""The retention sensor warns twice and requests a run; the daily job compares statements and evaluates the check."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Place]:
-    """A place whose sandbox no other test shares, and whose bills are never late."""
+def own_place(tmp_path: Path) -> Iterator[Place]:
+    """Yield a place with a sandbox of its own, whose bills are never late."""
     config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), billing_delay=0, billing_interval=0)
     with running_sandbox(tmp_path / "sandbox", config) as sandbox, open_place(tmp_path / "home", sandbox) as place:
         yield place
 
 
-def paid_and_not_fetched(place: Place) -> None:
+def pay_without_fetching(place: Place) -> None:
     """Bring one video to a paid result whose download fails."""
     place.write([video("one")])
     place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
@@ -50,10 +50,10 @@ def paid_and_not_fetched(place: Place) -> None:
         eventually(lambda: is_paid(pipeline))
 
 
-def ticks(
+def evaluate_later(
     place: Place, after: datetime.timedelta, cursor: str | None, name: str = "retention_sensor"
 ) -> dg.SensorResult | dg.SkipReason:
-    """What a sensor says so long from now."""
+    """Return the result of a sensor's tick that long from now."""
     sensor = place.defs.get_repository_def().get_sensor_def(name)
     with (
         time_machine.travel(datetime.datetime.now(datetime.UTC) + after, tick=True),
@@ -61,18 +61,18 @@ def ticks(
             instance=place.instance, resources={"home": place.resource}, definitions=place.defs, cursor=cursor
         ) as context,
     ):
-        told = sensor(context)
-    assert isinstance(told, dg.SensorResult | dg.SkipReason)
-    return told
+        result = sensor(context)
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
 
 
-def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Place) -> None:
-    paid_and_not_fetched(own)
-    early = ticks(own, DAY, None)
+def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_place: Place) -> None:
+    pay_without_fetching(own_place)
+    early = evaluate_later(own_place, DAY, None)
     assert isinstance(early, dg.SkipReason)
     check_user_text(early.skip_message or "")
 
-    half = ticks(own, 16 * DAY, None)
+    half = evaluate_later(own_place, 16 * DAY, None)
     assert isinstance(half, dg.SensorResult)
     assert half.run_requests
     check_user_text(half.run_requests[0].tags["extend_pipeline/asked_by"])
@@ -85,11 +85,11 @@ def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Pla
     )
     check_user_text(check.description or "")
 
-    again = ticks(own, 17 * DAY, half.cursor)
+    again = evaluate_later(own_place, 17 * DAY, half.cursor)
     assert isinstance(again, dg.SkipReason)
     check_user_text(again.skip_message or "")
 
-    last = ticks(own, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
+    last = evaluate_later(own_place, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
     assert isinstance(last, dg.SensorResult)
     (check,) = last.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
@@ -97,87 +97,90 @@ def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Pla
     check_user_text(check.description or "")
 
 
-def test_the_daily_job_takes_a_stranger_over_and_tells_the_check(own: Place, caplog: pytest.LogCaptureFixture) -> None:
-    own.write([video("one")], adopt_orphans="all")
-    assert own.advance().success
-    stranger = own.sandbox.foreign_task()
-    job = own.defs.resolve_job_def("reconcile_job")
+def test_the_daily_job_adopts_an_unmatched_task_and_reports_it_in_the_check(
+    own_place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_place.write([video("one")], adopt_orphans="all")
+    assert own_place.advance().success
+    unmatched = own_place.sandbox.foreign_task()
+    job = own_place.defs.resolve_job_def("reconcile_job")
     with caplog.at_level(logging.WARNING):
-        first = job.execute_in_process(instance=own.instance)
+        first = job.execute_in_process(instance=own_place.instance)
     assert first.success
-    checks = {each.check_name: each for each in first.get_asset_check_evaluations()}
+    checks = {check.check_name: check for check in first.get_asset_check_evaluations()}
     assert not checks["books_agree"].passed
-    assert stranger["task_id"] in (checks["books_agree"].description or "")
-    assert own.advance().success  # books and fetches it
-    second = job.execute_in_process(instance=own.instance)
-    checks = {each.check_name: each for each in second.get_asset_check_evaluations()}
-    assert all(each.passed for each in checks.values()), {name: each.description for name, each in checks.items()}
+    assert unmatched["task_id"] in (checks["books_agree"].description or "")
+    assert own_place.advance().success  # records and fetches it
+    second = job.execute_in_process(instance=own_place.instance)
+    checks = {check.check_name: check for check in second.get_asset_check_evaluations()}
+    assert all(check.passed for check in checks.values()), {name: check.description for name, check in checks.items()}
 
 
-def test_the_schedule_asks_once_a_day(own: Place) -> None:
-    schedule = own.defs.resolve_schedule_def("daily_reconciliation_schedule")
+def test_the_schedule_requests_one_run_a_day(own_place: Place) -> None:
+    schedule = own_place.defs.resolve_schedule_def("daily_reconciliation_schedule")
     context = dg.build_schedule_context(
-        instance=own.instance, scheduled_execution_time=datetime.datetime(2026, 11, 20, 13, 40, tzinfo=datetime.UTC)
+        instance=own_place.instance,
+        scheduled_execution_time=datetime.datetime(2026, 11, 20, 13, 40, tzinfo=datetime.UTC),
     )
     data = schedule.evaluate_tick(context)
     assert len(data.run_requests or []) == 1
     assert schedule.cron_schedule == "40 13 * * *"
 
 
-def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own: Place) -> None:
-    own.write([video("one")])
-    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
-    result = own.advance(max_seconds=5.0)
+def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own_place: Place) -> None:
+    own_place.write([video("one")])
+    own_place.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    result = own_place.advance(max_seconds=5.0)
     assert result.success
-    checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    told = checks["nothing_in_doubt"]
-    assert told.passed  # it is younger than an hour
-    assert told.metadata["in_doubt"].value == 1
-    assert told.metadata["at_stake_sandbox_kling-unit"].value == "2"
-    requests = told.metadata["requests"]
+    checks = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+    check = checks["nothing_in_doubt"]
+    assert check.passed  # it is younger than an hour
+    assert check.metadata["in_doubt"].value == 1
+    assert check.metadata["at_stake_sandbox_kling-unit"].value == "2"
+    requests = check.metadata["requests"]
     assert isinstance(requests, dg.TableMetadataValue)
     (record,) = requests.records
     assert record.data["extension"] == "one/1"
-    assert own.source("one") in str(record.data["request"])
+    assert own_place.source("one") in str(record.data["request"])
     assert str(record.data["key"]) in str(record.data["request"])
 
 
-def test_a_doubt_that_waits_for_a_person_is_told_of_after_an_hour_without_any_run(own: Place) -> None:
-    own.write([video("one")], submit_class="C")
-    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
-    with own.resource.open() as pipeline:
+def test_a_doubt_is_reported_after_an_hour_without_any_run(own_place: Place) -> None:
+    own_place.write([video("one")], submit_class="C")
+    own_place.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    with own_place.resource.open() as pipeline:
         assert advance(pipeline, publish=False).submitted.in_doubt == ["one/1"]
     hour = datetime.timedelta(hours=1)
-    assert isinstance(ticks(own, hour / 2, None, "doubt_sensor"), dg.SkipReason)
-    poll = ticks(own, 2 * hour, None, "kling_poll_sensor")
-    assert isinstance(poll, dg.SkipReason)  # nothing asks for a run that would look
-    late = ticks(own, 2 * hour, None, "doubt_sensor")
+    assert isinstance(evaluate_later(own_place, hour / 2, None, "doubt_sensor"), dg.SkipReason)
+    poll = evaluate_later(own_place, 2 * hour, None, "kling_poll_sensor")
+    assert isinstance(poll, dg.SkipReason)  # no run is requested for it
+    late = evaluate_later(own_place, 2 * hour, None, "doubt_sensor")
     assert isinstance(late, dg.SensorResult)
     (check,) = late.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.check_name, check.passed) == ("nothing_in_doubt", False)
     check_user_text(check.description or "")
-    again = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
+    again = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
     assert isinstance(again, dg.SkipReason)
-    with own.resource.open() as pipeline:
-        word = resolve.write_off(pipeline, "one/1", who="ann", why="not in the console")
-        assert isinstance(word, resolve.Resolved)
-    over = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
-    assert isinstance(over, dg.SensorResult)
-    (check,) = over.asset_events
+    with own_place.resource.open() as pipeline:
+        resolved = resolve.write_off(pipeline, "one/1", who="operator", why="not in the console")
+        assert isinstance(resolved, resolve.Resolved)
+    after = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
+    assert isinstance(after, dg.SensorResult)
+    (check,) = after.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
-    assert (check.passed, over.cursor) == (True, "")
+    assert (check.passed, after.cursor) == (True, "")
 
 
-def test_a_cursor_stays_short_however_much_ends() -> None:
-    many = [
+def test_a_cursor_stays_short_with_ten_thousand_expiring_results() -> None:
+    expiring = [
         Expiring(what="result", where=f"{'v' * 60}{n}/1", account="k", ends_ms=n, urgency=Urgency.SOON)
         for n in range(10_000)
     ]
-    cursor = cursor_of(many)
+    cursor = cursor_of(expiring)
     assert len(cursor) < 25_000
     assert len(marks_in(cursor)) == MAX_MARKS
-    assert cursor_of(many[1:]) != cursor
-    late = [replace(many[0], urgency=Urgency.LAST_HOUR), *many[1:10]]
-    assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only what is new is told
+    assert cursor_of(expiring[1:]) != cursor
+    late = [replace(expiring[0], urgency=Urgency.LAST_HOUR), *expiring[1:10]]
+    assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only new marks are reported
     assert (cursor_of([]), marks_in(None)) == ("", frozenset())

@@ -1,5 +1,4 @@
-"""Schedules run by the home's time zone, also over days of 23 and 25 hours, and say so when the home has another one by
-now."""
+"""Schedules run by the home's time zone, also over days of 23 and 25 hours, and warn once the home has another zone."""
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from dagster._utils.schedules import schedule_execution_time_iterator
 
 from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
 from extend_pipeline.dagster_defs.resources import HomeResource
@@ -21,6 +19,7 @@ from extend_pipeline_tests.support.home.homes import video
 
 
 def zones_of(home: Path) -> set[str]:
+    """Return the time zones of a home's schedules."""
     defs = build_defs(resource_overrides={"home": HomeResource(home=str(home))})
     schedules = defs.get_repository_def().schedule_defs
     assert {schedule.name for schedule in schedules} == {"nightly_backfill_schedule", "daily_reconciliation_schedule"}
@@ -45,20 +44,23 @@ def test_schedules_have_the_homes_zone_and_utc_where_there_is_none(tmp_path: Pat
 )
 def test_the_nightly_schedule_ticks_once_just_after_each_midnight(zone: str, day: datetime, hours: int) -> None:
     cron = build_nightly_backfill_schedule(zone).cron_schedule
-    ticks = schedule_execution_time_iterator(day.timestamp(), str(cron), zone, ascending=True)
-    first, second = next(ticks).astimezone(UTC), next(ticks).astimezone(UTC)
+    # partitions of the same cron string: their windows end where the schedule ticks
+    ticks = dg.TimeWindowPartitionsDefinition(start=day, cron_schedule=str(cron), timezone=zone, fmt="%Y-%m-%d %H:%M")
+    night = ticks.get_next_partition_window(day)
+    assert night is not None
+    first, second = night.start.astimezone(UTC), night.end.astimezone(UTC)
     assert first - day.astimezone(UTC) == timedelta(minutes=5)
     assert second - first == timedelta(hours=hours)
 
 
-def test_a_night_is_named_by_the_zones_day_and_another_zone_by_now_is_told(place: Place, tmp_path: Path) -> None:
+def test_a_run_key_has_the_zones_day_and_a_changed_zone_is_logged(place: Place, tmp_path: Path) -> None:
     place.write([video("one", extend={"steps": 1})])
     path = place.home / "accounts.yaml"
     path.write_text(json.dumps({"timezone": "Asia/Shanghai", **json.loads(path.read_text())}))
     midnight = datetime(2026, 11, 28, 16, 5, tzinfo=UTC)
-    told: list[logging.LogRecord] = []
+    records: list[logging.LogRecord] = []
     handler = logging.Handler()
-    handler.emit = told.append  # type: ignore[method-assign]
+    handler.emit = records.append  # type: ignore[method-assign]
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
 
         def evaluate(zone: str) -> dg.RunRequest:
@@ -66,12 +68,12 @@ def test_a_night_is_named_by_the_zones_day_and_another_zone_by_now_is_told(place
                 instance=instance, scheduled_execution_time=midnight, resources={"home": place.resource}
             ) as context:
                 context.log.addHandler(handler)
-                asked = build_nightly_backfill_schedule(zone)(context)
-            assert isinstance(asked, dg.RunRequest)
-            return asked
+                request = build_nightly_backfill_schedule(zone)(context)
+            assert isinstance(request, dg.RunRequest)
+            return request
 
         assert evaluate("Asia/Shanghai").run_key == "nightly-2026-11-29"
-        assert told == []
+        assert records == []
         assert evaluate("UTC").run_key == "nightly-2026-11-28"
-    assert [record.levelno for record in told] == [logging.WARNING]
-    assert "Asia/Shanghai" in told[0].getMessage()
+    assert [record.levelno for record in records] == [logging.WARNING]
+    assert "Asia/Shanghai" in records[0].getMessage()

@@ -1,4 +1,4 @@
-"""Keys of an account stand nowhere in a DAGSTER_HOME: not in its databases, not in the logs of runs that failed."""
+"""No key of an account is in a DAGSTER_HOME: neither in its databases nor in the logs of runs that failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ SECRET = "canary-secret-0a9b8c7d6e5f4a3b2c1d0e9f"
 KEYS: Sequence[str] = ("one", "two", "three", "four")
 
 
-def holding(folder: Path, *secrets: str) -> list[str]:
+def files_holding(folder: Path, *secrets: str) -> list[str]:
+    """Return the files below a folder that hold one of the secrets."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 5
     return [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
@@ -52,7 +53,7 @@ def test_no_key_is_in_dagster_s_home_or_ours_after_runs_that_failed(
         )
         instance.add_dynamic_partitions("videos", list(KEYS))
         ranges = {"dagster/asset_partition_range_start": "one", "dagster/asset_partition_range_end": "four"}
-        by_hand = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        manual = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[dg.AssetKey("completed_extensions")],
             tags=ranges,
             instance=instance,
@@ -61,8 +62,8 @@ def test_no_key_is_in_dagster_s_home_or_ours_after_runs_that_failed(
         )
         run_config = {"ops": {"advance": {"config": {"linger_s": 0.5}}}}
         defs.resolve_job_def("advance_job").execute_in_process(instance=instance, run_config=run_config)
-        assert not by_hand.success
-        assert sum(order["fired"] for order in sandbox.faults()) >= 4
+        assert not manual.success
+        assert sum(fault["fired"] for fault in sandbox.faults()) >= 4
         assert sandbox.charges()["charges"]
-    assert holding(dagster_home, ACCESS, SECRET) == []
-    assert holding(home, ACCESS, SECRET) == []
+    assert files_holding(dagster_home, ACCESS, SECRET) == []
+    assert files_holding(home, ACCESS, SECRET) == []

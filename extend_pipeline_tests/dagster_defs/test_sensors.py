@@ -1,13 +1,13 @@
-"""Ticks in a row: partitions from the catalogue, one run however often something is due, and mistakes told in full."""
+"""Consecutive ticks: partitions from the catalogue, one run for all due work, and every mistake reported."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 import pytest
-from dagster import DagsterRunStatus
 
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID
 from extend_pipeline.dagster_defs.jobs.advance import advance_job
@@ -22,9 +22,16 @@ from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import account, video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
+EVENT_TYPES: Final = {
+    dg.DagsterRunStatus.STARTING: dg.DagsterEventType.RUN_STARTING,
+    dg.DagsterRunStatus.STARTED: dg.DagsterEventType.RUN_START,
+    dg.DagsterRunStatus.FAILURE: dg.DagsterEventType.RUN_FAILURE,
+}
+
 
 def _queue(place: Place) -> dg.DagsterRun:
-    """A queued run of advance_job in the instance, as the daemon makes one of a run request."""
+    """Create a queued run of advance_job in the instance, as the daemon does for a run request; return it."""
+    # Dagster demands an origin of a queued run, and 1.13 has no public name for its types
     from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
     job = place.defs.resolve_job_def("advance_job")
@@ -32,7 +39,7 @@ def _queue(place: Place) -> dg.DagsterRun:
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "advance_job")
     return place.instance.create_run_for_job(
         job,
-        status=DagsterRunStatus.QUEUED,
+        status=dg.DagsterRunStatus.QUEUED,
         tags=job.tags,
         remote_job_origin=origin,
         job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
@@ -40,19 +47,21 @@ def _queue(place: Place) -> dg.DagsterRun:
 
 
 def _planned(place: Place) -> tuple[VideoPlan, ...]:
+    """Return the plans of a home's videos."""
     with place.resource.open() as pipeline:
         return plan(plan_input(pipeline)).videos
 
 
 def _advance_job() -> dg.JobDefinition:
+    """Return advance_job, because `reconstructable` takes a function."""
     return advance_job
 
 
-def test_sensors_only_say_so_while_there_are_no_accounts(place: Place) -> None:
+def test_sensors_skip_while_there_are_no_accounts(place: Place) -> None:
     for name in ("catalog_sensor", "kling_poll_sensor"):
-        told = place.sensor(name)
-        assert not told.run_requests
-        check_user_text(told.skip_message)
+        tick = place.sensor(name)
+        assert not tick.run_requests
+        check_user_text(tick.skip_message)
 
 
 def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) -> None:
@@ -96,12 +105,12 @@ def test_edits_are_decided_in_dagster_too(place: Place) -> None:
 def test_a_catalogue_with_mistakes_is_an_error_that_lists_them_all_and_keeps_the_partitions(place: Place) -> None:
     place.write([video("one")])
     place.sensor("catalog_sensor")
-    wrong = video("two", extend={"to": 1, "prompt": "x"})
-    place.write([video("one", account="nobody"), wrong, video("three", colour="red")])
+    invalid = video("two", extend={"to": 1, "prompt": "x"})
+    place.write([video("one", account="nobody"), invalid, video("three", colour="red")])
     with pytest.raises(dg.Failure) as raised:
         place.sensor("catalog_sensor")
-    told = str(raised.value.description)
-    check_user_text(told)
+    description = str(raised.value.description)
+    check_user_text(description)
     assert place.instance.get_dynamic_partitions("videos") == ["one"]
     place.write([video("one")])
     assert "(1)" in place.sensor("catalog_sensor").skip_message
@@ -117,30 +126,30 @@ def test_partitions_come_back_from_the_ledger_when_dagster_home_was_lost(place: 
         assert sorted(fresh.get_dynamic_partitions("videos")) == ["kept", "left-since"]
 
 
-def test_a_poll_sensor_asks_for_one_run_however_many_ticks_find_something_due(place: Place) -> None:
+def test_a_poll_sensor_requests_one_run_over_many_ticks_with_due_work(place: Place) -> None:
     place.write([video("one"), video("two"), video("three")])
     place.sensor("catalog_sensor")
-    asked = place.sensor("kling_poll_sensor")
-    assert len(asked.run_requests) == 1
-    assert asked.run_requests[0].run_key is None
+    first = place.sensor("kling_poll_sensor")
+    assert len(first.run_requests) == 1
+    assert first.run_requests[0].run_key is None
     run = _queue(place)
-    for status in (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED):
-        if status is not DagsterRunStatus.QUEUED:
+    for status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
+        if status is not dg.DagsterRunStatus.QUEUED:
             _move(place, run, status)
         for _ in range(2):
-            told = place.sensor("kling_poll_sensor")
-            assert told.run_requests == []
-            assert run.run_id in told.skip_message
-    _move(place, run, DagsterRunStatus.FAILURE)
+            tick = place.sensor("kling_poll_sensor")
+            assert tick.run_requests == []
+            assert run.run_id in tick.skip_message
+    _move(place, run, dg.DagsterRunStatus.FAILURE)
     assert len(place.sensor("kling_poll_sensor").run_requests) == 1
 
 
-def test_a_poll_sensor_writes_what_it_sees_to_the_ledger_and_asks_for_a_run_to_fetch_it(place: Place) -> None:
+def test_a_poll_sensor_records_task_states_and_requests_a_run_to_fetch_results(place: Place) -> None:
     place.write([video("one", extend={"steps": 1, "prompt": "x"})])
     place.sensor("catalog_sensor")
     place.materialise("extension_requests", keys=["one"])
-    told = place.sensor("kling_poll_sensor")
-    (request,) = told.run_requests
+    tick = place.sensor("kling_poll_sensor")
+    (request,) = tick.run_requests
     check_user_text(request.tags["extend_pipeline/asked_by"])
     with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
         assert [row.state for row in queries.attempts_of(connection, ["one"])] == ["succeeded"]
@@ -148,20 +157,20 @@ def test_a_poll_sensor_writes_what_it_sees_to_the_ledger_and_asks_for_a_run_to_f
     check_user_text(place.sensor("kling_poll_sensor").skip_message)
 
 
-def test_what_waits_for_a_person_asks_for_no_run_again_and_again(place: Place) -> None:
-    old = video("old")
-    old["source"] = {**old["source"], "created_at": "2020-01-01T00:00:00Z"}
-    place.write([old])
+def test_a_blocked_video_requests_one_run_and_no_more(place: Place) -> None:
+    expired = video("old")
+    expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
+    place.write([expired])
     place.sensor("catalog_sensor")
-    assert len(place.sensor("kling_poll_sensor").run_requests) == 1, "its state has to be told once"
+    assert len(place.sensor("kling_poll_sensor").run_requests) == 1, "its state has to be reported once"
     place.advance()
     for _ in range(3):
-        idle = place.sensor("kling_poll_sensor")
-        assert not idle.run_requests
-        check_user_text(idle.skip_message)
+        tick = place.sensor("kling_poll_sensor")
+        assert not tick.run_requests
+        check_user_text(tick.skip_message)
 
 
-def test_a_tick_ends_at_its_own_deadline_and_the_next_begins_with_what_was_left(place: Place) -> None:
+def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(place: Place) -> None:
     names = ["k1", "k2"]
     entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
     place.plant(entries)
@@ -176,47 +185,46 @@ def test_a_tick_ends_at_its_own_deadline_and_the_next_begins_with_what_was_left(
     with dg.build_sensor_context(instance=place.instance, resources={"home": place.resource}) as context:
         sensor.evaluate_tick(context)
     with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
-        states = sorted(r.state for r in queries.attempts_of(connection, [entry["key"] for entry in entries]))
+        states = sorted(row.state for row in queries.attempts_of(connection, [entry["key"] for entry in entries]))
     assert states == ["submitted", "succeeded"]
     place.sensor("kling_poll_sensor")
     with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
-        assert {r.state for r in queries.attempts_of(connection, [entry["key"] for entry in entries])} == {"succeeded"}
+        assert {row.state for row in queries.attempts_of(connection, [entry["key"] for entry in entries])} == {
+            "succeeded"
+        }
 
 
-def test_the_nightly_backfill_asks_for_one_run_while_anything_is_unfinished(place: Place, tmp_path: Path) -> None:
+def test_the_nightly_backfill_requests_one_run_while_a_video_is_unfinished(place: Place, tmp_path: Path) -> None:
     night = datetime(2026, 11, 22, 0, 5, tzinfo=UTC)
 
     def evaluate() -> dg.RunRequest | dg.SkipReason:
         with dg.build_schedule_context(
             instance=instance, scheduled_execution_time=night, resources={"home": place.resource}
         ) as context:
-            told = build_nightly_backfill_schedule("UTC")(context)
-        assert isinstance(told, dg.RunRequest | dg.SkipReason)
-        return told
+            outcome = build_nightly_backfill_schedule("UTC")(context)
+        assert isinstance(outcome, dg.RunRequest | dg.SkipReason)
+        return outcome
 
     place.write([video("one", extend={"steps": 1, "prompt": "x"}), video("two", extend={"steps": 1, "prompt": "x"})])
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        asked = evaluate()
-        assert isinstance(asked, dg.RunRequest)
-        assert asked.run_key == "nightly-2026-11-22"
+        request = evaluate()
+        assert isinstance(request, dg.RunRequest)
+        assert request.run_key == "nightly-2026-11-22"
         job = place.defs.resolve_job_def("advance_job")
-        result = job.execute_in_process(run_config=asked.run_config, instance=instance)
+        result = job.execute_in_process(run_config=request.run_config, instance=instance)
         assert result.success
-        told = evaluate()
-        assert isinstance(told, dg.SkipReason)
-        check_user_text(told.skip_message or "")
+        skipped = evaluate()
+        assert isinstance(skipped, dg.SkipReason)
+        check_user_text(skipped.skip_message or "")
 
 
-def _move(place: Place, run: dg.DagsterRun, status: DagsterRunStatus) -> None:
-    """Bring a run to a status, by the event that does so."""
-    from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE, DagsterEvent
-
-    event_type = PIPELINE_RUN_STATUS_TO_EVENT_TYPE[status]
-    event = DagsterEvent(event_type_value=event_type.value, job_name="advance_job")
+def _move(place: Place, run: dg.DagsterRun, status: dg.DagsterRunStatus) -> None:
+    """Bring a run to a status by the event for it."""
+    event = dg.DagsterEvent(event_type_value=EVENT_TYPES[status].value, job_name="advance_job")
     place.instance.report_dagster_event(event, run_id=run.run_id)
 
 
-def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gone(place: Place) -> None:
+def test_paid_results_are_fetched_while_files_are_invalid_or_missing(place: Place) -> None:
     place.write([video("one"), video("two")])
     place.sensor("catalog_sensor")
     place.materialise("extension_requests", keys=["one"])
@@ -225,16 +233,16 @@ def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gon
     for _ in range(2):
         with pytest.raises(dg.Failure):
             place.sensor("catalog_sensor")
-    told = place.sensor("kling_poll_sensor")
-    [request] = told.run_requests
+    tick = place.sensor("kling_poll_sensor")
+    [request] = tick.run_requests
     check_user_text(request.tags["extend_pipeline/asked_by"])
     checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
     assert checks[CONFIGURATION_IS_VALID].status.value == "FAILED"
     history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_VALID, limit=9)
-    assert len(history) == 1, "news is told once"
-    done = place.advance()
-    assert done.success
-    failed = {each.check_name for each in done.get_asset_check_evaluations() if not each.passed}
+    assert len(history) == 1, "an outcome is reported once"
+    run = place.advance()
+    assert run.success
+    failed = {check.check_name for check in run.get_asset_check_evaluations() if not check.passed}
     assert failed == {"configuration_is_sound"}
     assert place.latest("completed_extensions", "one") is not None
     assert (place.submits("one"), place.submits("two")) == (1, 0)

@@ -1,4 +1,4 @@
-"""The published tables as assets: when they are made, what they tell, and checks that find what is wrong."""
+"""The published tables as assets: when they are published, their metadata, and the checks that report errors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 def _publish(place: Place) -> dg.ExecuteInProcessResult:
+    """Materialize the published tables in one run and return its result."""
     job = place.defs.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(asset_selection=TABLES, instance=place.instance)
 
 
-def test_the_tables_are_made_after_a_run_by_hand_though_partitions_are_missing_and_not_again(place: Place) -> None:
+def test_the_tables_are_published_once_after_a_manual_run_with_partitions_missing(place: Place) -> None:
     place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP), video("never", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
 
     def tick(cursor: object = None) -> tuple[int, object]:
         selection = dg.AssetSelection.assets(*TABLES)
-        told = evaluate_automation_conditions(
+        evaluated = evaluate_automation_conditions(
             place.defs,
             place.instance,
             asset_selection=selection,
             cursor=cursor,  # type: ignore[arg-type]
         )
-        return told.total_requested, told.cursor
+        return evaluated.total_requested, evaluated.cursor
 
     requested, cursor = tick()
     assert requested == 0
@@ -48,7 +49,7 @@ def test_the_tables_are_made_after_a_run_by_hand_though_partitions_are_missing_a
         assert requested == 0
     place.materialise("completed_extensions", keys=["one"])
     requested, cursor = tick(cursor)
-    assert requested == 0, "a replay of what is complete changes no data version"
+    assert requested == 0, "a second run for a complete video changes no data version"
     place.materialise("completed_extensions", keys=["two"])
     requested, cursor = tick(cursor)
     assert requested == 3
@@ -56,7 +57,7 @@ def test_the_tables_are_made_after_a_run_by_hand_though_partitions_are_missing_a
     assert tick(cursor)[0] == 0
 
 
-def test_what_advance_job_completes_starts_no_run_for_the_tables_since_it_publishes_itself(place: Place) -> None:
+def test_advance_job_publishes_itself_and_starts_no_run_for_the_tables(place: Place) -> None:
     place.write([video("one", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
     selection = dg.AssetSelection.assets(*TABLES)
@@ -67,15 +68,15 @@ def test_what_advance_job_completes_starts_no_run_for_the_tables_since_it_publis
     assert second.total_requested == 0
 
 
-def test_tables_tell_rows_columns_lineage_and_a_preview_and_their_checks_pass(place: Place) -> None:
+def test_tables_have_rows_columns_lineage_and_a_preview_and_their_checks_pass(place: Place) -> None:
     place.write([video("one"), video("two", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
     place.materialise("completed_extensions", keys=["one", "two"])
     result = _publish(place)
     assert result.success
-    told = {e.asset_key: e.materialization.metadata for e in result.get_asset_materialization_events()}
-    assert set(told) == set(TABLES)
-    lineage, costs, durations = (told[key] for key in TABLES)
+    metadata = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert set(metadata) == set(TABLES)
+    lineage, costs, durations = (metadata[key] for key in TABLES)
     assert lineage["dagster/row_count"].value == 3
     names = {column.name for column in lineage["dagster/column_schema"].value.columns}
     assert names == {column.name for column in schema.LINEAGE.columns}
@@ -84,7 +85,7 @@ def test_tables_tell_rows_columns_lineage_and_a_preview_and_their_checks_pass(pl
     assert preview.records[0].data["spent_units"] == "6.000000", "exact, as text"
     shown = {column.name for column in durations["dagster/column_schema"].value.columns}
     assert shown == set(DURATION_SOURCES), "every column of the view says where it comes from"
-    checks = {e.check_name: (e.passed, e.description) for e in result.get_asset_check_evaluations()}
+    checks = {event.check_name: (event.passed, event.description) for event in result.get_asset_check_evaluations()}
     assert checks.keys() == {key.name for key in CHECKS}
     assert all(passed for passed, _ in checks.values()), checks
 
@@ -92,29 +93,29 @@ def test_tables_tell_rows_columns_lineage_and_a_preview_and_their_checks_pass(pl
 def test_column_lineage_names_only_columns_that_exist(place: Place) -> None:
     known = {
         (asset, column.name)
-        for asset, table in (
+        for asset, schema_table in (
             ("source_videos", schema.SOURCE_VIDEOS),
             ("extension_requests", schema.EXTENSION_REQUESTS),
             ("completed_extensions", schema.COMPLETED_EXTENSIONS),
         )
-        for column in table.columns
+        for column in schema_table.columns
     }
     from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 
-    for each in PUBLISHED:
+    for table in PUBLISHED:
         named = {
             (dep.asset_key.to_user_string(), dep.column_name)
-            for deps in each.lineage.deps_by_column.values()
+            for deps in table.lineage.deps_by_column.values()
             for dep in deps
         }
-        assert named, each.asset
-        assert named <= known, each.asset
+        assert named, table.asset
+        assert named <= known, table.asset
     lineage = PUBLISHED[0].lineage.deps_by_column
     assert [dep.column_name for dep in lineage["prompt"]] == ["prompt"]
     assert {dep.column_name for dep in lineage["video_id"]} == {"video_id"}
 
 
-def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budget_that_is_used_up(place: Place) -> None:
+def test_checks_report_a_warehouse_unlike_the_ledger_and_a_used_up_budget(place: Place) -> None:
     place.write([video("one", extend=ONE_HOP)], budget={"per_day": 2, "total": 100})
     place.sensor("catalog_sensor")
     place.materialise("completed_extensions", keys=["one"])
@@ -129,16 +130,16 @@ def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budge
     result = job.get_subset(asset_check_selection=set(keys), asset_selection=set()).execute_in_process(
         instance=place.instance
     )
-    told = {e.check_name: e for e in result.get_asset_check_evaluations()}
-    assert {name for name, e in told.items() if not e.passed} == {
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert {name for name, check in checks.items() if not check.passed} == {
         "charges_reconcile",
         "budgets_hold",
         "durations_grew",
         "films_are_there",
         "seams_hold",
     }
-    assert told["films_are_there"].severity is dg.AssetCheckSeverity.WARN  # it is to be had again
+    assert checks["films_are_there"].severity is dg.AssetCheckSeverity.WARN  # it can be fetched again
     for name in ("charges_reconcile", "budgets_hold", "durations_grew"):
-        check_user_text(str(told[name].description))
-    assert told["budgets_hold"].severity is dg.AssetCheckSeverity.WARN
-    assert told["charges_reconcile"].metadata["findings"].value == 1
+        check_user_text(str(checks[name].description))
+    assert checks["budgets_hold"].severity is dg.AssetCheckSeverity.WARN
+    assert checks["charges_reconcile"].metadata["findings"].value == 1

@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: a sandbox, a home that talks to it, and its keys in the environment."""
+"""Fixtures of the engine's tests: a sandbox, a home that uses it, and its keys in the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, sandbox_c
 
 @pytest.fixture
 def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineHome]]:
-    """Make homes with a sandbox each; `config` is the sandbox's."""
+    """Yield a function that makes a home with a sandbox of its own; `config` is the sandbox's."""
     set_credentials(monkeypatch)
     with ExitStack() as stack:
 
@@ -29,5 +29,5 @@ def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 @pytest.fixture
 def home(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """A home on SQLite whose sandbox finishes every task at once."""
+    """Return a home on SQLite whose sandbox finishes every task at once."""
     return make_home()

@@ -10,63 +10,63 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.util import Finalize
 
-from extend_pipeline_tests.faults.audit import Trial
-from extend_pipeline_tests.faults.nursery import end_with_parent
-from extend_pipeline_tests.faults.report import sums, table, told
-from extend_pipeline_tests.faults.scenarios import EXCLUDED, matrix, matrix_slice, named
-from extend_pipeline_tests.faults.specials import SPECIALS, in_slice
-from extend_pipeline_tests.faults.stage import Stage, ground
-from extend_pipeline_tests.faults.trial import play
+from extend_pipeline_tests.faults.homes.factory import HomeFactory, new_folder
+from extend_pipeline_tests.faults.processes.fork_server import end_with_parent
+from extend_pipeline_tests.faults.report import failure_text, sums, table
+from extend_pipeline_tests.faults.scenarios.checks import ScenarioResult
+from extend_pipeline_tests.faults.scenarios.combinations import EXCLUDED, matrix, matrix_slice, named
+from extend_pipeline_tests.faults.scenarios.run import run_scenario
+from extend_pipeline_tests.faults.scenarios.specials import SPECIALS, in_slice
 from extend_pipeline_tests.faults.upstream import OTHER_PLACES, PROVIDERS, left_out
 from extend_pipeline_tests.support.processes.children import CONTEXT
 
 _A_TASK = 20
-_TELL_EVERY_S = 30.0
+_REPORT_EVERY_S = 30.0
 
-_own: list[Stage] = []
+_own: list[HomeFactory] = []
 
 
-def played_by_name(names: Sequence[str]) -> list[Trial]:
-    """Play scenarios on this process's own stage, which is set up at the first call."""
+def run_by_name(names: Sequence[str]) -> list[ScenarioResult]:
+    """Play scenarios on this process's own factory, which is set up at the first call."""
     if not _own:
-        _own.append(Stage(ground()))
+        _own.append(HomeFactory(new_folder()))
         Finalize(None, _own[0].close, exitpriority=10)
     known = {scenario.name: scenario for scenario in matrix()}
-    return [play(known[name], _own[0]) if name in known else SPECIALS[name](_own[0]) for name in names]
+    return [run_scenario(known[name], _own[0]) if name in known else SPECIALS[name](_own[0]) for name in names]
 
 
-def play_all(names: Sequence[str], jobs: int) -> Iterator[list[Trial]]:
-    """Play them in `jobs` processes; trials as they come."""
+def run_all(names: Sequence[str], jobs: int) -> Iterator[list[ScenarioResult]]:
+    """Play them in `jobs` processes; results as they come."""
     if jobs == 1:
         for name in names:
-            yield played_by_name([name])
+            yield run_by_name([name])
         return
     with ProcessPoolExecutor(jobs, mp_context=CONTEXT, initializer=end_with_parent) as pool:
         parts = [names[start : start + _A_TASK] for start in range(0, len(names), _A_TASK)]
-        for done in as_completed([pool.submit(played_by_name, part) for part in parts]):
+        for done in as_completed([pool.submit(run_by_name, part) for part in parts]):
             yield done.result()
 
 
-def run(names: Sequence[str], jobs: int, say: Callable[[str], object]) -> list[Trial]:
+def run(names: Sequence[str], jobs: int, say: Callable[[str], object]) -> list[ScenarioResult]:
     """Play them, say what fails at once and how far it has come, and the table at the end."""
-    began = told_at = time.monotonic()
-    trials: list[Trial] = []
-    for done in play_all(names, jobs):
-        trials += done
-        for trial in done:
-            if trial.findings:
-                say(told(trial))
-        if time.monotonic() - told_at > _TELL_EVERY_S:
-            told_at = time.monotonic()
-            so_far = sums(trials)
+    began = reported_at = time.monotonic()
+    results: list[ScenarioResult] = []
+    for done in run_all(names, jobs):
+        results += done
+        for result in done:
+            if result.findings:
+                say(failure_text(result))
+        if time.monotonic() - reported_at > _REPORT_EVERY_S:
+            reported_at = time.monotonic()
+            so_far = sums(results)
             say(
-                f"{len(trials):,} of {len(names):,} scenarios, {so_far.failed} failed, {so_far.kills:,} kills, "
+                f"{len(results):,} of {len(names):,} scenarios, {so_far.failed} failed, {so_far.kills:,} kills, "
                 f"{so_far.charges:,} charges, {so_far.double} double, {so_far.unknown} unknown, "
-                f"{told_at - began:,.0f} s"
+                f"{reported_at - began:,.0f} s"
             )
-    say(table(trials))
+    say(table(results))
     say(f"{time.monotonic() - began:,.0f} s with {jobs} processes")
-    return trials
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,29 +77,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which.add_argument("--slice", action="store_true", help="each failpoint and each fault of a provider once")
     which.add_argument("--only", metavar="NAME", action="append", help="one scenario; may be given again")
     which.add_argument("--list", action="store_true", help="the names of all scenarios")
-    which.add_argument("--excluded", action="store_true", help="what is not played, why, and what covers it")
+    which.add_argument("--excluded", action="store_true", help="what is not run, why, and what covers it")
     parser.add_argument("--provider", action="append", choices=PROVIDERS, help="of these providers only")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    given = parser.parse_args(arguments)
-    providers = given.provider or PROVIDERS
-    if given.excluded:
+    options = parser.parse_args(arguments)
+    providers = options.provider or PROVIDERS
+    if options.excluded:
         print(excluded())
         return 0
-    chosen = matrix_slice(providers) if given.slice else matrix(providers)
-    specials = [name for name in SPECIALS if not given.slice or in_slice(name)]
-    names = given.only or [*specials, *(scenario.name for scenario in chosen)]
-    if given.list:
+    chosen = matrix_slice(providers) if options.slice else matrix(providers)
+    specials = [name for name in SPECIALS if not options.slice or in_slice(name)]
+    names = options.only or [*specials, *(scenario.name for scenario in chosen)]
+    if options.list:
         print("\n".join(names))
         return 0
-    for name in given.only or ():
+    for name in options.only or ():
         if name not in SPECIALS:
             named(name)
-    trials = run(names, 1 if given.only else given.jobs, lambda text: print(text, flush=True))
-    return int(any(trial.findings for trial in trials))
+    results = run(names, 1 if options.only else options.jobs, lambda text: print(text, flush=True))
+    return int(any(result.findings for result in results))
 
 
 def excluded() -> str:
-    """What is not played, in one table."""
+    """Return what is not run, as one table."""
     lines = ["failpoints that are not walked:"]
     lines += [f"  {e.prefix + '*':14}{', '.join(e.providers):40}{e.reason} → {e.covered_by}" for e in EXCLUDED]
     lines.append("places of faults:")

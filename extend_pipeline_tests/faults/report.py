@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from extend_pipeline_tests.faults.audit import Trial
+from extend_pipeline_tests.faults.scenarios.checks import ScenarioResult
 
 
 @dataclass
 class Sums:
-    """Counts over trials; a row of the table."""
+    """Counts over results; a row of the table."""
 
     scenarios: int = 0
     kills: int = 0
@@ -24,45 +24,45 @@ class Sums:
     films: int = 0
     failed: int = 0
 
-    def add(self, trial: Trial) -> None:
+    def add(self, result: ScenarioResult) -> None:
         """Count one more."""
         self.scenarios += 1
-        self.kills += trial.kills
-        self.faults += trial.fired
-        self.late += trial.late
-        self.charges += trial.charges
-        self.double += trial.doubles
-        self.unknown += trial.unknown
-        self.adopted += trial.adopted
-        self.resubmitted += trial.resubmitted
-        self.films += trial.films
-        self.failed += bool(trial.findings)
+        self.kills += result.kills
+        self.faults += result.fired
+        self.late += result.late
+        self.charges += result.charges
+        self.double += result.doubles
+        self.unknown += result.unknown
+        self.adopted += result.adopted
+        self.resubmitted += result.resubmitted
+        self.films += result.films
+        self.failed += bool(result.findings)
 
 
-def sums(trials: Iterable[Trial]) -> Sums:
+def sums(results: Iterable[ScenarioResult]) -> Sums:
     """Everything together."""
     whole = Sums()
-    for trial in trials:
-        whole.add(trial)
+    for result in results:
+        whole.add(result)
     return whole
 
 
-def table(trials: Sequence[Trial]) -> str:
+def table(results: Sequence[ScenarioResult]) -> str:
     """A row a class, and the sum."""
     names = [field.name for field in fields(Sums)]
     lines = ["  ".join(["class".ljust(8), *(name.rjust(11) for name in names)])]
-    groups = sorted({trial.group for trial in trials})
-    for group, rows in [*((each, [t for t in trials if t.group == each]) for each in groups), ("all", trials)]:
-        found = sums(rows)
-        lines.append("  ".join([group.ljust(8), *(f"{getattr(found, name):11,}" for name in names)]))
-    cpu_s = sum(trial.cpu_s for trial in trials)
-    lines.append(f"{cpu_s:,.0f} s of CPU, {cpu_s / max(len(trials), 1):.2f} s a scenario")
+    groups = sorted({result.group for result in results})
+    parts = [(name, [result for result in results if result.group == name]) for name in groups]
+    for group, rows in [*parts, ("all", results)]:
+        total = sums(rows)
+        lines.append("  ".join([group.ljust(8), *(f"{getattr(total, name):11,}" for name in names)]))
+    cpu_s = sum(result.cpu_s for result in results)
+    lines.append(f"{cpu_s:,.0f} s of CPU, {cpu_s / max(len(results), 1):.2f} s a scenario")
     return "\n".join(lines)
 
 
-def told(trial: Trial) -> str:
-    """A failed trial: its name, what was found, and how to run it alone."""
-    found = "\n".join(f"    {each}" for each in trial.findings)
-    return (
-        f"FAILED {trial.name}\n{found}\n    again: python -m extend_pipeline_tests.faults.matrix --only '{trial.name}'"
-    )
+def failure_text(result: ScenarioResult) -> str:
+    """Return a failed scenario's name, its findings, and the command that runs it alone."""
+    findings = "\n".join(f"    {finding}" for finding in result.findings)
+    command = f"python -m extend_pipeline_tests.faults.matrix --only '{result.name}'"
+    return f"FAILED {result.name}\n{findings}\n    again: {command}"

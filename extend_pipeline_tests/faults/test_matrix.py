@@ -10,12 +10,12 @@ from typing import Final, TypeVar
 import pytest
 
 from extend_pipeline.base.failpoints import POINTS
-from extend_pipeline_tests.faults.audit import Trial
-from extend_pipeline_tests.faults.report import sums, told
-from extend_pipeline_tests.faults.scenarios import EXCLUDED, Scenario, is_walked, matrix, matrix_slice
-from extend_pipeline_tests.faults.specials import SPECIALS, in_slice, needs_kill
-from extend_pipeline_tests.faults.stage import Stage, stage
-from extend_pipeline_tests.faults.trial import play, run
+from extend_pipeline_tests.faults.homes.factory import HomeFactory, home_factory
+from extend_pipeline_tests.faults.report import failure_text, sums
+from extend_pipeline_tests.faults.scenarios.checks import ScenarioResult
+from extend_pipeline_tests.faults.scenarios.combinations import EXCLUDED, Scenario, is_walked, matrix, matrix_slice
+from extend_pipeline_tests.faults.scenarios.run import run, run_scenario
+from extend_pipeline_tests.faults.scenarios.specials import SPECIALS, in_slice, needs_kill
 from extend_pipeline_tests.faults.upstream import PROVIDERS, faults_of, without_effect
 
 A_TEST: Final = 24  # scenarios: what two workers share should come in pieces of some seconds
@@ -39,45 +39,45 @@ SPECIAL_PARTS: Final = [
 
 
 @pytest.fixture(scope="module")
-def theatre() -> Iterator[Stage]:
-    """One stage for all tests of a worker."""
-    with stage() as opened:
+def factory() -> Iterator[HomeFactory]:
+    """One factory for all tests of a worker."""
+    with home_factory() as opened:
         yield opened
 
 
-def nothing_found(trials: list[Trial]) -> None:
-    """Every promise held, in every trial."""
-    failed = [told(trial) for trial in trials if trial.findings]
+def nothing_found(results: list[ScenarioResult]) -> None:
+    """Every promise held, in every result."""
+    failed = [failure_text(result) for result in results if result.findings]
     assert not failed, "\n".join(failed)
-    found = sums(trials)
-    assert (found.double, found.unknown) == (0, 0)
+    total = sums(results)
+    assert (total.double, total.unknown) == (0, 0)
 
 
 @pytest.mark.parametrize(("provider", "chosen"), SLICES)
 def test_a_kill_while_a_fault_is_armed_costs_nothing_twice_and_loses_nothing(
-    provider: str, chosen: list[Scenario], theatre: Stage
+    provider: str, chosen: list[Scenario], factory: HomeFactory
 ) -> None:
-    trials = [play(scenario, theatre) for scenario in chosen]
-    nothing_found(trials)
-    found = sums(trials)
-    assert found.scenarios == len(chosen)
-    assert found.kills == len(chosen)
-    assert found.faults >= len(chosen)
-    assert found.late <= len(chosen) // 4  # a fault that waits for new work says little of the crash
-    assert found.charges >= 2 * len(chosen)
-    assert found.films >= 2 * len(chosen)
+    results = [run_scenario(scenario, factory) for scenario in chosen]
+    nothing_found(results)
+    total = sums(results)
+    assert total.scenarios == len(chosen)
+    assert total.kills == len(chosen)
+    assert total.faults >= len(chosen)
+    assert total.late <= len(chosen) // 4  # a fault that waits for new work says little of the crash
+    assert total.charges >= 2 * len(chosen)
+    assert total.films >= 2 * len(chosen)
     if provider != "kling" and len(chosen) == A_TEST:
-        assert found.adopted + found.resubmitted >= 1  # what only a person may decide did come up
+        assert total.adopted + total.resubmitted >= 1  # what only the operator may decide did come up
 
 
 @pytest.mark.parametrize("chosen", SPECIAL_PARTS)
-def test_races_losses_and_lies_cost_nothing_twice_and_lose_nothing(chosen: list[str], theatre: Stage) -> None:
-    trials = [SPECIALS[name](theatre) for name in chosen]
-    nothing_found(trials)
-    found = sums(trials)
-    assert found.scenarios == len(chosen)
-    assert [name for name, trial in zip(chosen, trials, strict=True) if needs_kill(name) and not trial.kills] == []
-    assert found.charges >= 2 * len(chosen)
+def test_races_losses_and_lies_cost_nothing_twice_and_lose_nothing(chosen: list[str], factory: HomeFactory) -> None:
+    results = [SPECIALS[name](factory) for name in chosen]
+    nothing_found(results)
+    total = sums(results)
+    assert total.scenarios == len(chosen)
+    assert [name for name, result in zip(chosen, results, strict=True) if needs_kill(name) and not result.kills] == []
+    assert total.charges >= 2 * len(chosen)
 
 
 def test_the_matrix_is_every_failpoint_times_every_fault_times_every_provider() -> None:
@@ -102,23 +102,27 @@ def test_every_failpoint_is_walked_or_excluded_with_a_test_that_covers_it() -> N
     tests = Path(__file__).parents[1]
     for point in POINTS:
         for provider in PROVIDERS:
-            reasons = [each for each in EXCLUDED if point.startswith(each.prefix) and provider in each.providers]
+            reasons = [
+                exclusion
+                for exclusion in EXCLUDED
+                if point.startswith(exclusion.prefix) and provider in exclusion.providers
+            ]
             assert is_walked(point, provider) == (not reasons)
-            for each in reasons:
-                assert each.reason
-                assert all((tests / name.strip()).exists() for name in each.covered_by.split(",")), each
+            for exclusion in reasons:
+                assert exclusion.reason
+                assert all((tests / name.strip()).exists() for name in exclusion.covered_by.split(",")), exclusion
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_left_out_for_want_of_a_field_never_strikes(provider: str, theatre: Stage) -> None:
+def test_what_is_left_out_for_want_of_a_field_never_strikes(provider: str, factory: HomeFactory) -> None:
     orders = [{"kind": kind, "where": where, "times": 99} for kind, where in without_effect(provider)]
     for by_list in (False, True):
-        scene = theatre.scene(provider, (1, 1), by_list=by_list)
-        scene.sandbox.faults(orders)
-        trial = Trial(provider, "")
-        run(scene, trial, "plain")
-        assert trial.findings == []
-        assert len(scene.book().charges) == 2
-        struck = [(order["kind"], order["where"]) for order in scene.sandbox.faults() if order["fired"]]
+        home = factory.home(provider, (1, 1), by_list=by_list)
+        home.sandbox.faults(orders)
+        result = ScenarioResult(provider, "")
+        run(home, result, "plain")
+        assert result.findings == []
+        assert len(home.book().charges) == 2
+        struck = [(order["kind"], order["where"]) for order in home.sandbox.faults() if order["fired"]]
         assert struck == []
-        scene.tear_down()
+        home.tear_down()

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from extend_pipeline_tests.faults.mutants import text_of
-from extend_pipeline_tests.faults.mutations import MUTANTS, Mutant, problems
-from extend_pipeline_tests.faults.scenarios import matrix
-from extend_pipeline_tests.faults.specials import SPECIALS
+from extend_pipeline_tests.faults.mutants.mutations import MUTANTS, Mutant, problems
+from extend_pipeline_tests.faults.mutants.run import text_of
+from extend_pipeline_tests.faults.scenarios.combinations import matrix
+from extend_pipeline_tests.faults.scenarios.specials import SPECIALS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

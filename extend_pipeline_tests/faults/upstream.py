@@ -45,7 +45,7 @@ _NOTHING_TO_BEND: Final[Mapping[str, frozenset[str]]] = {
     "luma": frozenset({"code_200", "integer_ids", "missing_task_info", "no_unit_deduction"}),
     "vidu": frozenset({"code_200", "integer_ids", "missing_task_info", "wrapped_failure"}),
 }
-"""Alterations of fields that a provider's answers don't have: ordered, they never strike."""
+"""Alterations of fields that a provider's responses don't have: ordered, they never strike."""
 
 _NOTHING_AT: Final = frozenset(
     {
@@ -71,7 +71,7 @@ class Fault:
         return "+".join([self.kind, *map(str, self.details.values())]) + f"@{self.where}"
 
     def order(self, **more: Any) -> dict[str, Any]:
-        """As the sandbox is told."""
+        """Return the order for the sandbox."""
         sided = {key: value == "after" if key == "after" else value for key, value in self.details.items()}
         return {"kind": self.kind, "where": self.where, "hold": HOLD_S, **sided, **more}
 
@@ -108,9 +108,9 @@ def left_out(provider: str) -> dict[str, str]:
         for code, first in _first_of_its_words(provider).items()
         if code != first
     }
-    bent = dict.fromkeys(_NOTHING_TO_BEND[provider], "its answers have no such field")
-    untold = {} if provider == "kling" else {"odd_deduction": "it doesn't tell what it takes; an invoice does"}
-    return same | repeated | bent | untold
+    bent = dict.fromkeys(_NOTHING_TO_BEND[provider], "its responses have no such field")
+    unreported = {} if provider == "kling" else {"odd_deduction": "it doesn't tell what it takes; an invoice does"}
+    return same | repeated | bent | unreported
 
 
 def _is_offered(provider: str, kind: str, where: str) -> bool:
@@ -144,7 +144,7 @@ def _first_of_its_words(provider: str) -> dict[int, int]:
 
 
 def _word(answer: Response) -> tuple[int, str]:
-    told = json.loads(bytes(answer.body))
-    error = told.get("error", told)
+    content = json.loads(bytes(answer.body))
+    error = content.get("error", content)
     # the words of a 403 are what tells "no money" from "not allowed"
     return answer.status_code, f"{error['code']} {error['message'] if answer.status_code == 403 else ''}"

@@ -1,5 +1,5 @@
 """Write a home with 1,000 videos of all four providers, the same on every call. Imports nothing of the package, so that
-the recordings of its steps hold whatever moves there."""
+the recordings of its steps hold while the package changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every step of 1,000 videos has the name that commit 12d5390 gave it: another name would be bought once more."""
+"""Every step of 1,000 videos has the name that commit 12d5390 gave it: a renamed step would be paid for twice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _names(configuration: Configuration) -> chain.Names:
     accounts = {name: account.was for name, account in configuration.accounts.items() if account.was is not None}
     chosen: dict[str, Mapping[str, str]] = {}
     for number, key in enumerate(videos):
-        if number % 10 == 0:  # its second hop stands for a step that was paid for
+        if number % 10 == 0:  # its second hop plays a step that was paid for
             second = chain.digests(videos[key], 2, videos=videos, names=chain.Names(earlier, accounts, chosen))[2]
             chosen[key] = {second: hashlib.sha256(key.encode()).hexdigest()}
     return chain.Names(earlier, accounts, chosen)
@@ -54,7 +54,7 @@ def _names_of_video(key: str, configuration: Configuration, names: chain.Names) 
     videos = configuration.catalogue.videos
     video = videos[key]
     steps = chain.digests(video, HOPS, videos=videos, names=names)
-    # what a provider calls the results is made up; the source is called as the catalogue calls it
+    # ids of results are invented; the id of the source is that of the catalogue
     parents = [getattr(video.source, "source_id", "branch"), *(f"https://r.example.com/{n}?sig=1" for n in range(HOPS))]
     params = [video.extend.hop_params(hop) for hop in range(1, HOPS + 1)]
     own = names.video(key)
@@ -64,7 +64,7 @@ def _names_of_video(key: str, configuration: Configuration, names: chain.Names) 
     ]
     return {
         "steps": steps,
-        "words": [words_digest(each) for each in params],
+        "words": [words_digest(hop_params) for hop_params in params],
         "purchases": [purchase_digest(video.provider, *pair) for pair in zip(parents, params, strict=False)],
         "keys": keys,
         "attempts": [chain.attempt_id(key, try_no) for try_no, key in enumerate(keys, start=1)],
@@ -88,7 +88,7 @@ def record(home: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Compute everything that was recorded once more."""
+    """The names of all steps, computed by this version."""
     return record(tmp_path_factory.mktemp("golden") / "homes")
 
 

@@ -1,4 +1,4 @@
-"""A ledger's address as people write it, and what of it is shown: nothing between the scheme and the last `@`."""
+"""A ledger's address as operators write it, and what is shown of it: nothing between the scheme and the last `@`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "canary-pass"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_spelling_of_postgresql_means_the_driver_that_is_here(scheme: str) -> None:
+def test_every_spelling_of_postgresql_selects_psycopg(scheme: str) -> None:
     parsed = parse_address(f"{scheme}://ann:word@db.example:6432/ledger?sslmode=require")
     assert parsed.drivername == "postgresql+psycopg"
     assert (parsed.username, parsed.password, parsed.host, parsed.port) == ("ann", "word", "db.example", 6432)
@@ -23,12 +23,12 @@ def test_every_spelling_of_postgresql_means_the_driver_that_is_here(scheme: str)
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "password"),
     [("p@ss", "p@ss"), ("p%40ss", "p@ss"), ("p@@s:s", "p@@s:s"), ("p/s?s#", "p/s?s#"), ("p%2Fs@x", "p/s@x"), ("", "")],
 )
-def test_a_password_is_taken_as_it_was_meant_where_only_one_reading_is_possible(written: str, meant: str) -> None:
+def test_an_unescaped_password_is_read_where_it_is_unambiguous(written: str, password: str) -> None:
     parsed = parse_address(f"postgresql://ann:{written}@db.example/ledger")
-    assert (parsed.username, parsed.password, parsed.host) == ("ann", meant, "db.example")
+    assert (parsed.username, parsed.password, parsed.host) == ("ann", password, "db.example")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_password_is_taken_as_it_was_meant_where_only_one_reading_is_possible(
         ("postgresql://u:p@[::1]:5/db", "u", "p", "::1"),
     ],
 )
-def test_an_at_in_a_parameter_is_none_of_a_log_in(
+def test_an_at_sign_in_a_parameter_is_no_login(
     url: str, user: str | None, password: str | None, host: str | None
 ) -> None:
     parsed = parse_address(url)
@@ -49,7 +49,7 @@ def test_an_at_in_a_parameter_is_none_of_a_log_in(
 
 
 NO_SUCH_ROLE = "does not exist"
-"""PostgreSQL's own words."""
+"""A part of PostgreSQL's message about an unknown role."""
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ NO_SUCH_ROLE = "does not exist"
         ("sqlite:////home/ann@work/ledger.sqlite", "sqlite:////home/ann@work/ledger.sqlite"),
     ],
 )
-def test_nothing_of_a_log_in_is_shown_or_kept(url: str, shown: str | None) -> None:
+def test_a_login_is_neither_shown_nor_stored(url: str, shown: str | None) -> None:
     if shown is None:
         check_user_text(shown_address(url))
         with pytest.raises(AddressError) as caught:
@@ -73,35 +73,35 @@ def test_nothing_of_a_log_in_is_shown_or_kept(url: str, shown: str | None) -> No
         assert SECRET not in str(caught.value)
         with pytest.raises(LedgerError) as refused:
             open_ledger(url)
-        assert not any(word in str(refused.value) for word in (SECRET, "ann", "@y"))
+        assert not any(part in str(refused.value) for part in (SECRET, "ann", "@y"))
     else:
         assert shown_address(url) == shown
         assert SECRET not in portable(url)
 
 
-def test_nothing_of_a_log_in_is_shown_where_no_ledger_can_be() -> None:
+def test_a_login_in_an_unsupported_address_is_not_shown() -> None:
     shown = shown_address(f"mysql://ann:x@{SECRET}@db/ledger?password={SECRET}")
     assert shown == "mysql://…@db/ledger"
 
 
-def test_the_words_of_a_log_in_are_not_taken_for_those_of_the_host() -> None:
+def test_the_parts_of_a_login_exclude_the_name_of_the_database() -> None:
     assert credential_parts("postgresql://db/ledger") == frozenset()
-    words = credential_parts(f"postgresql://ledger:x%40{SECRET}@db/ledger")
-    assert {f"x@{SECRET}", f"x%40{SECRET}"} <= words
-    assert "ledger" not in words  # `database "ledger" does not exist` has to stay readable
+    parts = credential_parts(f"postgresql://ledger:x%40{SECRET}@db/ledger")
+    assert {f"x@{SECRET}", f"x%40{SECRET}"} <= parts
+    assert "ledger" not in parts  # `database "ledger" does not exist` has to stay readable
 
 
 @pytest.mark.parametrize("password", [SECRET, f"x@{SECRET}", f"x/{SECRET}", f"{SECRET}@x"])
-def test_a_server_that_can_not_be_reached_is_told_without_the_log_in(password: str) -> None:
+def test_an_unreachable_server_is_reported_without_the_login(password: str) -> None:
     url = f"postgresql://canary-user:{password}@127.0.0.1:1/ledger"
     with pytest.raises(LedgerError) as caught:
         open_ledger(url)
-    told = str(caught.value)
-    assert "127.0.0.1" in told
-    assert not any(word in told for word in (SECRET, "canary-user"))
+    message = str(caught.value)
+    assert "127.0.0.1" in message
+    assert not any(part in message for part in (SECRET, "canary-user"))
 
 
-def test_a_server_that_repeats_the_user_s_name_is_not_repeated(postgres: PostgresServer) -> None:
+def test_a_user_name_in_an_error_of_the_server_is_not_repeated(postgres: PostgresServer) -> None:
     ledger = Ledger(postgres.new_database("addresses").replace("://postgres:", "://canary-user:", 1))
     try:
         with pytest.raises(OperationalError) as caught, ledger.read():

@@ -66,8 +66,8 @@ RACES: Final = (
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What one process did."""
+class ClaimCounts:
+    """The claims that one process tried and made, and the reasons of the refused ones."""
 
     tried: int
     made: int
@@ -77,78 +77,78 @@ class Ran:
 def _claim_and_give_back(
     url: str, number: int, allowed: BudgetLimits, moves_on: bool, start: Any, results: Any
 ) -> None:
-    """Claim hop after hop. In the first half every third claim makes room again: given back, or sent and accepted."""
+    """Claim hop after hop. In the first half every third claim makes room again: released, or sent and accepted."""
     ledger = open_ledger(url)
     reasons, made = set(), 0
     try:
         start.wait(60)
         for hop in range(1, TRIES + 1):
-            wanted = request(f"v{number}", hop)
-            result = claim(ledger, wanted, owner=f"p{number}", caps={ACCOUNT: allowed})
+            step = request(f"v{number}", hop)
+            result = claim(ledger, step, owner=f"p{number}", caps={ACCOUNT: allowed})
             reasons |= {refused.reason.value for refused in result.refused}
             made += len(result.claimed)
             if not result.claimed or hop > TRIES // 2 or hop % 3:
                 continue
             if moves_on:
-                send(ledger, wanted.attempt_id, owner=f"p{number}")
-                submit(ledger, wanted.attempt_id, f"task-{number}-{hop}")
+                send(ledger, step.attempt_id, owner=f"p{number}")
+                submit(ledger, step.attempt_id, f"task-{number}-{hop}")
             else:
-                move(ledger, wanted.attempt_id, S.RELEASED)
-        results.put(Ran(TRIES, made, frozenset(reasons)))
+                move(ledger, step.attempt_id, S.RELEASED)
+        results.put(ClaimCounts(TRIES, made, frozenset(reasons)))
     finally:
         ledger.close()
 
 
-def _in_processes(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> list[Ran]:
-    """Run one process for each tuple of arguments, which ends with a queue for its answer."""
+def _in_processes(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> list[ClaimCounts]:
+    """Run one process for each tuple of arguments, which ends with a queue for its counts."""
     results = arguments[0][-1]
-    children = [CONTEXT.Process(target=work, args=given, daemon=True) for given in arguments]
+    children = [CONTEXT.Process(target=work, args=process_arguments, daemon=True) for process_arguments in arguments]
     for child in children:
         child.start()
-    ran = [results.get(timeout=120) for _ in children]
+    counts = [results.get(timeout=120) for _ in children]
     for child in children:
         child.join(60)
         assert child.exitcode == 0
     results.close()
     results.join_thread()
-    return ran
+    return counts
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.name.replace(" ", "-"))
-def test_no_event_of_the_history_passes_a_cap_and_all_that_fits_is_claimed(
+def test_no_event_passes_a_cap_and_all_that_fits_is_claimed(
     race: Race, ledger_url: str, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, results = CONTEXT.Barrier(CROWD), CONTEXT.Queue()
     began = time.monotonic()
     moves_on = race.reason is BlockReason.EXPOSED
     arguments = [(ledger_url, number, race.caps, moves_on, start, results) for number in range(CROWD)]
-    ran = _in_processes(_claim_and_give_back, arguments)
-    took = time.monotonic() - began
-    found = peaks(ledger)
-    made = sum(each.made for each in ran)
-    assert sum(each.tried for each in ran) == CROWD * TRIES
-    assert race.most(found) <= race.cap
-    assert race.most(found) == (ROOM if race.reason is BlockReason.SLOTS else ROOM * PRICE * MICRO)
-    assert sum(each.made > 0 for each in ran) > 1
-    assert set().union(*(each.reasons for each in ran)) == {race.reason.value}
+    counts = _in_processes(_claim_and_give_back, arguments)
+    duration_s = time.monotonic() - began
+    highest = peaks(ledger)
+    made = sum(count.made for count in counts)
+    assert sum(count.tried for count in counts) == CROWD * TRIES
+    assert race.most(highest) <= race.cap
+    assert race.most(highest) == (ROOM if race.reason is BlockReason.SLOTS else ROOM * PRICE * MICRO)
+    assert sum(count.made > 0 for count in counts) > 1
+    assert set().union(*(count.reasons for count in counts)) == {race.reason.value}
     with ledger.read() as connection:
         still = select(func.count()).where(tables.attempts.c.state == S.CLAIMED.value)
-        assert connection.execute(still).scalar_one() == ROOM  # whatever was given back was claimed again
+        assert connection.execute(still).scalar_one() == ROOM  # every released reservation was claimed again
     assert made > ROOM
     assert check_invariants(ledger) == []
     unit = "tasks" if race.reason is BlockReason.SLOTS else "units"
-    cap, most = (race.cap, race.most(found)) if unit == "tasks" else map(from_micros, (race.cap, race.most(found)))
+    cap, most = (race.cap, race.most(highest)) if unit == "tasks" else map(from_micros, (race.cap, race.most(highest)))
     with capsys.disabled():
         print(
             f"\nbudget race on {ledger.dialect}, {race.name}: {CROWD} processes, {CROWD * TRIES} claims tried, {made} "
-            f"made in {took:.1f} s; cap {cap} {unit}, most ever {most}",
+            f"made in {duration_s:.1f} s; cap {cap} {unit}, most ever {most}",
             flush=True,
         )
 
 
 def _claim_all(url: str, number: int, paused: Any, begun: Any, results: Any) -> None:
-    """Claim each hop, and again for as long as a pause is what refuses it. `paused` counts such refusals. The second
-    half is for when the pause has begun: otherwise a quick crowd would be through before it."""
+    """Claim each hop, and again for as long as a pause refuses it. `paused` counts such refusals. The second half
+    starts once the pause has begun, because otherwise fast processes would be finished before it."""
     ledger = open_ledger(url)
     tried = made = 0
     deadline = time.monotonic() + 90
@@ -158,14 +158,14 @@ def _claim_all(url: str, number: int, paused: Any, begun: Any, results: Any) -> 
             if hop > TRIES // 2:
                 eventually(lambda: begun.value, within=60)
             while not claimed:
-                assert time.monotonic() < deadline, "nobody lifted the pause"
+                assert time.monotonic() < deadline, "the pause was not lifted"
                 result = claim(ledger, request(f"v{number}", hop), owner=f"p{number}", caps={ACCOUNT: _caps()})
                 claimed, tried = result.claimed, tried + 1
                 assert {refused.reason for refused in result.refused} <= {BlockReason.PAUSED}
                 with paused.get_lock():
                     paused.value += len(result.refused)
             made += 1
-        results.put(Ran(tried, made, frozenset()))
+        results.put(ClaimCounts(tried, made, frozenset()))
     finally:
         ledger.close()
 
@@ -189,29 +189,29 @@ def _head(ledger: Ledger) -> int:
         return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
 
 
-def test_no_claim_has_a_number_between_those_of_a_pause_and_of_its_end(
+def test_no_claim_is_numbered_between_a_pause_and_its_end(
     ledger_url: str, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paused, begun, results = CONTEXT.Value("i", 0), CONTEXT.Value("i", 0), CONTEXT.Queue()
     person = CONTEXT.Process(target=_pause_in_the_middle, args=(ledger_url, paused, begun), daemon=True)
     person.start()
-    ran = _in_processes(_claim_all, [(ledger_url, number, paused, begun, results) for number in range(CROWD)])
+    counts = _in_processes(_claim_all, [(ledger_url, number, paused, begun, results) for number in range(CROWD)])
     person.join(60)
     assert person.exitcode == 0
-    assert sum(each.made for each in ran) == CROWD * TRIES
+    assert sum(count.made for count in counts) == CROWD * TRIES
     table = tables.events
     with ledger.read() as connection:
         numbers: dict[str, list[int]] = {}
         for row in connection.execute(select(table.c.kind, table.c.seq).order_by(table.c.seq)):
             numbers.setdefault(row.kind, []).append(row.seq)
     (pause,), (resume,) = numbers["account_paused"], numbers["account_resumed"]
-    assert resume == pause + 1  # nothing at all came between them
+    assert resume == pause + 1  # no event came between them
     before = sum(number < pause for number in numbers["attempt_claimed"])
     after = sum(number > resume for number in numbers["attempt_claimed"])
     assert before >= CROWD * 2
     assert after > 0
     assert before + after == CROWD * TRIES
-    tried = sum(each.tried for each in ran)
+    tried = sum(count.tried for count in counts)
     with capsys.disabled():
         print(
             f"\npause on {ledger.dialect}: {CROWD} processes, {tried} claims tried, {before} made before the pause, 0 "

@@ -1,5 +1,5 @@
-"""Budgets of a day in a home's time zone: days of 23 and 25 hours, and what a change of the zone in mid-day gives: no
-budget anew."""
+"""Budgets of a day in a home's time zone: days of 23 and 25 hours, and a change of the zone in mid-day, which gives no
+new budget."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def ms(text: str) -> int:
 
 
 def caps(zone: str, *, steps: int = 1) -> dict[str, BudgetLimits]:
-    """So many steps of two units a day, in a zone."""
+    """Return caps for `steps` steps of two units a day, in a zone."""
     return {ACCOUNT: BudgetLimits(steps * 2_000_000, 2_000_000_000, 1_000, 2_000_000_000, zone)}
 
 
 def spend(ledger: Ledger, video: str, at: str | int, zone: str, *, steps: int = 1) -> BlockReason | None:
-    """Claim a step of two units; return why not."""
+    """Claim a step of two units; return the reason of a refusal, or None."""
     now_ms = at if isinstance(at, int) else ms(at)
     refused = claim(ledger, request(video), now_ms=now_ms, caps=caps(zone, steps=steps)).refused
     return refused[0].reason if refused else None
@@ -67,7 +67,7 @@ def test_a_budget_holds_from_midnight_to_midnight_of_the_zone(
     with ledger.read() as connection:
         days = list(connection.execute(select(tables.attempts.c.budget_day).order_by(tables.attempts.c.claimed_at)))
     assert days[1] == (day,)
-    assert len({each[0] for each in days}) == 3
+    assert len(set(days)) == 3
     assert check_invariants(ledger) == []
     again = open_ledger(f"sqlite:///{tmp_path}/again.sqlite")
     replay(ledger, again)
@@ -90,9 +90,9 @@ def test_a_change_of_the_zone_opens_no_budget_anew(ledger: Ledger, before: str, 
     now_ms = ms(at)
     assert spend(ledger, "a", now_ms, before) is None
     assert spend(ledger, "b", now_ms + 60_000, after) is BlockReason.DAY_BUDGET
-    found = today(ledger, at, after)
-    assert found.micros == 2_000_000
-    assert [day.partition("[")[2].removesuffix("]") or "UTC" for day in found.other_days] == [before]
+    committed = today(ledger, at, after)
+    assert committed.micros == 2_000_000
+    assert [day.partition("[")[2].removesuffix("]") or "UTC" for day in committed.other_days] == [before]
     # and what is spent after it is not spent again by changing back
     assert spend(ledger, "c", now_ms + 120_000, after, steps=2) is None
     assert spend(ledger, "d", now_ms + 180_000, before, steps=2) is BlockReason.DAY_BUDGET
@@ -101,18 +101,18 @@ def test_a_change_of_the_zone_opens_no_budget_anew(ledger: Ledger, before: str, 
     assert check_invariants(ledger) == []
 
 
-def test_whoever_changes_the_zone_every_hour_gets_no_more_budgets_than_days(ledger: Ledger) -> None:
+def test_changing_the_zone_every_hour_gives_no_more_budgets_than_days(ledger: Ledger) -> None:
     zones = cycle(
         ["Pacific/Kiritimati", "Pacific/Auckland", "Asia/Shanghai", "UTC", "America/New_York", "Pacific/Pago_Pago"]
     )
     begin = ms("2026-11-28T00:00+00:00")
-    made = [hour for hour in range(72) if spend(ledger, f"v{hour}", begin + hour * HOUR_MS, next(zones)) is None]
-    assert len(made) <= 3 + 1, "three days reach into four"
+    hours = [hour for hour in range(72) if spend(ledger, f"v{hour}", begin + hour * HOUR_MS, next(zones)) is None]
+    assert len(hours) <= 3 + 1, "three days reach into four"
 
 
-def test_what_was_given_back_on_a_day_of_the_old_zone_may_be_spent(ledger: Ledger) -> None:
-    (made,) = claim(ledger, request("a"), now_ms=ms("2026-11-28T10:00+00:00"), caps=caps("UTC")).claimed
-    move(ledger, made.attempt_id, S.RELEASED, now_ms=ms("2026-11-28T10:01+00:00"))
+def test_a_reservation_released_on_a_day_of_the_old_zone_may_be_spent(ledger: Ledger) -> None:
+    (attempt,) = claim(ledger, request("a"), now_ms=ms("2026-11-28T10:00+00:00"), caps=caps("UTC")).claimed
+    move(ledger, attempt.attempt_id, S.RELEASED, now_ms=ms("2026-11-28T10:01+00:00"))
     assert today(ledger, "2026-11-28T11:00+00:00", "Asia/Shanghai") == budget_days.Today()
     assert spend(ledger, "b", "2026-11-28T11:00+00:00", "Asia/Shanghai") is None
 
@@ -128,12 +128,12 @@ def test_a_clock_that_is_ahead_costs_no_other_day_of_the_zone_its_budget(ledger:
     assert spend(ledger, "e", "2026-11-28T16:00+00:00", zone) is None
 
 
-def test_a_task_that_is_taken_over_counts_for_the_zones_day_on_which_it_was_made(ledger: Ledger) -> None:
-    (mine,) = claim(ledger, request("a"), now_ms=ms("2026-11-27T20:00+00:00"), caps=caps("Asia/Shanghai")).claimed
-    send(ledger, mine.attempt_id, now_ms=ms("2026-11-27T20:00+00:00"))
-    move(ledger, mine.attempt_id, S.IN_DOUBT, now_ms=ms("2026-11-27T20:01+00:00"))
-    move(ledger, mine.attempt_id, S.WRITTEN_OFF, now_ms=ms("2026-11-27T20:02+00:00"))
-    orphan = UnmatchedTask(
+def test_an_adopted_task_counts_for_the_zones_day_on_which_it_was_created(ledger: Ledger) -> None:
+    (attempt,) = claim(ledger, request("a"), now_ms=ms("2026-11-27T20:00+00:00"), caps=caps("Asia/Shanghai")).claimed
+    send(ledger, attempt.attempt_id, now_ms=ms("2026-11-27T20:00+00:00"))
+    move(ledger, attempt.attempt_id, S.IN_DOUBT, now_ms=ms("2026-11-27T20:01+00:00"))
+    move(ledger, attempt.attempt_id, S.WRITTEN_OFF, now_ms=ms("2026-11-27T20:02+00:00"))
+    unmatched = UnmatchedTask(
         account=ACCOUNT,
         provider="kling",
         submit_class="A",
@@ -150,8 +150,8 @@ def test_a_task_that_is_taken_over_counts_for_the_zones_day_on_which_it_was_made
         zone="Asia/Shanghai",
     )
     with ledger.write(now_ms=ms("2026-11-29T00:00+00:00"), actor="me") as tx:
-        assert isinstance(reconciliation.adopt_unmatched(tx, orphan), Moved)
-        assert isinstance(late_acceptance.adopt_late_task(tx, mine.attempt_id, task_id="task-10"), Moved)
+        assert isinstance(reconciliation.adopt_unmatched(tx, unmatched), Moved)
+        assert isinstance(late_acceptance.adopt_late_task(tx, attempt.attempt_id, task_id="task-10"), Moved)
     with ledger.read() as connection:
         days = set(connection.execute(select(tables.attempts.c.budget_day)).scalars())
     assert days == {"2026-11-28[Asia/Shanghai]"}

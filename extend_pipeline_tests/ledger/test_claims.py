@@ -1,4 +1,4 @@
-"""Claims keep within every cap however many claim at once; pauses, stops and rests hold from the next claim on."""
+"""Claims keep within every cap however many claim at once; pauses, stops and backoffs hold from the next claim on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CROWD = 20
 
 
 def caps(*, per_day: int = 10**12, total: int = 10**12, slots: int = 10**4) -> dict[str, BudgetLimits]:
-    """Caps of the one account, in units of two a claim."""
+    """Return caps of the only account; a claim takes two units."""
     return {"kling-main": BudgetLimits(per_day * 1_000_000, total * 1_000_000, slots, total * 1_000_000)}
 
 
@@ -45,7 +45,7 @@ def _claim_in_child(url: str, number: int, allowed: dict[str, BudgetLimits], sta
 
 
 def _is_full(ledger: Ledger, claimed: list[int]) -> None:
-    """Thirteen claims fit, and thirteen were made."""
+    """Assert that thirteen claims fitted and thirteen were made."""
     assert sum(claimed) == 13
     assert check_invariants(ledger) == []
     with ledger.read() as connection:
@@ -76,33 +76,33 @@ def test_twenty_processes_that_claim_at_once_never_pass_the_budget_of_a_day(ledg
 def test_twenty_threads_that_claim_at_once_never_pass_a_cap(allowed: dict[str, BudgetLimits], ledger: Ledger) -> None:
     start = threading.Barrier(CROWD)
 
-    def one(number: int) -> int:
+    def claim_two_hops(number: int) -> int:
         start.wait(30)
-        made = [claim(ledger, request(f"v{number}", hop), caps=allowed) for hop in (1, 2)]
-        return sum(len(result.claimed) for result in made)
+        results = [claim(ledger, request(f"v{number}", hop), caps=allowed) for hop in (1, 2)]
+        return sum(len(result.claimed) for result in results)
 
     with ThreadPoolExecutor(CROWD) as pool:
-        _is_full(ledger, list(pool.map(one, range(CROWD))))
+        _is_full(ledger, list(pool.map(claim_two_hops, range(CROWD))))
 
 
 def test_twenty_threads_that_claim_one_extension_get_it_once(ledger: Ledger) -> None:
     start = threading.Barrier(CROWD)
 
-    def one(number: int) -> int:
+    def claim_extension(number: int) -> int:
         start.wait(30)
         return len(claim(ledger, request(), owner=f"thread-{number}").claimed)
 
     with ThreadPoolExecutor(CROWD) as pool:
-        assert sum(pool.map(one, range(CROWD))) == 1
+        assert sum(pool.map(claim_extension, range(CROWD))) == 1
     assert check_invariants(ledger) == []
 
 
 def test_a_group_is_claimed_as_far_as_it_fits_in_its_order(ledger: Ledger) -> None:
     result = claim(ledger, *(request(key) for key in "abcde"), caps=caps(per_day=6))
-    assert [each.video_key for each in result.claimed] == ["a", "b", "c"]
+    assert [attempt.video_key for attempt in result.claimed] == ["a", "b", "c"]
     assert reasons(result) == [BlockReason.DAY_BUDGET] * 2
-    other = claim(ledger, request("d"), caps=caps(per_day=6, total=6))
-    assert reasons(other) == [BlockReason.TOTAL_BUDGET]
+    beyond_total = claim(ledger, request("d"), caps=caps(per_day=6, total=6))
+    assert reasons(beyond_total) == [BlockReason.TOTAL_BUDGET]
 
 
 def test_a_day_begins_at_midnight_utc_and_a_total_never(ledger: Ledger) -> None:
@@ -116,7 +116,7 @@ def test_a_day_begins_at_midnight_utc_and_a_total_never(ledger: Ledger) -> None:
     assert reasons(late) == [BlockReason.TOTAL_BUDGET]
 
 
-def test_what_is_given_back_can_be_claimed_again_and_what_is_in_doubt_can_not(ledger: Ledger) -> None:
+def test_a_released_reservation_can_be_claimed_again_and_one_in_doubt_can_not(ledger: Ledger) -> None:
     tight = caps(total=2, slots=1)
     slots = caps(slots=1)
     first = request("a")
@@ -149,7 +149,7 @@ def test_a_pause_holds_from_the_next_claim_on_and_is_lifted_by_a_person(ledger: 
     assert claim(ledger, request("b")).claimed
 
 
-def test_a_stop_is_said_once_and_holds_until_a_person_resumes(ledger: Ledger) -> None:
+def test_a_stop_is_recorded_once_and_holds_until_a_person_resumes(ledger: Ledger) -> None:
     for message in ("arrears", "arrears again"):
         with ledger.write(now_ms=NOON, actor="me") as tx:
             controls.stop_account(tx, "kling-main", reason="balance", message=message)
@@ -164,23 +164,23 @@ def test_a_stop_is_said_once_and_holds_until_a_person_resumes(ledger: Ledger) ->
     assert claim(ledger, request("a")).claimed
 
 
-def test_a_rest_ends_with_one_probe_and_with_its_success_everything_goes(ledger: Ledger) -> None:
-    def rest(at: int, wait_ms: int) -> None:
+def test_a_backoff_ends_with_one_probe_and_its_success_allows_all_claims(ledger: Ledger) -> None:
+    def back_off(at: int, wait_ms: int) -> None:
         with ledger.write(now_ms=at, actor="me") as tx:
             controls.back_off(tx, "kling-main", wait_ms=wait_ms, note="rate")
 
-    rest(NOON, 1_000)
-    rest(NOON + 10, 50_000)  # the same burst: one failure, and the rest that was set first
+    back_off(NOON, 1_000)
+    back_off(NOON + 10, 50_000)  # the same burst: one failure, and the backoff that was set first
     assert reasons(claim(ledger, request("a"), now_ms=NOON + 999)) == [BlockReason.BACKOFF]
     probing = claim(ledger, request("a"), request("b"), now_ms=NOON + 1_000)
-    assert [each.video_key for each in probing.claimed] == ["a"]
+    assert [attempt.video_key for attempt in probing.claimed] == ["a"]
     assert reasons(probing) == [BlockReason.BACKOFF]
     assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_001)) == [BlockReason.BACKOFF]
     (probe,) = probing.claimed
     send(ledger, probe.attempt_id, now_ms=NOON + 1_001)
     assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_002)) == [BlockReason.BACKOFF]
     move(ledger, probe.attempt_id, S.REJECTED, error_reason="rate")
-    rest(NOON + 1_100, 2_000)
+    back_off(NOON + 1_100, 2_000)
     with ledger.write(now_ms=NOON, actor="me") as tx:
         assert controls.backoff_failures(tx, "kling-main") == 2
     again = request("a", try_no=2, last_attempt_id=probe.attempt_id)

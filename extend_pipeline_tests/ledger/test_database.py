@@ -8,7 +8,7 @@ import tempfile
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from alembic import command
@@ -38,7 +38,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 
 
-# indexes over an expression are looked at in `ledger/test_files.py`
+# indexes over an expression are tested in `ledger/test_files.py`
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection", "ignore:autogenerate skipping metadata-specified")
 def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
@@ -55,9 +55,9 @@ def test_the_partial_indexes_are_there_with_their_conditions(ledger: Ledger) -> 
         else "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'ux_%'"
     )
     with ledger.read() as connection:
-        found = sorted(connection.execute(text(sql)).scalars())
-    assert len(found) == 3
-    assert all("UNIQUE" in each and "WHERE" in each for each in found)
+        indexes = sorted(connection.execute(text(sql)).scalars())
+    assert len(indexes) == 3
+    assert all("UNIQUE" in index and "WHERE" in index for index in indexes)
 
 
 def test_opening_again_changes_nothing(ledger_url: str) -> None:
@@ -102,6 +102,9 @@ def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
         now.close()
 
 
+OLD_WORD: Final = "unsound"  # a word of the version before, which is no longer used
+OLD_MESSAGE: Final = f"what came is no {'sound'} video"
+
 NOTES_OF_BEFORE = {
     "": LastLook(),
     "upstream: HTTP 500": LastLook("upstream: HTTP 500"),
@@ -111,9 +114,7 @@ NOTES_OF_BEFORE = {
     "its key was found on task 7, not ours": LastLook("its key was found on task 7, not ours", LookCause.FOREIGN_TASK),
     "not found 2 times": LastLook("not found 2 times", LookCause.NOT_FOUND),
     "not there yet: a callback named 7": LastLook("not there yet: a callback named 7", LookCause.NOT_THERE),
-    "unsound abc123 what came is no sound video": LastLook(
-        "what came is no sound video", LookCause.INVALID_FILE, sha256="abc123"
-    ),
+    f"{OLD_WORD} abc123 {OLD_MESSAGE}": LastLook(OLD_MESSAGE, LookCause.INVALID_FILE, sha256="abc123"),
     "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403": LastLook(
         "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403",
         LookCause.SAID_GONE,
@@ -127,10 +128,10 @@ NOTES_OF_BEFORE = {
         refused_since=1_767_323_045_000,
     ),
 }
-"""What the version before wrote into notes, and what it means."""
+"""The notes that the version before wrote, and their meaning."""
 
 
-def test_what_notes_of_the_version_before_decided_is_kept(ledger_url: str, tmp_path: Path) -> None:
+def test_decisions_in_notes_of_the_version_before_are_kept(ledger_url: str, tmp_path: Path) -> None:
     full = open_ledger(f"sqlite:///{tmp_path}/full.sqlite")
     ids = [claim(full, request(f"v{number}")).claimed[0].attempt_id for number in range(len(NOTES_OF_BEFORE))]
     old = Ledger(ledger_url)
@@ -171,7 +172,7 @@ def test_rows_have_the_columns_of_their_tables_in_order() -> None:
 
 
 def upgrade(ledger: Ledger, revision: str) -> None:
-    """Bring an empty ledger to an earlier form."""
+    """Migrate an empty ledger to an earlier revision."""
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with ledger.engine.connect() as connection:
@@ -182,7 +183,7 @@ def upgrade(ledger: Ledger, revision: str) -> None:
 
 
 def copy_what_was_there(table: Table, source: Connection, target: Connection) -> None:
-    """Copy a table's rows, as far as that form had the table and its columns."""
+    """Copy a table's rows, as far as that revision had the table and its columns."""
     inspector = inspect(target)
     if not inspector.has_table(table.name):
         return
@@ -226,13 +227,13 @@ def test_processes_that_open_a_new_ledger_at_once_all_find_it_ready(ledger_url: 
 def test_threads_may_open_ledgers_at_once(tmp_path: Path) -> None:
     failed: list[Exception] = []
 
-    def one(number: int) -> None:
+    def open_numbered(number: int) -> None:
         try:
             open_ledger(f"sqlite:///{tmp_path}/{number % 4}.sqlite").close()
-        except Exception as error:  # noqa: BLE001 - whoever looks at it is another thread
+        except Exception as error:  # noqa: BLE001 - the main thread asserts it
             failed.append(error)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=open_numbered, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -246,7 +247,7 @@ def _refusal(url: str) -> str:
     return str(caught.value)
 
 
-def test_a_place_where_no_file_can_be_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_an_impossible_path_is_reported_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     check_user_text(_refusal(f"sqlite:///{tmp_path}/file/ledger.sqlite"))
     (tmp_path / "folder").mkdir()
@@ -256,7 +257,7 @@ def test_a_place_where_no_file_can_be_is_told_with_what_to_do(tmp_path: Path) ->
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
 
 
-def test_a_folder_that_may_not_be_written_is_told() -> None:
+def test_a_read_only_folder_is_reported() -> None:
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         locked = Path(place) / "locked"
@@ -264,7 +265,7 @@ def test_a_folder_that_may_not_be_written_is_told() -> None:
         check_user_text(as_another_user(_refusal, f"sqlite:///{locked}/ledger.sqlite"))
 
 
-def test_a_database_that_does_not_run_is_told_without_the_password() -> None:
+def test_an_unreachable_database_is_reported_without_the_password() -> None:
     refusal = _refusal("postgresql://ann:hidden-word@127.0.0.1:1/ledger")
     assert "hidden-word" not in refusal
     check_user_text(refusal)
@@ -276,7 +277,7 @@ def test_a_ledger_file_is_for_its_owner_only(tmp_path: Path) -> None:
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_sqlite_keeps_what_it_committed(tmp_path: Path) -> None:
+def test_sqlite_writes_commits_to_disk(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
     try:
         with ledger.read() as connection:
@@ -289,7 +290,7 @@ def test_sqlite_keeps_what_it_committed(tmp_path: Path) -> None:
 
 
 def _claims_after_a_fork(ledger: Ledger) -> int:
-    """Fork; the child claims through the same object. Answers the child's exit code."""
+    """Fork, let the child claim through the same object, and return the child's exit code."""
     child = os.fork()
     if child == 0:
         try:
@@ -317,11 +318,11 @@ def test_a_forked_child_opens_its_own_connection_and_leaves_its_parents_alone(le
 
 
 def test_a_reader_sees_one_moment_while_a_writer_commits(ledger_url: str, ledger: Ledger) -> None:
-    other = open_ledger(ledger_url)
+    writing_ledger = open_ledger(ledger_url)
     done = threading.Event()
 
     def write() -> None:
-        claim(other, request("meanwhile"))
+        claim(writing_ledger, request("meanwhile"))
         done.set()
 
     try:
@@ -330,7 +331,7 @@ def test_a_reader_sees_one_moment_while_a_writer_commits(ledger_url: str, ledger
             writer = threading.Thread(target=write)
             writer.start()
             if ledger.dialect == "postgresql":
-                assert done.wait(20)  # readers hold nobody up
+                assert done.wait(20)  # readers block no writer
             assert connection.execute(select(func.count()).select_from(tables.events)).scalar_one() == before
             assert connection.execute(select(tables.attempts)).first() is None
         assert done.wait(20)
@@ -338,7 +339,7 @@ def test_a_reader_sees_one_moment_while_a_writer_commits(ledger_url: str, ledger
         with ledger.read() as connection:
             assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == before + 1
     finally:
-        other.close()
+        writing_ledger.close()
 
 
 def test_nothing_is_written_through_a_reader_of_postgresql(ledger: Ledger) -> None:
@@ -379,27 +380,29 @@ def test_a_writer_waits_for_the_writer_of_another_process_and_then_sees_what_it_
     assert check_invariants(ledger) == []
 
 
-def test_numbers_of_events_never_interleave_however_many_write(ledger_url: str, ledger: Ledger) -> None:
-    others = [open_ledger(ledger_url) for _ in range(3)]
+def test_numbers_of_events_never_interleave_with_several_writers(ledger_url: str, ledger: Ledger) -> None:
+    other_ledgers = [open_ledger(ledger_url) for _ in range(3)]
 
-    def write(each: Ledger, name: str) -> None:
+    def write(writer: Ledger, name: str) -> None:
         for number in range(8):
-            run_through(each, f"{name}-{number}")
+            run_through(writer, f"{name}-{number}")
 
-    threads = [threading.Thread(target=write, args=(each, str(n))) for n, each in enumerate([ledger, *others])]
+    threads = [
+        threading.Thread(target=write, args=(writer, str(n))) for n, writer in enumerate([ledger, *other_ledgers])
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    for each in others:
-        each.close()
+    for writer in other_ledgers:
+        writer.close()
     with ledger.read() as connection:
         numbers = list(connection.execute(select(tables.events.c.seq).order_by(tables.events.c.seq)).scalars())
     assert numbers == list(range(1, 4 * 8 * 5 + 1))
     assert check_invariants(ledger) == []
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone_and_told(ledger_url: str, ledger: Ledger) -> None:
+def test_a_ledger_of_a_newer_version_is_refused_unchanged(ledger_url: str, ledger: Ledger) -> None:
     with ledger.write(now_ms=NOON, actor="newer") as tx:
         tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     check_user_text(_refusal(ledger_url), without={shown_address(ledger_url): "LEDGER", program_version(): "VERSION"})

@@ -1,4 +1,4 @@
-"""Due attempts are taken in order, once, and however many videos were asked for."""
+"""Due attempts are taken in order and once, for any number of requested videos."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[st
     return [due.attempt.video_key for due in leased]
 
 
-def test_what_is_due_is_taken_once_longest_due_first(ledger: Ledger) -> None:
+def test_due_attempts_are_taken_once_longest_due_first(ledger: Ledger) -> None:
     for number, key in enumerate("cabed"):
-        (made,) = claim(ledger, request(key)).claimed
-        send(ledger, made.attempt_id)
-        submit(ledger, made.attempt_id, f"task-{key}", now_ms=NOON + number)
+        (attempt,) = claim(ledger, request(key)).claimed
+        send(ledger, attempt.attempt_id)
+        submit(ledger, attempt.attempt_id, f"task-{key}", now_ms=NOON + number)
     at = NOON + 2 * MINUTE_MS
     assert _taken(ledger, now_ms=NOON) == []
     assert _taken(ledger, now_ms=at, limit=2) == ["c", "a"]
@@ -37,13 +37,13 @@ def test_what_is_due_is_taken_once_longest_due_first(ledger: Ledger) -> None:
     assert sorted(_taken(ledger, now_ms=at + MINUTE_MS)) == ["a", "b", "c", "d", "e"]
 
 
-def test_what_lost_its_hint_is_told(ledger: Ledger) -> None:
+def test_an_attempt_that_lost_its_hint_is_listed(ledger: Ledger) -> None:
     keys = []
     for key in "ab":
-        (made,) = claim(ledger, request(key)).claimed
-        send(ledger, made.attempt_id)
-        submit(ledger, made.attempt_id, f"task-{key}")
-        keys.append(made.attempt_id)
+        (attempt,) = claim(ledger, request(key)).claimed
+        send(ledger, attempt.attempt_id)
+        submit(ledger, attempt.attempt_id, f"task-{key}")
+        keys.append(attempt.attempt_id)
     with ledger.write(now_ms=NOON, actor="me") as tx:
         assert job_queue.unscheduled(tx.connection, POLLED) == []
         transitions.unschedule(tx, keys[0])

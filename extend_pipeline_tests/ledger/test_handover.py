@@ -36,7 +36,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """Make URLs of databases without anything in them."""
+    """Yield a function that returns the URL of an empty database of a kind."""
 
     def make(kind: str) -> str:
         name = f"moved_{next(_numbers)}"
@@ -49,7 +49,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], s
 
 
 def filled(url: str) -> Ledger:
-    """A ledger with a stored attempt, one whose process was killed while it sent, a backoff and a scheduled look."""
+    """Return a ledger with a stored attempt, a claimed one, a backoff, a scheduled look and an inbox row."""
     ledger = open_ledger(url)
     run_through(ledger, "harbour")
     claim(ledger, request("lighthouse"))
@@ -66,7 +66,7 @@ def filled(url: str) -> Ledger:
 
 
 def contents(ledger: Ledger) -> dict[str, Any]:
-    """Every table but the events that tell of the move itself."""
+    """Return the rows of every table without the events of the move itself."""
     with ledger.read() as connection:
         rows = {t.name: sorted(map(tuple, connection.execute(select(t)))) for t in copying.COPIED}
     rows["events"] = [row for row in rows["events"] if row[2] != "ledger_copied"]
@@ -74,24 +74,24 @@ def contents(ledger: Ledger) -> dict[str, Any]:
 
 
 def may_spend(url: str) -> bool:
-    """Whether a process that opens this ledger now could claim."""
+    """Return whether a process that opens this ledger now could claim."""
     ledger = open_ledger(url)
     try:
         with ledger.write(now_ms=LATER, actor="spender") as tx:
             step = request("spender")
             held = claim_in(tx, [step], caps=_caps(), owner="spender", lease_until=LATER)
             assert held.claimed == (step,)
-            raise _NotReallyError
+            raise _RollBackError
     except NotOpenError:
         return False
-    except _NotReallyError:
+    except _RollBackError:
         return True
     finally:
         ledger.close()
 
 
-class _NotReallyError(Exception):
-    """Rolls a claim back."""
+class _RollBackError(Exception):
+    """Roll a claim back."""
 
 
 def _caps() -> dict[str, Any]:
@@ -115,34 +115,36 @@ def _move_and_die(source: str, target: str, point: str) -> None:
     moved(source, target)
 
 
-@pytest.mark.parametrize(("one", "other"), WAYS)
-def test_everything_arrives_and_the_old_one_tells_where(new_url: Callable[[str], str], one: str, other: str) -> None:
-    source, target = new_url(one), new_url(other)
+@pytest.mark.parametrize(("old_kind", "new_kind"), WAYS)
+def test_everything_arrives_and_the_old_ledger_names_the_new_one(
+    new_url: Callable[[str], str], old_kind: str, new_kind: str
+) -> None:
+    source, target = new_url(old_kind), new_url(new_kind)
     old = filled(source)
     before = contents(old)
-    told = moved(source, target)
-    assert told.rows == {name: len(rows) for name, rows in before.items()}
-    assert told.committed.keys() == {"kling-main"}
+    result = moved(source, target)
+    assert result.rows == {name: len(rows) for name, rows in before.items()}
+    assert result.committed.keys() == {"kling-main"}
     new = open_ledger(target)
     assert contents(new) == before == contents(old)
     assert check_invariants(new) == []
     with old.read() as connection:
         sealed = read_identity(connection)
-    assert (sealed.standing, sealed.moved_to_id) == (Standing.SEALED, told.ledger_id)
+    assert (sealed.standing, sealed.moved_to_id) == (Standing.SEALED, result.ledger_id)
     with pytest.raises(NotOpenError) as refused, old.write(now_ms=LATER, actor="late"):
         pass
-    assert told.address in str(refused.value)
+    assert result.address in str(refused.value)
     assert (may_spend(source), may_spend(target)) == (False, True)
     old.close()
     new.close()
 
 
 @pytest.mark.parametrize("point", STEPS)
-@pytest.mark.parametrize(("one", "other"), WAYS[:2])
+@pytest.mark.parametrize(("old_kind", "new_kind"), WAYS[:2])
 def test_a_kill_at_any_step_leaves_exactly_one_that_may_spend(
-    new_url: Callable[[str], str], one: str, other: str, point: str
+    new_url: Callable[[str], str], old_kind: str, new_kind: str, point: str
 ) -> None:
-    source, target = new_url(one), new_url(other)
+    source, target = new_url(old_kind), new_url(new_kind)
     old = filled(source)
     before = contents(old)
     old.close()
@@ -168,13 +170,13 @@ def test_a_kill_at_any_step_leaves_exactly_one_that_may_spend(
 
 
 class closing_ledger(closing[Ledger]):  # noqa: N801 - used like the function that it extends
-    """An open ledger, closed at the end."""
+    """Open a ledger and close it at the end."""
 
     def __init__(self, url: str) -> None:
         super().__init__(open_ledger(url))
 
 
-def test_what_went_on_after_a_stopped_copy_is_copied_too(new_url: Callable[[str], str]) -> None:
+def test_what_was_written_after_a_stopped_copy_is_copied_too(new_url: Callable[[str], str]) -> None:
     source, target = new_url("sqlite"), new_url("sqlite")
     filled(source).close()
     victim = CONTEXT.Process(target=_move_and_die, args=(source, target, "copy.after_target_commit"))
@@ -190,7 +192,7 @@ def test_what_went_on_after_a_stopped_copy_is_copied_too(new_url: Callable[[str]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_nothing_is_written_over(new_url: Callable[[str], str], kind: str) -> None:
+def test_a_ledger_is_not_overwritten(new_url: Callable[[str], str], kind: str) -> None:
     source, target = new_url("sqlite"), new_url(kind)
     filled(source).close()
     filled(target).close()
@@ -204,14 +206,14 @@ def test_nothing_is_written_over(new_url: Callable[[str], str], kind: str) -> No
 def test_another_programs_database_is_left_alone(new_url: Callable[[str], str], tmp_path: Path) -> None:
     source = new_url("sqlite")
     filled(source).close()
-    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as other:
-        other.execute("CREATE TABLE events (name TEXT)")
+    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as database:
+        database.execute("CREATE TABLE events (name TEXT)")
     with pytest.raises(LedgerError):
         moved(source, f"sqlite:///{tmp_path}/other.sqlite")
     assert may_spend(source)
 
 
-def test_what_is_being_sent_is_waited_for(new_url: Callable[[str], str]) -> None:
+def test_a_move_waits_for_leases(new_url: Callable[[str], str]) -> None:
     source, target = new_url("sqlite"), new_url("sqlite")
     old = filled(source)
     with old.read() as connection:
@@ -240,7 +242,7 @@ def test_a_copy_whose_charges_were_spoilt_is_not_opened(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Callable[[str], str], kind: str) -> None:
+def test_a_seal_is_lifted_by_a_person_once_the_copy_is_lost(new_url: Callable[[str], str], kind: str) -> None:
     source, target = new_url("sqlite"), new_url(kind)
     filled(source).close()
     moved(source, target)
@@ -250,7 +252,7 @@ def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Calla
         check_user_text(str(caught.value), without={shown_address(target): "TARGET"})
         assert [may_spend(source), may_spend(target)] == [False, True]
         with closing_ledger(target) as copy, copy.alone() as (connection, _):
-            # as where only an older version works with it
+            # as if only an older version had used it
             connection.execute(text("ALTER TABLE ledger_head DROP COLUMN program"))
             for column in ("cause", "refusals", "refused_since", "sha256"):
                 connection.execute(text(f"ALTER TABLE schedule DROP COLUMN {column}"))
@@ -259,7 +261,7 @@ def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Calla
             reopen(ledger, now_ms=LATER, actor="ann", why="tired")
         check_user_text(str(caught.value), without={shown_address(target): "TARGET"})
         with closing_ledger(target) as copy, copy.alone() as (connection, _):
-            connection.execute(update(tables.ledger_head).values(ledger_id="another"))  # as if it was made anew
-        reopen(ledger, now_ms=LATER, actor="ann", why="the other one burnt")
+            connection.execute(update(tables.ledger_head).values(ledger_id="another"))  # as if it was created again
+        reopen(ledger, now_ms=LATER, actor="ann", why="the copy is lost")
         assert check_invariants(ledger) == []
     assert may_spend(source)

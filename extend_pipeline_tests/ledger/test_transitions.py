@@ -54,11 +54,11 @@ def test_a_hop_that_goes_well_reserves_then_settles_what_was_reported(ledger: Le
 
 
 def test_without_a_reported_deduction_the_prediction_is_settled_and_called_estimated(ledger: Ledger) -> None:
-    wanted = request()
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    submit(ledger, wanted.attempt_id)
-    succeed(ledger, wanted.attempt_id, reported_micros=None)
+    step = request()
+    claim(ledger, step)
+    send(ledger, step.attempt_id)
+    submit(ledger, step.attempt_id)
+    succeed(ledger, step.attempt_id, reported_micros=None)
     with ledger.read() as connection:
         row = connection.execute(select(tables.attempts)).one()
     assert (row.settled_micros, row.units_basis) == (2_000_000, "estimated")
@@ -66,36 +66,36 @@ def test_without_a_reported_deduction_the_prediction_is_settled_and_called_estim
 
 
 @pytest.mark.parametrize("end", [S.REJECTED, S.RELEASED])
-def test_what_was_never_made_gives_its_reservation_back(ledger: Ledger, end: AttemptState) -> None:
-    wanted = request()
-    claim(ledger, wanted)
+def test_an_attempt_that_was_never_made_releases_its_reservation(ledger: Ledger, end: AttemptState) -> None:
+    step = request()
+    claim(ledger, step)
     if end is S.REJECTED:
-        send(ledger, wanted.attempt_id)
-    assert isinstance(move(ledger, wanted.attempt_id, end), Moved)
-    assert sum(micros for _, micros in entries(ledger, wanted.attempt_id)) == 0
+        send(ledger, step.attempt_id)
+    assert isinstance(move(ledger, step.attempt_id, end), Moved)
+    assert sum(micros for _, micros in entries(ledger, step.attempt_id)) == 0
     assert check_invariants(ledger) == []
 
 
 @pytest.mark.parametrize(("charged", "held"), [("yes", 2_000_000), ("no", 0), ("unknown", 2_000_000)])
 def test_a_failed_task_is_booked_as_the_account_says(ledger: Ledger, charged: str, held: int) -> None:
-    wanted = request(failed_tasks_charged=charged)
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    submit(ledger, wanted.attempt_id)
-    move(ledger, wanted.attempt_id, S.FAILED, error_message="risk control")
-    assert sum(micros for _, micros in entries(ledger, wanted.attempt_id)) == held
+    step = request(failed_tasks_charged=charged)
+    claim(ledger, step)
+    send(ledger, step.attempt_id)
+    submit(ledger, step.attempt_id)
+    move(ledger, step.attempt_id, S.FAILED, error_message="risk control")
+    assert sum(micros for _, micros in entries(ledger, step.attempt_id)) == held
     assert check_invariants(ledger) == []
 
 
-def test_an_attempt_in_doubt_keeps_its_reservation_until_somebody_writes_it_off(ledger: Ledger) -> None:
-    wanted = request()
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    move(ledger, wanted.attempt_id, S.IN_DOUBT, error_reason="reset")
-    assert entries(ledger, wanted.attempt_id) == [("reserve", 2_000_000)]
+def test_an_attempt_in_doubt_keeps_its_reservation_until_it_is_written_off(ledger: Ledger) -> None:
+    step = request()
+    claim(ledger, step)
+    send(ledger, step.attempt_id)
+    move(ledger, step.attempt_id, S.IN_DOUBT, error_reason="reset")
+    assert entries(ledger, step.attempt_id) == [("reserve", 2_000_000)]
     with ledger.write(now_ms=NOON, actor="ann") as tx:
-        controls.write_off(tx, wanted.attempt_id, data={"error_message": "gone"})
-    assert entries(ledger, wanted.attempt_id)[1:] == [("release", -2_000_000), ("settle", 2_000_000)]
+        controls.write_off(tx, step.attempt_id, data={"error_message": "gone"})
+    assert entries(ledger, step.attempt_id)[1:] == [("release", -2_000_000), ("settle", 2_000_000)]
     assert check_invariants(ledger) == []
 
 
@@ -104,25 +104,23 @@ def test_only_the_moves_of_the_table_are_possible(ledger: Ledger, tmp_path: Path
     for number, (start, end) in enumerate(product(S, S)):
         if end in MOVES[start] or end is S.CLAIMED:
             continue
-        wanted = request(f"v{number}")
-        claim(ledger, wanted, caps={"kling-main": BudgetLimits(10**12, 10**12, 10**6, 10**12)})
+        step = request(f"v{number}")
+        claim(ledger, step, caps={"kling-main": BudgetLimits(10**12, 10**12, 10**6, 10**12)})
         with ledger.write(now_ms=NOON, actor="test") as tx:
             table = tables.attempts
-            tx.connection.execute(
-                table.update().where(table.c.attempt_id == wanted.attempt_id).values(state=start.value)
-            )
-        outcome = move(ledger, wanted.attempt_id, end)
-        assert outcome == Stale(wanted.attempt_id, start)
+            tx.connection.execute(table.update().where(table.c.attempt_id == step.attempt_id).values(state=start.value))
+        outcome = move(ledger, step.attempt_id, end)
+        assert outcome == Stale(step.attempt_id, start)
         refused += 1
     assert refused > 100
 
 
 def test_a_claim_whose_lease_ran_out_is_not_sent(ledger: Ledger) -> None:
-    wanted = request()
-    claim(ledger, wanted)
-    assert isinstance(send(ledger, wanted.attempt_id, now_ms=NOON + 180_000), Stale)
-    assert isinstance(send(ledger, wanted.attempt_id, owner="somebody else"), Stale)
-    assert state(ledger, wanted.attempt_id) == "claimed"
+    step = request()
+    claim(ledger, step)
+    assert isinstance(send(ledger, step.attempt_id, now_ms=NOON + 180_000), Stale)
+    assert isinstance(send(ledger, step.attempt_id, owner="another-worker"), Stale)
+    assert state(ledger, step.attempt_id) == "claimed"
 
 
 def test_one_extension_has_one_live_attempt_at_most(ledger: Ledger) -> None:
@@ -147,43 +145,43 @@ def test_the_database_itself_refuses_a_second_live_attempt(ledger: Ledger) -> No
 
 
 def test_one_task_never_pays_two_attempts(ledger: Ledger) -> None:
-    one, two = request("a"), request("b")
-    claim(ledger, one, two)
-    send(ledger, one.attempt_id)
-    send(ledger, two.attempt_id)
-    assert isinstance(submit(ledger, one.attempt_id, "task-1"), Moved)
-    assert isinstance(submit(ledger, two.attempt_id, "task-1"), Stale)
+    first, second = request("a"), request("b")
+    claim(ledger, first, second)
+    send(ledger, first.attempt_id)
+    send(ledger, second.attempt_id)
+    assert isinstance(submit(ledger, first.attempt_id, "task-1"), Moved)
+    assert isinstance(submit(ledger, second.attempt_id, "task-1"), Stale)
     with ledger.read() as connection:
         kinds = list(connection.execute(select(tables.events.c.kind)).scalars())
     assert "late_answer" in kinds
     assert check_invariants(ledger) == []
 
 
-def test_a_second_answer_with_the_same_task_changes_nothing(ledger: Ledger) -> None:
-    wanted = request()
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    submit(ledger, wanted.attempt_id)
+def test_a_second_acceptance_with_the_same_task_changes_nothing(ledger: Ledger) -> None:
+    step = request()
+    claim(ledger, step)
+    send(ledger, step.attempt_id)
+    submit(ledger, step.attempt_id)
     with ledger.read() as connection:
         before = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
-    assert isinstance(submit(ledger, wanted.attempt_id), Stale)
+    assert isinstance(submit(ledger, step.attempt_id), Stale)
     with ledger.read() as connection:
         assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == before
 
 
 def test_absences_closer_together_than_the_gap_count_once(ledger: Ledger) -> None:
-    wanted = request()
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    move(ledger, wanted.attempt_id, S.IN_DOUBT)
+    step = request()
+    claim(ledger, step)
+    send(ledger, step.attempt_id)
+    move(ledger, step.attempt_id, S.IN_DOUBT)
     counts = []
     for offset in (0, 50, 99, 100, 150, 250):
         with ledger.write(now_ms=NOON + offset, actor="me") as tx:
-            counts.append(transitions.absent(tx, wanted.attempt_id, min_gap_ms=100))
+            counts.append(transitions.absent(tx, step.attempt_id, min_gap_ms=100))
     assert counts == [1, 1, 1, 2, 2, 3]
 
 
-def test_a_higher_generation_without_a_persons_word_breaks_an_invariant(ledger: Ledger) -> None:
+def test_a_higher_generation_without_a_persons_approval_breaks_an_invariant(ledger: Ledger) -> None:
     first = request()
     claim(ledger, first)
     send(ledger, first.attempt_id)
@@ -200,12 +198,12 @@ def test_a_higher_generation_without_a_persons_word_breaks_an_invariant(ledger: 
 
 @pytest.mark.parametrize("live", sorted(LIVE))
 def test_a_live_attempt_can_never_be_paid_for_again(ledger: Ledger, live: AttemptState) -> None:
-    wanted = request()
-    claim(ledger, wanted)
+    step = request()
+    claim(ledger, step)
     with ledger.write(now_ms=NOON, actor="test") as tx:
         tx.connection.execute(tables.attempts.update().values(state=live.value))
     with ledger.write(now_ms=NOON, actor="ann") as tx:
-        assert controls.allow_resubmit(tx, wanted.attempt_id, why="impatient") == Stale(wanted.attempt_id, live)
+        assert controls.allow_resubmit(tx, step.attempt_id, why="impatient") == Stale(step.attempt_id, live)
 
 
 def test_the_events_fold_to_the_same_tables_in_either_database(ledger: Ledger, tmp_path: Path) -> None:
@@ -223,7 +221,7 @@ def test_the_events_fold_to_the_same_tables_in_either_database(ledger: Ledger, t
         count = replay.replay(ledger, copy)
         assert count > 10
         assert replay.differences(ledger, copy) == []
-        for finding in check_invariants(copy):  # hints are no part of the events
+        for finding in check_invariants(copy):  # hints are not part of the events
             check_user_text(finding)
         with copy.write(now_ms=NOON, actor="test") as tx:
             tx.connection.execute(tables.accounts.update().values(committed_micros=1))
@@ -242,17 +240,17 @@ def test_a_transaction_that_fails_leaves_no_trace(ledger: Ledger) -> None:
     assert check_invariants(ledger) == []
 
 
-def test_every_broken_promise_is_found(ledger: Ledger) -> None:
+def test_every_broken_invariant_is_found(ledger: Ledger) -> None:
     attempt_id = run_through(ledger)
-    wanted = request("other")
-    claim(ledger, wanted)
+    step = request("other")
+    claim(ledger, step)
     breaks = (
         tables.accounts.update().values(committed_micros=7),
         tables.accounts.update().values(in_flight=9),
         tables.attempts.update().where(tables.attempts.c.attempt_id == attempt_id).values(sha256=None),
         tables.charges.update().where(tables.charges.c.entry == "settle").values(micros=1),
         tables.ledger_head.update().values(seq=1),
-        tables.attempts.update().where(tables.attempts.c.attempt_id == wanted.attempt_id).values(sending_at=1),
+        tables.attempts.update().where(tables.attempts.c.attempt_id == step.attempt_id).values(sending_at=1),
     )
     assert check_invariants(ledger) == []
     for statement in breaks:
@@ -261,7 +259,7 @@ def test_every_broken_promise_is_found(ledger: Ledger) -> None:
             findings = invariants.findings(tx.connection)
             assert findings
             check_user_text("\n".join(findings))
-            raise InterruptedError  # take it back
+            raise InterruptedError  # roll it back
     assert check_invariants(ledger) == []
 
 

@@ -1,4 +1,4 @@
-"""What a clock that was ahead wrote into the ledger: due times, leases, rests, absences and the budget of a day."""
+"""What a clock that was ahead wrote into the ledger: due times, leases, backoffs, absences and the budget of a day."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ WAITS = {"kling-main": job_queue.MaxWaits(60_000, 600_000)}
 
 
 def committed(connection: Connection, now_ms: int) -> dict[str, int]:
-    """What counts against today in UTC, by account."""
+    """Return what counts against today in UTC, in micro-units by account."""
     return {name: today.micros for name, today in budget_days.committed(connection, now_ms, zone="UTC").items()}
 
 
 def refusals(ledger: Ledger, *videos: str, now_ms: int) -> list[BlockReason]:
-    """Why each of the videos' first hops was not claimed."""
-    return [each.reason for each in claim(ledger, *map(request, videos), now_ms=now_ms, caps=SMALL).refused]
+    """Return why each of the videos' first hops was not claimed."""
+    return [refused.reason for refused in claim(ledger, *map(request, videos), now_ms=now_ms, caps=SMALL).refused]
 
 
 @pytest.mark.parametrize("ahead_ms", [DAY_MS, 3_650 * DAY_MS], ids=["a day", "ten years"])
-def test_what_was_claimed_under_a_later_day_counts_against_today_and_no_other_day(
-    ledger: Ledger, ahead_ms: int
-) -> None:
+def test_a_claim_of_a_later_day_counts_against_today_and_no_other_day(ledger: Ledger, ahead_ms: int) -> None:
     (before,) = claim(ledger, request("a"), now_ms=NOON, caps=SMALL).claimed
     move(ledger, before.attempt_id, AttemptState.RELEASED)  # the day began with an event by a right clock
     claim(ledger, request("b"), now_ms=NOON + ahead_ms, caps=SMALL)
@@ -48,26 +46,26 @@ def test_what_was_claimed_under_a_later_day_counts_against_today_and_no_other_da
     assert check_invariants(ledger) == []
 
 
-def test_what_ends_after_its_day_was_passed_gives_nothing_back_to_another_day(ledger: Ledger) -> None:
-    """A failure that comes on the next day takes its reservation back from the day under which it was made."""
-    (made,) = claim(ledger, request("a"), now_ms=NOON + 30 * DAY_MS).claimed
-    send(ledger, made.attempt_id, now_ms=NOON + 30 * DAY_MS)
-    submit(ledger, made.attempt_id, now_ms=NOON)
-    succeed(ledger, made.attempt_id, reported_micros=0, now_ms=NOON + DAY_MS)
+def test_an_attempt_that_ends_after_its_day_gives_nothing_back_to_another_day(ledger: Ledger) -> None:
+    """Release a reservation on the day under which it was made, also where the attempt ends on the next day."""
+    (attempt,) = claim(ledger, request("a"), now_ms=NOON + 30 * DAY_MS).claimed
+    send(ledger, attempt.attempt_id, now_ms=NOON + 30 * DAY_MS)
+    submit(ledger, attempt.attempt_id, now_ms=NOON)
+    succeed(ledger, attempt.attempt_id, reported_micros=0, now_ms=NOON + DAY_MS)
     claim(ledger, request("b"), now_ms=NOON + DAY_MS)
     with ledger.read() as connection:
         assert committed(connection, NOON + DAY_MS) == {"kling-main": 2_000_000}
 
 
 def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledger: Ledger) -> None:
-    (made,) = claim(ledger, request("a")).claimed
-    send(ledger, made.attempt_id)
-    submit(ledger, made.attempt_id)
+    (attempt,) = claim(ledger, request("a")).claimed
+    send(ledger, attempt.attempt_id)
+    submit(ledger, attempt.attempt_id)
 
     def is_due(in_ms: int, tries: int) -> bool:
         with ledger.write(now_ms=NOON, actor="me") as tx:
             transitions.schedule(
-                tx, made.attempt_id, account="kling-main", due_at=NOON + in_ms, look=LastLook(tries=tries)
+                tx, attempt.attempt_id, account="kling-main", due_at=NOON + in_ms, look=LastLook(tries=tries)
             )
         return job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
 
@@ -80,17 +78,17 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
     assert [is_due(in_ms, 1) for in_ms in (600_000, 601_000 + TOLERANCE_MS)] == [False, True]
     with ledger.write(now_ms=NOON, actor="me") as tx:
         taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=30_000, limit=9, owner="me")
-        assert [due.attempt.attempt_id for due in taken] == [made.attempt_id]
+        assert [due.attempt.attempt_id for due in taken] == [attempt.attempt_id]
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS), "it is held"
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        job_queue.release(tx, [made.attempt_id], owner="somebody else")
+        job_queue.release(tx, [attempt.attempt_id], owner="another-worker")
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        job_queue.release(tx, [made.attempt_id], owner="me")
+        job_queue.release(tx, [attempt.attempt_id], owner="me")
     assert job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
 
 
-def test_a_rest_that_ends_farther_ahead_than_any_rest_is_none(ledger: Ledger) -> None:
+def test_a_backoff_beyond_the_longest_one_is_ignored(ledger: Ledger) -> None:
     for ahead_ms, refused in ((0, [BlockReason.BACKOFF]), (2 * HOUR_MS, [])):
         with ledger.write(now_ms=NOON + ahead_ms, actor="me") as tx:
             controls.clear_backoff(tx, "kling-main")
@@ -99,19 +97,19 @@ def test_a_rest_that_ends_farther_ahead_than_any_rest_is_none(ledger: Ledger) ->
 
 
 def test_a_claim_that_is_dated_after_now_is_not_sent(ledger: Ledger) -> None:
-    (made,) = claim(ledger, request("a"), now_ms=NOON + HOUR_MS).claimed
-    assert isinstance(send(ledger, made.attempt_id, now_ms=NOON), Stale)
-    assert isinstance(send(ledger, made.attempt_id, now_ms=NOON + HOUR_MS), Moved)
+    (attempt,) = claim(ledger, request("a"), now_ms=NOON + HOUR_MS).claimed
+    assert isinstance(send(ledger, attempt.attempt_id, now_ms=NOON), Stale)
+    assert isinstance(send(ledger, attempt.attempt_id, now_ms=NOON + HOUR_MS), Moved)
 
 
 def test_absences_that_a_clock_ahead_counted_are_counted_anew(ledger: Ledger) -> None:
-    (made,) = claim(ledger, request("a")).claimed
-    send(ledger, made.attempt_id)
-    move(ledger, made.attempt_id, AttemptState.IN_DOUBT)
+    (attempt,) = claim(ledger, request("a")).claimed
+    send(ledger, attempt.attempt_id)
+    move(ledger, attempt.attempt_id, AttemptState.IN_DOUBT)
     counts = []
     for at_ms in (NOON + HOUR_MS, NOON + 2 * HOUR_MS, NOON, NOON + 1_000, NOON + 60_000):
         with ledger.write(now_ms=at_ms, actor="me") as tx:
-            counts.append(transitions.absent(tx, made.attempt_id, min_gap_ms=30_000))
+            counts.append(transitions.absent(tx, attempt.attempt_id, min_gap_ms=30_000))
     assert counts == [1, 2, 1, 1, 2]
     assert check_invariants(ledger) == []
 

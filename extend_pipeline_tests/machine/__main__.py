@@ -11,9 +11,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from extend_pipeline_tests.machine.rules import Machine
-from extend_pipeline_tests.machine.tally import Tally
-from extend_pipeline_tests.machine.world import Stage
+from extend_pipeline_tests.machine.counters import Counters
+from extend_pipeline_tests.machine.rules.machine import Machine
+from extend_pipeline_tests.machine.world.world import WorldFactory
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 
@@ -25,25 +25,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same examples")
     parser.add_argument("--postgres", action="store_true", help="the ledger on PostgreSQL instead of SQLite")
     parser.add_argument("--no-shrink", action="store_true", help="tell the first failure as it came")
-    given = parser.parse_args()
-    tally = Tally()
-    shrinking = () if given.no_shrink else (Phase.shrink,)
+    options = parser.parse_args()
+    counters = Counters()
+    shrinking = () if options.no_shrink else (Phase.shrink,)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ep-machine-")))
         ledgers = None
-        if given.postgres:
+        if options.postgres:
             server = stack.enter_context(PostgresServer.started(folder / "pg"))
             ledgers = (server.new_ledger(f"machine_{number}") for number in itertools.count())
 
         class Chosen(Machine):
-            stage = Stage(folder / "stage", tally, ledgers)
+            factory = WorldFactory(folder / "factory", counters, ledgers)
 
         try:
             run_state_machine_as_test(
-                seed(given.seed)(Chosen),
+                seed(options.seed)(Chosen),
                 settings=settings(
-                    max_examples=given.examples,
-                    stateful_step_count=given.steps,
+                    max_examples=options.examples,
+                    stateful_step_count=options.steps,
                     deadline=None,
                     database=None,
                     print_blob=True,
@@ -52,7 +52,7 @@ def main() -> None:
                 ),
             )
         finally:
-            print(tally.table(), flush=True)
+            print(counters.table(), flush=True)
 
 
 main()

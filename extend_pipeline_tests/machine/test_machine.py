@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from extend_pipeline_tests.machine.rules import Machine
-from extend_pipeline_tests.machine.tally import Tally
-from extend_pipeline_tests.machine.world import Stage
+from extend_pipeline_tests.machine.counters import Counters
+from extend_pipeline_tests.machine.rules.machine import Machine
+from extend_pipeline_tests.machine.world.world import WorldFactory
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 _FIXED = settings(
@@ -42,24 +42,24 @@ _FLOORS = {
 
 @pytest.mark.timeout(600)
 def test_everything_holds_after_every_step(tmp_path: Path) -> None:
-    tally = Tally()
+    counters = Counters()
 
     class OnSqlite(Machine):
-        stage = Stage(tmp_path / "stage", tally)
+        factory = WorldFactory(tmp_path / "factory", counters)
 
     run_state_machine_as_test(OnSqlite, settings=settings(_FIXED, max_examples=12, stateful_step_count=50))
-    print(tally.table())
-    assert tally.below(_FLOORS) == []
+    print(counters.table())
+    assert counters.below(_FLOORS) == []
 
 
 @pytest.mark.timeout(600)
 def test_everything_holds_on_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
-    tally = Tally()
+    counters = Counters()
     names = (postgres.new_ledger(f"machine_{number}") for number in itertools.count())
 
     class OnPostgres(Machine):
-        stage = Stage(tmp_path / "stage", tally, names)
+        factory = WorldFactory(tmp_path / "factory", counters, names)
 
     run_state_machine_as_test(OnPostgres, settings=settings(_FIXED, max_examples=3, stateful_step_count=30))
-    print(tally.table())
-    assert tally.below({"steps": 60, "charges": 6, "became stored": 3}) == []
+    print(counters.table())
+    assert counters.below({"steps": 60, "charges": 6, "became stored": 3}) == []

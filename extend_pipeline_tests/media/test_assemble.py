@@ -1,4 +1,4 @@
-"""A film is assembled from a parent and its continuation: bit by bit where that can be, honestly where not."""
+"""A film is assembled from a parent and its continuation: copied where that is possible, re-encoded otherwise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST = 50_000_000
-SAME_DB = 35.0  # a picture encoded once more at crf 16; 28 dB would show
+SAME_DB = 35.0  # a frame re-encoded at crf 16; a loss would be visible at 28 dB
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def pair(folder: Path, *, parent: dict[str, Any] | None = None, segment: dict[st
     ]
 
 
-def made(parts: list[Path], store: LocalStore) -> Film:
+def assembled(parts: list[Path], store: LocalStore) -> Film:
     film = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=MOST)
     assert isinstance(film, Film), film
     assert not list(store.root.glob(".incoming/*"))
@@ -48,7 +48,7 @@ def made(parts: list[Path], store: LocalStore) -> Film:
     return film
 
 
-def pictures(path: Path) -> list[np.ndarray]:
+def frames(path: Path) -> list[np.ndarray]:
     import av
 
     with av.open(str(path)) as clip:
@@ -62,7 +62,7 @@ def instants(path: Path) -> list[float]:
         return [round(frame.time, 4) for frame in clip.decode(video=0)]
 
 
-def sound_s(path: Path) -> float:
+def audio_s(path: Path) -> float:
     import av
 
     with av.open(str(path)) as clip:
@@ -101,11 +101,11 @@ def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: Local
     else:
         parts = pair(tmp_path, parent=shape, segment=shape)
 
-    film = made(parts, store)
+    film = assembled(parts, store)
 
     path = store.root / film.stored.path
-    both = [*pictures(parts[0]), *pictures(parts[1])]
-    shown = pictures(path)
+    both = [*frames(parts[0]), *frames(parts[1])]
+    shown = frames(path)
     assert film.lossless
     check_user_text(film.note)
     assert film.stored.probe.duration_ms == pytest.approx(length_ms(parts[0]) + length_ms(parts[1]), abs=1)
@@ -117,11 +117,11 @@ def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: Local
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat"), "players start before the whole file is there"
     if shape.get("audio"):
-        assert sound_s(path) == pytest.approx(5.0, abs=0.05)
+        assert audio_s(path) == pytest.approx(5.0, abs=0.05)
 
 
 def test_another_rate_with_the_same_settings_is_still_copied(tmp_path: Path, store: LocalStore) -> None:
-    film = made(pair(tmp_path, segment={"fps": 24}), store)
+    film = assembled(pair(tmp_path, segment={"fps": 24}), store)
 
     assert film.lossless
     assert (film.stored.probe.duration_ms, film.stored.probe.frames) == (5000, 36 + 48)
@@ -136,89 +136,89 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=lambda value: str(value))
-def test_parts_that_do_not_fit_are_coded_again_and_the_note_says_why(
+def test_parts_that_do_not_fit_are_reencoded_with_the_reason_in_the_note(
     tmp_path: Path, store: LocalStore, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     parts = pair(tmp_path, parent=first, segment=second)
 
-    film = made(parts, store)
+    film = assembled(parts, store)
 
-    shown = pictures(store.root / film.stored.path)
-    before = pictures(parts[0])
+    shown = frames(store.root / film.stored.path)
+    before = frames(parts[0])
     assert not film.lossless
     check_user_text(film.note)
     assert (film.stored.probe.width, film.stored.probe.height, film.stored.probe.codec) == (320, 180, "h264")
     assert film.stored.probe.duration_ms == pytest.approx(length_ms(parts[0]) + length_ms(parts[1]), abs=2)
     assert min(psnr(one, other) for one, other in zip(shown, before, strict=False)) > SAME_DB
     if "size" not in second:
-        after = pictures(parts[1])
+        after = frames(parts[1])
         assert min(psnr(one, other) for one, other in zip(shown[len(before) :], after, strict=True)) > SAME_DB
     if second.get("size") == (160, 160):
         luma = shown[-1][:180]
-        assert luma[:, :68].max() < 30, "black beside the square picture"
+        assert luma[:, :68].max() < 30, "black beside the square frame"
         assert luma[:, 100:220].max() > 150
     if first.get("fps") == 24:
-        assert film.stored.probe.frames == 72 + 48, "the segment takes on the parent's rate"
+        assert film.stored.probe.frames == 72 + 48, "the segment gets the parent's rate"
 
 
-def test_another_codec_is_coded_again(tmp_path: Path, store: LocalStore) -> None:
+def test_another_codec_is_reencoded(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path)
     parts[1] = _as_mpeg4(parts[1])
 
-    film = made(parts, store)
+    film = assembled(parts, store)
 
     assert not film.lossless
     check_user_text(film.note)
 
 
-def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: Path, store: LocalStore) -> None:
-    parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "sound_rate": 44_100})
+def test_audio_of_another_rate_is_reencoded_beside_copied_frames(tmp_path: Path, store: LocalStore) -> None:
+    parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "audio_rate": 44_100})
 
-    film = made(parts, store)
+    film = assembled(parts, store)
 
     path = store.root / film.stored.path
     assert not film.lossless
     check_user_text(film.note)
-    assert sound_s(path) == pytest.approx(5.0, abs=0.05)
-    assert (pictures(path)[-1] == pictures(parts[1])[-1]).all()
+    assert audio_s(path) == pytest.approx(5.0, abs=0.05)
+    assert (frames(path)[-1] == frames(parts[1])[-1]).all()
 
 
 @pytest.mark.parametrize("trimmed", [0, 1], ids=["parent", "segment"])
-def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: LocalStore, trimmed: int) -> None:
+def test_frames_that_an_edit_list_hides_are_not_in_the_film(tmp_path: Path, store: LocalStore, trimmed: int) -> None:
     parts = pair(tmp_path)
     parts[trimmed] = _first_second_hidden(parts[trimmed])
 
-    film = made(parts, store)
+    film = assembled(parts, store)
 
-    shown = pictures(store.root / film.stored.path)
-    both = [*pictures(parts[0]), *pictures(parts[1])]
+    shown = frames(store.root / film.stored.path)
+    both = [*frames(parts[0]), *frames(parts[1])]
     assert film.stored.probe.duration_ms == pytest.approx(4000, abs=1)
     check_user_text(film.note)
     assert min(psnr(one, other) for one, other in zip(shown, both, strict=True)) > SAME_DB
 
 
-def test_copied_sound_follows_on_without_an_overlap(tmp_path: Path, store: LocalStore) -> None:
+def test_copied_audio_follows_without_an_overlap(tmp_path: Path, store: LocalStore) -> None:
     import av
 
-    film = made(pair(tmp_path, parent={"audio": True}, segment={"audio": True}), store)
+    film = assembled(pair(tmp_path, parent={"audio": True}, segment={"audio": True}), store)
 
     with av.open(str(store.root / film.stored.path)) as clip:
-        heard = [(frame.time, frame.samples / frame.sample_rate) for frame in clip.decode(audio=0)]
-    gaps = [after - (at + length) for (at, length), (after, _) in pairwise(heard)]
-    assert all(-0.0005 < gap < 0.022 for gap in gaps), "nothing twice, and at most one packet of nothing"
+        spans = [(frame.time, frame.samples / frame.sample_rate) for frame in clip.decode(audio=0)]
+    gaps = [after - (at + length) for (at, length), (after, _) in pairwise(spans)]
+    assert all(-0.0005 < gap < 0.022 for gap in gaps), "no overlap, and a gap of at most one packet"
 
 
 def test_the_same_parts_give_the_same_film(tmp_path: Path, store: LocalStore) -> None:
     for segment in ({}, {"bframes": 2}):
         parts = pair(tmp_path, segment=segment)
-        assert made(parts, store) == made(parts, store)
+        assert assembled(parts, store) == assembled(parts, store)
     assert len(list(store.root.rglob("*.mp4"))) == 2
 
 
 def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path, parent={"bframes": 2}, segment={"bframes": 2})
-    first = made(parts, store)
-    second = made([store.root / first.stored.path, parts[1]], store)
+    first = assembled(parts, store)
+    second = assembled([store.root / first.stored.path, parts[1]], store)
 
     assert second.lossless
     assert second.stored.probe.duration_ms == 7000
@@ -226,7 +226,9 @@ def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: LocalSt
 
 @pytest.mark.parametrize("broken", [0, 1], ids=["parent", "segment"])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.7])
-def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore, broken: int, fraction: float) -> None:
+def test_a_broken_part_gives_a_reason_and_no_film(
+    tmp_path: Path, store: LocalStore, broken: int, fraction: float
+) -> None:
     parts = pair(tmp_path)
     cut(parts[broken], fraction)
 
@@ -239,9 +241,7 @@ def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
-    tmp_path: Path, store: LocalStore
-) -> None:
+def test_damaged_frames_give_a_film_or_a_reason_and_never_an_exception(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path)
     whole = parts[1].read_bytes()
     for place in range(40, len(whole), len(whole) // 12):
@@ -251,7 +251,7 @@ def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
         assert not list(store.root.glob(".incoming/*"))
 
 
-@pytest.mark.parametrize("segment", [{}, {"bframes": 2}], ids=["copied", "coded again"])
+@pytest.mark.parametrize("segment", [{}, {"bframes": 2}], ids=["copied", "reencoded"])
 def test_a_film_above_the_limit_is_not_stored(tmp_path: Path, store: LocalStore, segment: dict[str, Any]) -> None:
     parts = pair(tmp_path, segment=segment)
 
@@ -277,7 +277,7 @@ def test_a_full_disk_and_a_missing_file_are_errors_of_the_machine(tmp_path: Path
         assemble(parent=tmp_path / "nowhere.mp4", segment=parts[1], store=store, max_bytes=MOST)
 
 
-def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
+def test_a_segment_is_classified_measured_and_drawn(tmp_path: Path) -> None:
     parent, segment = pair(tmp_path, parent={"seconds": 5}, segment={"seconds": 5, "start_s": 5})
 
     seam = measure_seam(parent=parent, result=segment)
@@ -294,7 +294,7 @@ def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
 
 
 def _as_mpeg4(path: Path) -> Path:
-    """The clip coded as MPEG-4 part 2, beside it."""
+    """Write the clip as MPEG-4 part 2 beside it, and return the new path."""
     import av
 
     target = path.with_name(f"{path.stem}-mpeg4.mp4")
@@ -310,7 +310,10 @@ def _as_mpeg4(path: Path) -> Path:
 
 
 def _first_second_hidden(path: Path) -> Path:
-    """The clip with an edit list that starts a second later, where there is no keyframe."""
+    """Write the clip with an edit list that hides its first second, and return the new path.
+
+    There is no keyframe where the visible part begins.
+    """
     import av
 
     target = path.with_name(f"{path.stem}-trimmed.mp4")

@@ -1,4 +1,4 @@
-"""Sound files pass, with what they hold; every broken kind is caught with a reason that a person understands."""
+"""Valid files pass with their properties; every broken kind is caught with a reason that a person understands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FTYP = box(b"ftyp", b"isom\0\0\2\0isommp41")
     ],
     ids=str,
 )
-def test_a_sound_file_passes_and_tells_what_it_holds(tmp_path: Path, shape: dict[str, Any]) -> None:
+def test_a_valid_file_passes_with_its_properties(tmp_path: Path, shape: dict[str, Any]) -> None:
     verdict = check_file(make_clip(tmp_path / "clip.mp4", seconds=2, **shape))
 
     fps = shape.get("fps", 12)
@@ -154,7 +154,7 @@ def test_a_fragmented_file_cut_between_fragments_is_caught_where_its_header_has_
     check_user_text(verdict.reason)
 
 
-def test_a_header_that_claims_more_time_than_there_are_pictures_is_caught(copy: Path) -> None:
+def test_a_header_that_claims_more_time_than_there_are_frames_is_caught(copy: Path) -> None:
     data = bytearray(copy.read_bytes())
     for kind, at in ((b"tkhd", 24), (b"mdhd", 20)):
         field = data.index(kind) + at
@@ -206,7 +206,7 @@ def test_a_64_bit_size_is_understood(copy: Path) -> None:
     ],
     ids=lambda content: repr(content[:24]),
 )
-def test_what_is_not_a_whole_mp4_is_refused_with_its_reason(tmp_path: Path, content: bytes) -> None:
+def test_anything_but_a_whole_mp4_is_refused_with_a_reason(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
 
@@ -227,7 +227,7 @@ def test_boxes_nested_a_thousand_deep_are_refused_without_recursion(copy: Path) 
     assert isinstance(probe(copy), InvalidFile)
 
 
-def test_a_missing_header_is_told_from_one_at_the_end(tmp_path: Path) -> None:
+def test_a_missing_header_is_distinguished_from_one_at_the_end(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=2, faststart=False)
     data = clip.read_bytes()
     clip.write_bytes(data[: data.index(b"moov") - 4])
@@ -238,7 +238,7 @@ def test_a_missing_header_is_told_from_one_at_the_end(tmp_path: Path) -> None:
     check_user_text(verdict.reason)
 
 
-def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_audio_without_video_is_refused(tmp_path: Path) -> None:
     import av
     import numpy as np
 
@@ -281,7 +281,7 @@ def test_a_table_that_claims_billions_is_refused_before_anything_is_allocated(
     check_user_text(verdict.reason)
 
 
-def test_pictures_of_zeros_are_refused_although_every_table_adds_up(copy: Path) -> None:
+def test_frames_of_zeros_are_refused_although_every_table_adds_up(copy: Path) -> None:
     data = bytearray(copy.read_bytes())
     start = data.index(b"mdat") + 4
     data[start:] = bytes(len(data) - start)
@@ -290,7 +290,7 @@ def test_pictures_of_zeros_are_refused_although_every_table_adds_up(copy: Path) 
     assert isinstance(check_file(copy), InvalidFile)
 
 
-def test_a_missing_file_is_the_callers_problem_and_not_a_verdict(tmp_path: Path) -> None:
+def test_a_missing_file_raises_and_is_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         check_file(tmp_path / "nowhere.mp4")
     with pytest.raises(FileNotFoundError):

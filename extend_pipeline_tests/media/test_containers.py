@@ -1,4 +1,4 @@
-"""A paid film is kept, looked at and joined in whatever container it comes, under whatever name."""
+"""A paid film is kept, measured and joined in any container and under any name."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MOST = 50_000_000
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A film of two seconds in each container; all are called .mp4."""
+    """Return the path of a film of 2 s in each container; all have the suffix .mp4."""
     folder = tmp_path_factory.mktemp("films")
     return {name: make(folder / f"{number}.mp4", recipe) for number, (name, recipe) in enumerate(RECIPES.items())}
 
 
 @pytest.fixture(scope="module")
 def following(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What continues each film for a second."""
+    """Return the path of a continuation of 1 s for each film."""
     folder = tmp_path_factory.mktemp("following")
     return {
         name: make(folder / f"{number}.mp4", recipe, seconds=1, start_s=2)
@@ -51,60 +51,60 @@ def test_a_film_is_kept_byte_for_byte_under_its_true_extension(
     assert (tmp_path / stored.path).read_bytes() == data
     assert (stored.probe.width, stored.probe.height, stored.probe.frames) == (160, 96, 48)
     assert stored.probe.duration_ms == pytest.approx(2000, abs=42)
-    assert stored.probe.has_audio == (RECIPES[name].sound is not None)
+    assert stored.probe.has_audio == (RECIPES[name].audio is not None)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_film_is_looked_at_and_joined_to_its_like(
+def test_a_film_is_measured_and_joined_to_one_of_its_kind(
     name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "film.mp4"
 
-    made = join(parent=films[name], segment=following[name], out=out, max_bytes=MOST)
+    outcome = join(parent=films[name], segment=following[name], out=out, max_bytes=MOST)
 
-    assert isinstance(made, Joined), made
+    assert isinstance(outcome, Joined), outcome
     checked = check_file(out)
     assert isinstance(checked, ValidFile)
     assert checked.probe.duration_ms == pytest.approx(3000, abs=42)
-    assert checked.probe.has_audio == (RECIPES[name].sound is not None)
+    assert checked.probe.has_audio == (RECIPES[name].audio is not None)
     seam = measure_seam(parent=films[name], result=out)
     assert seam.parent_is_prefix
     assert make_poster(parent=films[name], result=following[name], parent_ms=2000, segment=True)[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("name", ["webm vp9", "matroska", "fragmented"])
-def test_what_fits_an_mp4_is_copied(
+def test_streams_that_fit_an_mp4_are_copied(
     name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
 ) -> None:
-    made = join(parent=films[name], segment=following[name], out=tmp_path / "film.mp4", max_bytes=MOST)
+    outcome = join(parent=films[name], segment=following[name], out=tmp_path / "film.mp4", max_bytes=MOST)
 
-    assert isinstance(made, Joined)
-    check_user_text(made.note)
+    assert isinstance(outcome, Joined)
+    check_user_text(outcome.note)
 
 
 @pytest.mark.parametrize(("parent", "segment"), [("fragmented", "webm vp8"), ("webm vp9", "quicktime")])
 def test_mixed_containers_are_joined_with_a_note(
     parent: str, segment: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
 ) -> None:
-    made = join(parent=films[parent], segment=following[segment], out=tmp_path / "film.mp4", max_bytes=MOST)
+    outcome = join(parent=films[parent], segment=following[segment], out=tmp_path / "film.mp4", max_bytes=MOST)
 
-    assert isinstance(made, Joined), made
+    assert isinstance(outcome, Joined), outcome
     probed = probe(tmp_path / "film.mp4")
     assert isinstance(probed, Probe)
     assert probed.duration_ms == pytest.approx(3000, abs=42)
     assert probed.has_audio
-    assert not made.lossless
-    check_user_text(made.note)
+    assert not outcome.lossless
+    check_user_text(outcome.note)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict[str, Path], tmp_path: Path) -> None:
+def test_a_truncated_film_is_never_valid(name: str, share: float, films: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     data = films[name].read_bytes()
     length = round(len(data) * share)
     if not RECIPES[name].sees_any_cut:
-        length -= length % 188 - 100  # within a packet: between two of them a stream is whole by itself
+        length -= length % 188 - 100  # within a packet, because a stream cut between two packets is valid
     path.write_bytes(data[:length])
 
     verdict = check_file(path)
@@ -114,7 +114,7 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
 
 
 @pytest.mark.parametrize(
-    ("head", "word"),
+    ("head", "kind"),
     [
         (b"", "empty"),
         (b"<html>", "web page"),
@@ -130,11 +130,11 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
         (b"G" + bytes(400), "known kind"),
     ],
 )
-def test_what_came_instead_of_a_film_is_told_by_its_first_bytes(head: bytes, word: str) -> None:
+def test_a_file_that_is_no_film_is_recognised_by_its_first_bytes(head: bytes, kind: str) -> None:
     verdict = recognise_bytes(head)
 
     assert isinstance(verdict, NotVideo)
-    assert word in verdict.reason
+    assert kind in verdict.reason
 
 
 def test_the_extension_is_that_of_the_bytes(films: dict[str, Path]) -> None:

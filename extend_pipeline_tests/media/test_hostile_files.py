@@ -1,4 +1,4 @@
-"""Hostile files are refused with a sentence, whatever they do, and a good film after each of them still passes."""
+"""Every hostile file is refused with a sentence, and a good film after it still passes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.isolation.pool import WorkerPool
+from extend_pipeline.media.isolation.pool import WorkerPool, is_from_outside
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import FrameError
-from extend_pipeline_tests.support.media.hostile import ABSURD, absurd, endless_runs, picture_bomb
+from extend_pipeline_tests.support.media.hostile import ABSURD, absurd, decompression_bomb, endless_runs
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -29,7 +29,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return picture_bomb(tmp_path_factory.mktemp("bomb") / "bomb.mp4", pictures=6)
+    return decompression_bomb(tmp_path_factory.mktemp("bomb") / "bomb.mp4", frames=6)
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +56,19 @@ def test_an_absurd_file_is_refused_in_a_sentence_and_the_next_film_passes(
     assert isinstance(isolated_probe.check_file(good, workers=shared), ValidFile)
 
 
-def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: WorkerPool) -> None:
-    assert bomb.stat().st_size < 2_000_000, "it is small, and its pictures are 100 MB each"
+def test_a_decompression_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: WorkerPool) -> None:
+    assert bomb.stat().st_size < 2_000_000, "the file is small, and its decoded frames are 100 MB each"
     verdict = isolated_probe.check_file(bomb, workers=shared)
     assert isinstance(verdict, ValidFile)
     assert (verdict.probe.width, verdict.probe.height) == (8_192, 8_192)
     assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, workers=shared)) <= 10_000
 
 
-def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
+def test_a_decompression_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
     workers = WorkerPool(Bounds(memory_bytes=96 * MB))
     try:
         verdict = isolated_probe.check_file(bomb, workers=workers)
-        assert isinstance(verdict, InvalidFile), "libav, or the process, gives up"
+        assert isinstance(verdict, InvalidFile), "libav raises, or the process ends"
         with pytest.raises(FrameError):
             isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, workers=workers)
         assert isolated_probe.measure_seam(parent=bomb, result=bomb, workers=workers).compared_frames == 0
@@ -89,14 +89,14 @@ def test_a_header_that_takes_more_memory_than_allowed_is_refused(tmp_path: Path,
         workers.close()
 
 
-def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
-    path = picture_bomb(tmp_path / "long.mp4", pictures=200)
+def test_a_film_that_takes_more_cpu_time_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
+    path = decompression_bomb(tmp_path / "long.mp4", frames=200)
     workers = WorkerPool(replace(Bounds(), cpu_s=0.1))
     try:
         began = time.monotonic()
-        # the last picture of two hundred, which all have to be decoded: ten seconds of computing
+        # decoding all two hundred frames up to the last one takes ten seconds of CPU time
         with pytest.raises(FrameError) as caught:
-            prober_poster(path, workers)
+            poster_within_a_second(path, workers)
         check_user_text(str(caught.value))
         assert time.monotonic() - began < 100
         assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
@@ -104,18 +104,18 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
         workers.close()
 
 
-def prober_poster(path: Path, workers: WorkerPool) -> bytes:
-    """A poster under a second of computing."""
+def poster_within_a_second(path: Path, workers: WorkerPool) -> bytes:
+    """Return a poster that may take one second of CPU time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(isolated_probe, "FRAMES_CPU_S", 1.0)
         return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, workers=workers)
 
 
-def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
+def test_a_worker_is_bounded_by_the_kernel(good: Path) -> None:
     workers = WorkerPool()
     try:
         isolated_probe.check_file(good, workers=workers)
-        (worker,) = workers._idle
+        (worker,) = workers.idle_workers
         limits = Path(f"/proc/{worker.pid}/limits").read_text()
         rows = {line[:26].strip(" ").replace(" ", "_"): line[26:].split()[:2] for line in limits.splitlines()[1:]}
         assert rows["Max_file_size"] == ["0", "0"]
@@ -127,31 +127,29 @@ def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
         workers.close()
 
 
-def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> None:
+def test_the_limit_of_cpu_time_is_per_film(good: Path) -> None:
     workers = WorkerPool(Bounds(cpu_s=1.0))
     try:
         assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-        (worker,) = workers._idle
+        (worker,) = workers.idle_workers
         for _ in range(400):
             assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
         stat = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
-        assert int(stat[11]) + int(stat[12]) > 20, "it must have computed for some time"
-        assert [each.pid for each in workers._idle] == [worker.pid]
+        assert int(stat[11]) + int(stat[12]) > 20, "the worker must have used some CPU time"
+        assert [idle.pid for idle in workers.idle_workers] == [worker.pid]
     finally:
         workers.close()
 
 
-def test_the_check_without_a_worker_says_the_same(good: Path, shared: WorkerPool, tmp_path: Path) -> None:
+def test_the_check_without_a_worker_has_the_same_verdict(good: Path, shared: WorkerPool, tmp_path: Path) -> None:
     assert isolated_probe.check_file(good, workers=shared) == check_file(good)
     for name in ("cut at 70 %", "2^32 - 1 samples", "a play list"):
         path = absurd(name, tmp_path)
         assert isolated_probe.check_file(path, workers=shared) == check_file(path)
 
 
-def test_a_worker_ended_by_the_files_own_fault_is_told_from_one_that_was_killed() -> None:
-    from extend_pipeline.media.isolation.pool import _from_outside
-
-    ours = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU}
-    assert not any(_from_outside(-number) for number in ours)
-    assert not _from_outside(1)
-    assert all(_from_outside(-number) for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
+def test_a_worker_ended_by_the_files_own_fault_is_distinguished_from_one_that_was_killed() -> None:
+    own_signals = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU}
+    assert not any(is_from_outside(-number) for number in own_signals)
+    assert not is_from_outside(1)
+    assert all(is_from_outside(-number) for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT))

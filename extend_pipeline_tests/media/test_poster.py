@@ -1,4 +1,4 @@
-"""The poster is a small JPEG of three panels: the parent's end, the first new picture, the result's end."""
+"""The poster is a small JPEG of three panels: the parent's end, the first new frame, the result's end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 if TYPE_CHECKING:
     import numpy as np
 
-PARENT_HUE, NEW_HUE = 0.25, 0.75  # opposite tints: a panel tells by its colour which part it is from
+PARENT_HUE, NEW_HUE = 0.25, 0.75  # opposite tints, so that a panel's colour shows its part
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def panels(jpeg: bytes) -> list[np.ndarray]:
-    """The decoded JPEG as three RGB panels."""
+    """Return the decoded JPEG as three RGB panels."""
     import av
     import numpy as np
 
@@ -40,7 +40,7 @@ def panels(jpeg: bytes) -> list[np.ndarray]:
     return np.split(strip, 3, axis=1)
 
 
-def picture(path: Path, index: int, like: np.ndarray) -> np.ndarray:
+def scaled_frame(path: Path, index: int, like: np.ndarray) -> np.ndarray:
     with open_frames(path) as clip:
         index %= len(clip.ticks)
         frame = clip.frames({index})[index]
@@ -54,7 +54,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("with_parent", [True, False])
-def test_the_panels_are_the_parents_end_the_first_new_picture_and_the_end(
+def test_the_panels_are_the_parents_end_the_first_new_frame_and_the_end(
     clips: tuple[Path, Path], with_parent: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     parent, result = clips
@@ -65,29 +65,33 @@ def test_the_panels_are_the_parents_end_the_first_new_picture_and_the_end(
     assert capfd.readouterr().err == ""
     shown = panels(jpeg)
     assert all(panel.shape == (112, 200, 3) for panel in shown)
-    wanted = [picture(parent, -1, shown[0]), picture(result, 24, shown[1]), picture(result, -1, shown[2])]
+    expected = [
+        scaled_frame(parent, -1, shown[0]),
+        scaled_frame(result, 24, shown[1]),
+        scaled_frame(result, -1, shown[2]),
+    ]
     for number, panel in enumerate(shown):
-        distances = [distance(panel, each) for each in wanted]
+        distances = [distance(panel, frame) for frame in expected]
         assert distances.index(min(distances)) == number
         assert distances[number] < 8
 
 
-def test_a_segment_starts_with_its_first_picture(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_segment_starts_with_its_first_frame(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=3, hue=NEW_HUE, start_s=2)
 
     _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000, segment=True))
 
-    assert distance(new, picture(segment, 0, new)) < 8
+    assert distance(new, scaled_frame(segment, 0, new)) < 8
 
 
-def test_a_result_no_longer_than_the_parent_is_taken_for_a_segment(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_result_no_longer_than_the_parent_is_treated_as_a_segment(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=1, hue=NEW_HUE, start_s=2)
 
     _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000))
 
-    assert distance(new, picture(segment, 0, new)) < 8
+    assert distance(new, scaled_frame(segment, 0, new)) < 8
 
 
 def test_without_the_parents_length_the_panels_are_beginning_middle_and_end(clips: tuple[Path, Path]) -> None:
@@ -96,7 +100,7 @@ def test_without_the_parents_length_the_panels_are_beginning_middle_and_end(clip
     shown = panels(make_poster(parent=None, result=result, parent_ms=None))
 
     for panel, index in zip(shown, (0, 29, 59), strict=True):
-        assert distance(panel, picture(result, index, panel)) < 8
+        assert distance(panel, scaled_frame(result, index, panel)) < 8
 
 
 @pytest.mark.parametrize("most", [10_000, 4_000, 2_000])
@@ -109,7 +113,7 @@ def test_a_noisy_upright_film_still_fits(tmp_path: Path, most: int) -> None:
     assert len(panels(jpeg)) == 3
 
 
-def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_poster_that_cannot_be_drawn_raises_with_the_reason(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, result = clips
     page = tmp_path / "page.mp4"
     page.write_bytes(b"<html>")
@@ -126,7 +130,7 @@ def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path
 @pytest.mark.parametrize(
     "shape", [{}, {"bframes": 2}, {"keyframe_every": 7, "bframes": 2}, {"keyframe_every": 1}], ids=str
 )
-def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: dict[str, int]) -> None:
+def test_chosen_frames_are_those_of_a_full_decode(tmp_path: Path, shape: dict[str, int]) -> None:
     import av
 
     path = make_clip(tmp_path / "clip.mp4", seconds=3, **shape)  # type: ignore[arg-type]
@@ -135,7 +139,7 @@ def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: di
     chosen = {0, 1, 6, 7, 8, 20, 34, 35}
 
     with open_frames(path) as clip:
-        found = clip.frames(chosen)
+        frames = clip.frames(chosen)
 
-    assert set(found) == chosen
-    assert all((found[index].to_ndarray() == expected[index]).all() for index in chosen)
+    assert set(frames) == chosen
+    assert all((frames[index].to_ndarray() == expected[index]).all() for index in chosen)

@@ -1,4 +1,4 @@
-"""The processes that read films: what they inherit, how they end, and whose fault it is when they do."""
+"""The processes that read films: what they inherit, how they end, and whether the file or the machine is at fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import ProbeUnavailable, Worker, WorkerPool
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import FrameError
-from extend_pipeline_tests.support.media.hostile import picture_bomb
+from extend_pipeline_tests.support.media.hostile import decompression_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -35,25 +35,25 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film whose last picture takes some seconds to come to."""
-    return picture_bomb(tmp_path_factory.mktemp("slow") / "slow.mp4", pictures=60)
+    """Return the path of a film whose last frame takes some seconds to decode."""
+    return decompression_bomb(tmp_path_factory.mktemp("slow") / "slow.mp4", frames=60)
 
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., WorkerPool]]:
-    made: list[WorkerPool] = []
+    pools: list[WorkerPool] = []
 
     def build(**bounds: Any) -> WorkerPool:
-        made.append(WorkerPool(Bounds(**bounds)))
-        return made[-1]
+        pools.append(WorkerPool(Bounds(**bounds)))
+        return pools[-1]
 
     yield build
-    for each in made:
-        each.close()
+    for pool in pools:
+        pool.close()
 
 
 def children() -> set[int]:
-    """Process ids of this process's children."""
+    """Return the process ids of this process's children."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
@@ -68,14 +68,14 @@ def is_alive(pid: int) -> bool:
 
 def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     ends = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < ends, "it did not come true in time"
+    while not (value := condition()):
+        assert time.monotonic() < ends, "the condition was not met in time"
         time.sleep(0.005)
-    return found
+    return value
 
 
 def busy(before: set[int]) -> int | None:
-    """A child that is reading: it has computed for longer than it takes to start."""
+    """Return the process id of a child that reads: it has used more CPU time than its start takes."""
     for pid in children() - before:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         if int(stat[11]) + int(stat[12]) > 60:  # hundredths of a second
@@ -83,7 +83,7 @@ def busy(before: set[int]) -> int | None:
     return None
 
 
-# What it inherits
+# What a worker inherits
 
 
 def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
@@ -94,7 +94,7 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
     with (tmp_path / "ledger.sqlite").open("wb") as held:
         os.set_inheritable(held.fileno(), True)
         assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-        (worker,) = workers._idle
+        (worker,) = workers.idle_workers
         assert b"canary" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert b"canary" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
         opened = [path.readlink().name for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
@@ -103,12 +103,12 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
         assert Path(f"/proc/{worker.pid}/cwd").readlink() == Path("/")
 
 
-def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_worker_is_reused_for_many_films(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make()
     pids = set()
     for _ in range(20):
         assert isolated_probe.check_file(good, workers=workers) == check_file(good)
-        pids.add(workers._idle[0].pid)
+        pids.add(workers.idle_workers[0].pid)
     assert len(pids) == 1
 
 
@@ -117,47 +117,45 @@ def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[...,
     with ThreadPoolExecutor(12) as pool:
         verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, workers=workers), range(60)))
     assert all(isinstance(verdict, ValidFile) for verdict in verdicts)
-    assert 1 <= len({worker.pid for worker in workers._idle}) <= 4
+    assert 1 <= len({worker.pid for worker in workers.idle_workers}) <= 4
 
 
-def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_after_a_fork_the_child_starts_its_own_worker(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make()
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-    (worker,) = workers._idle
+    (worker,) = workers.idle_workers
 
     def in_child() -> None:
-        sound = isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-        other = workers._idle[0].pid != worker.pid
+        is_valid = isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        is_new = workers.idle_workers[0].pid != worker.pid
         workers.close()
-        os._exit(0 if sound and other else 1)
+        os._exit(0 if is_valid and is_new else 1)
 
     child = multiprocessing.get_context("fork").Process(target=in_child)
     child.start()
     child.join(30)
     assert child.exitcode == 0
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-    assert workers._idle == [worker]
+    assert workers.idle_workers == (worker,)
 
 
-# How it ends
+# How a worker ends
 
 
-def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_retired_worker_is_replaced(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make(idle_s=0.05)
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-    first = workers._idle[0].pid
+    first = workers.idle_workers[0].pid
     until(lambda: not is_alive(first))
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
-    good: Path, make: Callable[..., WorkerPool]
-) -> None:
+def test_a_worker_retires_after_its_share_of_cpu_time(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make(life_cpu_s=0.0001)
     pids = set()
     for _ in range(4):
         assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
-        pids.add(workers._idle[0].pid)
+        pids.add(workers.idle_workers[0].pid)
     assert len(pids) > 1
 
 
@@ -169,7 +167,7 @@ def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, ma
         assert poster.result(60).startswith(b"\xff\xd8\xff")
 
 
-def test_a_worker_killed_twice_says_nothing_of_the_film(
+def test_a_worker_killed_twice_is_no_verdict_on_the_film(
     slow: Path, good: Path, make: Callable[..., WorkerPool]
 ) -> None:
     workers, before = make(), children()
@@ -184,7 +182,7 @@ def test_a_worker_killed_twice_says_nothing_of_the_film(
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_film_that_ends_two_workers_is_at_fault(slow: Path, make: Callable[..., WorkerPool]) -> None:
     workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
         poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
@@ -202,7 +200,7 @@ from pathlib import Path
 from extend_pipeline.media.isolation import isolated_probe, pool
 film = Path(sys.argv[1])
 isolated_probe.check_file(film)
-print(pool.shared_pool(isolated_probe.READ)._idle[0].pid, flush=True)
+print(pool.shared_pool(isolated_probe.READ).idle_workers[0].pid, flush=True)
 isolated_probe.make_poster(parent=None, result=film, parent_ms=None)
 """
 
@@ -227,10 +225,10 @@ def test_workers_end_with_the_program(good: Path) -> None:
     until(lambda: not is_alive(int(done.stdout)), 10)
 
 
-# Whose fault it is
+# Whether the file or the machine is at fault
 
 
-def test_no_process_to_be_had_is_no_verdict(
+def test_a_worker_that_cannot_be_started_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -240,26 +238,26 @@ def test_no_process_to_be_had_is_no_verdict(
     assert issubclass(ProbeUnavailable, OSError)
 
 
-def test_a_process_that_does_not_start_is_no_verdict(
+def test_a_worker_that_ends_before_it_is_ready_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
+    monkeypatch.setattr(probing, "BOOT", "raise SystemExit(3)")
     with pytest.raises(ProbeUnavailable) as caught:
         isolated_probe.check_file(good, workers=make())
     check_user_text(str(caught.value))
 
 
-def test_a_missing_film_is_the_callers_problem(make: Callable[..., WorkerPool], tmp_path: Path) -> None:
+def test_a_missing_film_raises(make: Callable[..., WorkerPool], tmp_path: Path) -> None:
     workers = make()
     with pytest.raises(FileNotFoundError):
         isolated_probe.check_file(tmp_path / "nowhere.mp4", workers=workers)
 
 
-def answering(text: str) -> str:
-    """A worker's program that answers every task with the same."""
+def worker_that_sends(text: str) -> str:
+    """Return the program of a worker that sends the same message for every task."""
     ready = json.dumps({"ok": True})
-    answer = repr(text) if text != "long" else "'x' * 10**6"
-    return f"import sys\nprint({ready!r}, flush=True)\nfor _ in sys.stdin: print({answer}, flush=True)"
+    message = repr(text) if text != "long" else "'x' * 10**6"
+    return f"import sys\nprint({ready!r}, flush=True)\nfor _ in sys.stdin: print({message}, flush=True)"
 
 
 VALID = {
@@ -267,7 +265,7 @@ VALID = {
 }  # fmt: skip
 
 
-def told(**changes: Any) -> str:
+def valid(**changes: Any) -> str:
     return json.dumps({"ok": {"valid": {**VALID, **changes}}})
 
 
@@ -279,43 +277,50 @@ def told(**changes: Any) -> str:
         '{"ok": {"invalid": ""}}', '{"ok": 1, "invalid": 2}',
         '{"surprise": true}', '{"failed": [12, ""]}',
         '{"failed": [0, "x"]}', '{"failed": [true, "x"]}', '{"failed": "x"}',
-        '{"ok": {}}\n{"ok": {}}', "long", told(duration_ms=-1), told(duration_ms=10**18), told(width=10**6),
-        told(height="180"), told(codec="\x1b[2J"), told(codec="x" * 100), told(frames=0), told(frames=True),
-        told(fps=float("nan")), told(fps=float("inf")), told(has_audio="no"), told(extra=1),
+        '{"ok": {}}\n{"ok": {}}', "long", valid(duration_ms=-1), valid(duration_ms=10**18), valid(width=10**6),
+        valid(height="180"), valid(codec="\x1b[2J"), valid(codec="x" * 100), valid(frames=0), valid(frames=True),
+        valid(fps=float("nan")), valid(fps=float("inf")), valid(has_audio="no"), valid(extra=1),
     ],
     ids=lambda text: text[:40],
 )  # fmt: skip
-def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
+def test_an_invalid_message_never_makes_a_film_valid(
     text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_BOOT", answering(text))
+    monkeypatch.setattr(probing, "BOOT", worker_that_sends(text))
     verdict = isolated_probe.check_file(good, workers=make())
     assert isinstance(verdict, InvalidFile)
     assert verdict.reason.isprintable()
 
 
-def test_an_answer_that_says_so_makes_it_sound(
+def test_a_valid_message_makes_a_film_valid(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_BOOT", answering(told()))
+    monkeypatch.setattr(probing, "BOOT", worker_that_sends(valid()))
     assert isinstance(isolated_probe.check_file(good, workers=make()), ValidFile)
 
 
 @pytest.mark.parametrize(
-    "text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', '{"ok": {"invalid": "x"}}', told()]
+    "text",
+    [
+        '{"ok": {"jpeg": "AAAA"}}',
+        '{"ok": {"jpeg": "/9j/!!"}}',
+        '{"ok": {}}',
+        '{"ok": {"invalid": "x"}}',
+        valid(),
+    ],
 )
-def test_a_poster_is_a_picture_or_an_error(
+def test_a_poster_is_a_jpeg_or_an_error(
     text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_BOOT", answering(text))
+    monkeypatch.setattr(probing, "BOOT", worker_that_sends(text))
     with pytest.raises(FrameError):
         isolated_probe.make_poster(parent=None, result=good, parent_ms=None, workers=make())
 
 
-def test_silence_is_this_machines_doing(
+def test_a_worker_that_sends_no_message_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
+    monkeypatch.setattr(probing, "BOOT", worker_that_sends("x").replace("print('x', flush=True)", "pass"))
     monkeypatch.setattr(probing, "MIN_WALL_S", 0.5)
     with pytest.raises(ProbeUnavailable) as caught:
         isolated_probe.check_file(good, workers=make(cpu_s=0.01))

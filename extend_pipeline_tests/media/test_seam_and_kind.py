@@ -28,7 +28,7 @@ def test_an_exact_extension_has_a_perfect_seam(parent: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shape", [{"size": (640, 360)}, {"noise": 6}, {"fps": 24}, {"keyframe_every": 5}], ids=str)
 def test_a_parent_that_was_encoded_again_is_still_a_prefix(parent: Path, tmp_path: Path, shape: dict[str, int]) -> None:
-    # another size draws another pattern, so that one is scaled from the parent's own pictures
+    # another size draws another pattern, so the parent's own frames are scaled for it
     result = _rescaled(parent, tmp_path / "result.mp4") if "size" in shape else None
     result = result or make_clip(tmp_path / "result.mp4", seconds=6, **shape)  # type: ignore[arg-type]
 
@@ -61,7 +61,7 @@ def test_a_clip_that_only_ends_like_the_parent_is_no_prefix(parent: Path, tmp_pa
     assert not seam.parent_is_prefix
 
 
-def test_a_longer_segment_of_five_seconds_after_four_is_told_by_its_pictures(parent: Path, tmp_path: Path) -> None:
+def test_a_longer_segment_of_five_seconds_after_four_is_recognised_by_its_frames(parent: Path, tmp_path: Path) -> None:
     segment = make_clip(tmp_path / "segment.mp4", seconds=5, start_s=4)
 
     seam = measure_seam(parent=parent, result=segment)
@@ -79,7 +79,7 @@ def test_a_result_shorter_than_the_parent_has_nothing_to_compare(parent: Path, t
     assert (seam.psnr_db, seam.parent_is_prefix, seam.compared_frames) == (None, False, 0)
 
 
-def test_a_parent_of_two_pictures_can_be_measured(tmp_path: Path) -> None:
+def test_a_parent_of_two_frames_can_be_measured(tmp_path: Path) -> None:
     parent = make_clip(tmp_path / "parent.mp4", seconds=2 / 12)
     result = extend_clip(parent, tmp_path / "result.mp4", seconds=1)
 
@@ -135,7 +135,7 @@ def test_the_kind_follows_the_table(parent_ms: int | None, probed_ms: int, seam:
 
 
 def _rescaled(source: Path, path: Path) -> Path:
-    """The clip encoded again at twice its size."""
+    """Write the clip re-encoded at twice its size, and return `path`."""
     import av
 
     with av.open(str(source)) as clip, av.open(str(path), "w") as out:

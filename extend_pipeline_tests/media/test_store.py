@@ -1,4 +1,4 @@
-"""A file is in the store whole or not at all, whatever happens while it comes."""
+"""A file is in the store whole or not at all, however its download ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def files(store: LocalStore) -> list[str]:
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
 
 
-def test_a_sound_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, film: bytes) -> None:
+def test_a_valid_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, film: bytes) -> None:
     stored = ingest(store, film)
 
     sha256 = hashlib.sha256(film).hexdigest()
@@ -59,7 +59,7 @@ def test_a_sound_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, f
     assert files(store) == [stored.path]
 
 
-def test_files_are_0600_and_folders_0700_whatever_the_umask(store: LocalStore, film: bytes) -> None:
+def test_files_are_0600_and_folders_0700_with_any_umask(store: LocalStore, film: bytes) -> None:
     before = os.umask(0)
     try:
         stored = ingest(store, film)
@@ -85,7 +85,7 @@ def test_the_same_bytes_again_are_the_same_file(store: LocalStore, film: bytes) 
     assert files(store) == [first.path]
 
 
-def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: LocalStore, film: bytes) -> None:
+def test_a_stored_file_that_was_cut_since_is_restored_by_the_same_bytes(store: LocalStore, film: bytes) -> None:
     first = ingest(store, film)
     assert isinstance(first, Stored)
     path = store.root / first.path
@@ -95,13 +95,13 @@ def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: Loc
     assert path.read_bytes() == film
 
 
-def test_threads_may_bring_the_same_bytes_at_once(store: LocalStore, film: bytes) -> None:
-    ends: list[Stored | InvalidFile] = []
+def test_threads_may_store_the_same_bytes_at_once(store: LocalStore, film: bytes) -> None:
+    outcomes: list[Stored | InvalidFile] = []
     start = threading.Barrier(8)
 
     def bring() -> None:
         start.wait()
-        ends.append(ingest(store, film))
+        outcomes.append(ingest(store, film))
 
     threads = [threading.Thread(target=bring) for _ in range(8)]
     for thread in threads:
@@ -109,10 +109,10 @@ def test_threads_may_bring_the_same_bytes_at_once(store: LocalStore, film: bytes
     for thread in threads:
         thread.join()
 
-    assert len(ends) == 8
-    assert len(set(ends)) == 1
-    assert isinstance(ends[0], Stored)
-    assert files(store) == [ends[0].path]
+    assert len(outcomes) == 8
+    assert len(set(outcomes)) == 1
+    assert isinstance(outcomes[0], Stored)
+    assert files(store) == [outcomes[0].path]
 
 
 def test_a_download_that_breaks_off_leaves_nothing(store: LocalStore, film: bytes) -> None:
@@ -126,7 +126,7 @@ def test_a_download_that_breaks_off_leaves_nothing(store: LocalStore, film: byte
     assert files(store) == []
 
 
-def test_a_check_that_fails_itself_leaves_nothing(store: LocalStore, film: bytes) -> None:
+def test_a_check_that_raises_leaves_nothing(store: LocalStore, film: bytes) -> None:
     def check(path: Path) -> ValidFile:
         raise PermissionError(f"no access to {path.name}")
 
@@ -136,7 +136,7 @@ def test_a_check_that_fails_itself_leaves_nothing(store: LocalStore, film: bytes
     assert files(store) == []
 
 
-def test_other_than_the_announced_length_is_refused_and_not_kept(store: LocalStore, film: bytes) -> None:
+def test_a_length_unlike_the_announced_one_is_refused_and_not_kept(store: LocalStore, film: bytes) -> None:
     for announced in (len(film) + 1, len(film) - 1):
         verdict = store.ingest(pieces(film), expected_bytes=announced, max_bytes=MOST, check=check_file)
         assert isinstance(verdict, InvalidFile)
@@ -209,7 +209,7 @@ def test_quarantine_keeps_the_largest_files_of_each_attempt_and_the_same_bytes_o
     assert large.kept in files(store)
     assert len(files(store)) == 4 + 1
     assert bring(b"\0another film" * 900, "first").kept in files(store)
-    assert bring(b"<p>", "first").kept is None, "it is smaller than all that is kept"
+    assert bring(b"<p>", "first").kept is None, "it is smaller than every kept file"
     assert len(files(store)) == 4 + 1
 
 
@@ -260,7 +260,7 @@ def test_a_process_killed_before_the_rename_leaves_no_final_file_and_sweep_clear
     size = (store.root / left).stat().st_size
     assert size == (4096 if name == "collect.mid_download" else len(film))
 
-    assert store.sweep(older_than_s=3600, now=time.time()) == 0, "too young to be called dead"
+    assert store.sweep(older_than_s=3600, now=time.time()) == 0, "too young to be abandoned"
     assert store.sweep(older_than_s=3600, now=time.time() + 7200) == 1
     assert files(store) == []
     assert isinstance(ingest(store, film), Stored)
@@ -286,7 +286,7 @@ def test_a_full_disk_is_an_oserror_and_leaves_nothing(store: LocalStore, film: b
     assert files(store) == []
 
 
-def test_sweep_spares_a_writer_that_lives_however_slow_it_is(store: LocalStore, film: bytes) -> None:
+def test_sweep_spares_a_slow_writer_that_lives(store: LocalStore, film: bytes) -> None:
     swept: list[int] = []
 
     def slow() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What every media store promises, whatever it keeps its files in. A new store is one more entry of STORES."""
+"""The guarantees of every media store. A new store is one more entry of STORES."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(params=STORES)
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], MediaStore]:
-    """Open the store as another process would."""
+    """Return a function that opens the store as another process would."""
     settings = Settings(home=tmp_path, media_url=request.param)
     return lambda: stores.open_store(settings)
 
@@ -55,25 +55,25 @@ def test_every_scheme_that_a_setting_may_have_has_a_store_here() -> None:
 
 def test_only_a_store_knows_the_folder_of_its_files() -> None:
     package = Path(stores.__file__).parents[1]
-    knowing = {
+    modules = {
         str(path.relative_to(package)) for path in package.rglob("*.py") if "media_dir" in path.read_text("utf-8")
     }
-    assert knowing == {"config/settings.py", "media/stores.py"}
+    assert modules == {"config/settings.py", "media/stores.py"}
 
 
 def test_a_film_is_there_for_other_processes_under_the_hash_of_its_bytes(
     reopen: Callable[[], MediaStore], film: bytes
 ) -> None:
-    got = ingest(reopen(), film)
+    stored = ingest(reopen(), film)
 
-    assert isinstance(got, Stored)
-    assert got.ref == MediaRef(hashlib.sha256(film).hexdigest(), ".mp4") == MediaRef.parse(got.path)
-    assert got.bytes == len(film)
+    assert isinstance(stored, Stored)
+    assert stored.ref == MediaRef(hashlib.sha256(film).hexdigest(), ".mp4") == MediaRef.parse(stored.path)
+    assert stored.bytes == len(film)
     other = reopen()
-    assert other.exists(got.ref)
-    assert content(other, got.ref) == film
-    assert listed(other) == {got.path: len(film)}
-    assert got.sha256 in other.location(got.ref)
+    assert other.exists(stored.ref)
+    assert content(other, stored.ref) == film
+    assert listed(other) == {stored.path: len(film)}
+    assert stored.sha256 in other.location(stored.ref)
 
 
 def test_the_same_bytes_again_are_the_same_film(store: MediaStore, film: bytes) -> None:
@@ -81,7 +81,7 @@ def test_the_same_bytes_again_are_the_same_film(store: MediaStore, film: bytes) 
     assert len(listed(store)) == 1
 
 
-def test_what_is_refused_is_no_film_of_the_store(store: MediaStore, film: bytes) -> None:
+def test_a_refused_file_is_no_film_of_the_store(store: MediaStore, film: bytes) -> None:
     page = b"<html>no such film</html>"
 
     refused = ingest(store, page, key="result:a")
@@ -120,9 +120,9 @@ def test_a_download_goes_on_where_another_process_ended(reopen: Callable[[], Med
         with reopen().partial("result:a") as second:
             assert second is None, "one writer at a time"
         partial.append([film[1000:]])
-        got = other.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=True)
-    assert isinstance(got, Stored)
-    assert content(reopen(), got.ref) == film
+        stored = other.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=True)
+    assert isinstance(stored, Stored)
+    assert content(reopen(), stored.ref) == film
     with other.partial("result:a") as partial:
         assert partial is not None
         assert partial.size == 0
@@ -133,9 +133,9 @@ def test_a_refused_download_stays_until_it_is_given_up(store: MediaStore) -> Non
         assert partial is not None
         partial.begin(None, None)
         partial.append([b"<html>"])
-        got = store.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=False)
-    assert isinstance(got, InvalidFile)
-    assert got.kept is None
+        stored = store.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=False)
+    assert isinstance(stored, InvalidFile)
+    assert stored.kept is None
     with store.partial("result:a") as partial:
         assert partial is not None
         assert partial.size == 6
@@ -149,12 +149,12 @@ def test_a_film_that_is_made_here_is_stored_or_leaves_nothing(store: MediaStore,
     def write(out: Path) -> None:
         out.write_bytes(film)
 
-    got = store.build(write, max_bytes=MAX_BYTES, check=check_file)
-    assert isinstance(got, Stored)
-    assert content(store, got.ref) == film
+    stored = store.build(write, max_bytes=MAX_BYTES, check=check_file)
+    assert isinstance(stored, Stored)
+    assert content(store, stored.ref) == film
     assert store.build(lambda _: InvalidFile("no"), max_bytes=MAX_BYTES, check=check_file) == InvalidFile("no")
     assert isinstance(store.build(write, max_bytes=len(film) - 1, check=check_file), InvalidFile)
-    assert listed(store) == {got.path: len(film)}
+    assert listed(store) == {stored.path: len(film)}
 
 
 def test_a_poster_can_be_replaced_and_is_no_film(store: MediaStore) -> None:
@@ -165,7 +165,7 @@ def test_a_poster_can_be_replaced_and_is_no_film(store: MediaStore) -> None:
     assert listed(store) == {}
 
 
-def test_a_file_that_is_not_there_is_said_to_be_gone(store: MediaStore) -> None:
+def test_a_missing_file_is_reported(store: MediaStore) -> None:
     ref = MediaRef("ab" * 32, ".mp4")
 
     assert not store.exists(ref)
@@ -192,7 +192,7 @@ def test_a_store_is_known_by_its_mark_and_a_new_one_has_none(reopen: Callable[[]
     assert len(listed(store)) == 1
 
 
-def test_a_store_says_where_it_is_and_how_much_fits(store: MediaStore) -> None:
+def test_a_store_has_a_place_and_free_space(store: MediaStore) -> None:
     free = store.free_bytes()
 
     assert store.place
@@ -213,7 +213,7 @@ def test_only_the_hash_of_a_film_names_a_file(name: str) -> None:
         MediaRef.parse(name)
 
 
-def test_a_check_that_fails_leaves_nothing(store: MediaStore, film: bytes) -> None:
+def test_a_check_that_raises_leaves_nothing(store: MediaStore, film: bytes) -> None:
     def check(path: Path) -> ValidFile | InvalidFile:
         raise PermissionError(path)
 

@@ -1,4 +1,4 @@
-"""A film that is stored turned, with a mark for its players, is joined and looked at as a viewer sees it."""
+"""A film that is stored turned, with a mark for its players, is joined and measured as a player shows it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MARKS: list[dict[str, Any]] = [
     {"mirrored": True},
     {"turned": 90, "mirrored": True},
 ]
-SAME_DB = 35.0  # a picture encoded once more at crf 16
+SAME_DB = 35.0  # a frame re-encoded at crf 16
 
 
 def clips(folder: Path, parent: dict[str, Any], segment: dict[str, Any]) -> list[Path]:
@@ -38,25 +38,25 @@ def clips(folder: Path, parent: dict[str, Any], segment: dict[str, Any]) -> list
 
 
 def joined(parts: list[Path], out: Path) -> tuple[Joined, Probe]:
-    made = join(parent=parts[0], segment=parts[1], out=out, max_bytes=50_000_000)
-    assert isinstance(made, Joined), made
+    outcome = join(parent=parts[0], segment=parts[1], out=out, max_bytes=50_000_000)
+    assert isinstance(outcome, Joined), outcome
     probed = probe(out)
     assert isinstance(probed, Probe)
     assert (probed.duration_ms, probed.frames) == (3000, 36)
-    return made, probed
+    return outcome, probed
 
 
-def stored(path: Path, index: int) -> tuple[np.ndarray, Turn]:
-    """The luma of a picture as it is stored, and the turn that its mark asks for."""
+def stored_frame(path: Path, index: int) -> tuple[np.ndarray, Turn]:
+    """Return the luma of a frame as it is stored, and the turn that its mark requires."""
     import av
 
     with av.open(str(path)) as clip:
-        picture = [*clip.decode(video=0)][index]
-        return picture.to_ndarray()[: picture.height], turn_of(picture)
+        frame = [*clip.decode(video=0)][index]
+        return frame.to_ndarray()[: frame.height], turn_of(frame)
 
 
 def as_seen(luma: np.ndarray, mark: dict[str, Any]) -> np.ndarray:
-    """What a player shows, by the words of the mark: turned counter-clockwise, then mirrored left to right."""
+    """Return the frame as a player shows it: turned counter-clockwise by the mark, then mirrored left to right."""
     import numpy as np
 
     turned = np.rot90(luma, mark.get("turned", 0) // 90)
@@ -72,19 +72,19 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
-def test_a_clip_is_probed_and_looked_at_as_it_is_seen(tmp_path: Path, mark: dict[str, Any]) -> None:
+def test_a_clip_is_probed_and_decoded_as_a_player_shows_it(tmp_path: Path, mark: dict[str, Any]) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, **mark)
     probed = probe(clip)
-    luma, turn = stored(clip, 3)
+    luma, turn = stored_frame(clip, 3)
     assert turn != NO_TURN
 
     with open_frames(clip) as opened:
-        picture = opened.frames({3})[3]
+        frame = opened.frames({3})[3]
 
     seen = as_seen(luma, mark)
     assert isinstance(probed, Probe)
     assert (probed.height, probed.width) == seen.shape
-    assert (picture.to_ndarray()[: picture.height] == seen).all()
+    assert (frame.to_ndarray()[: frame.height] == seen).all()
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
@@ -94,16 +94,16 @@ def test_parts_with_the_same_mark_are_copied_and_keep_it(tmp_path: Path, mark: d
     made, probed = joined(parts, tmp_path / "film.mp4")
 
     assert made.lossless
-    first, last = stored(parts[0], 0), stored(parts[1], -1)
-    assert first[1] == stored(tmp_path / "film.mp4", 0)[1] != NO_TURN
-    assert (stored(tmp_path / "film.mp4", 0)[0] == first[0]).all()
-    assert (stored(tmp_path / "film.mp4", -1)[0] == last[0]).all()
+    first, last = stored_frame(parts[0], 0), stored_frame(parts[1], -1)
+    assert first[1] == stored_frame(tmp_path / "film.mp4", 0)[1] != NO_TURN
+    assert (stored_frame(tmp_path / "film.mp4", 0)[0] == first[0]).all()
+    assert (stored_frame(tmp_path / "film.mp4", -1)[0] == last[0]).all()
     assert (probed.height, probed.width) == as_seen(first[0], mark).shape
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 @pytest.mark.parametrize("which", [0, 1], ids=["parent", "segment"])
-def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any], which: int) -> None:
+def test_a_reencoded_film_is_upright(tmp_path: Path, mark: dict[str, Any], which: int) -> None:
     size = {} if mark.get("turned") in (None, 180) else {"size": (180, 320)}
     marks: list[dict[str, Any]] = [size, size]
     marks[which] = mark
@@ -115,25 +115,25 @@ def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any]
     check_user_text(made.note)
     assert (probed.width, probed.height) == ((180, 320) if size else (320, 180))
     for index, part in ((0, 0), (-1, 1)):
-        shown, turn = stored(tmp_path / "film.mp4", index)
+        shown, turn = stored_frame(tmp_path / "film.mp4", index)
         assert turn == NO_TURN
-        assert psnr(shown, as_seen(stored(parts[part], index)[0], marks[part])) > SAME_DB
+        assert psnr(shown, as_seen(stored_frame(parts[part], index)[0], marks[part])) > SAME_DB
 
 
-def test_turned_parts_that_do_not_fit_stand_upright_too(tmp_path: Path) -> None:
+def test_turned_parts_that_do_not_fit_become_upright(tmp_path: Path) -> None:
     parts = clips(tmp_path, {"turned": 90}, {"turned": 90, "bframes": 2})
 
     made, probed = joined(parts, tmp_path / "film.mp4")
 
     assert not made.lossless
     assert (probed.width, probed.height) == (180, 320)
-    shown, turn = stored(tmp_path / "film.mp4", -1)
+    shown, turn = stored_frame(tmp_path / "film.mp4", -1)
     assert turn == NO_TURN
-    assert psnr(shown, as_seen(stored(parts[1], -1)[0], {"turned": 90})) > SAME_DB
+    assert psnr(shown, as_seen(stored_frame(parts[1], -1)[0], {"turned": 90})) > SAME_DB
 
 
-def test_a_seam_and_a_poster_compare_upright_pictures(tmp_path: Path) -> None:
-    """The parent is stored turned; the result, which begins with it, is stored as it is seen."""
+def test_a_seam_and_a_poster_compare_upright_frames(tmp_path: Path) -> None:
+    """The parent is stored turned; the result, which begins with it, is stored upright."""
     import av
 
     parent, segment = clips(tmp_path, {"turned": 90}, {"size": (180, 320)})
@@ -147,6 +147,6 @@ def test_a_seam_and_a_poster_compare_upright_pictures(tmp_path: Path) -> None:
     assert seam.psnr_db > SAME_DB
     strip = tmp_path / "strip.jpg"
     strip.write_bytes(make_poster(parent=parent, result=tmp_path / "film.mp4", parent_ms=2000))
-    with av.open(str(strip), format="mjpeg") as picture:
-        (shown,) = picture.decode(video=0)
+    with av.open(str(strip), format="mjpeg") as jpeg:
+        (shown,) = jpeg.decode(video=0)
     assert shown.height > shown.width / 3, "three upright panels"

@@ -1,4 +1,4 @@
-"""One entry a provider for the contract suite: how its client is made, and its bodies for the same happenings."""
+"""One entry per provider for the contract suite: how its client is made, and its bodies for the same events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VIDU_PARAMS = {"prompt": "p", "model": "viduq2-turbo", "seconds": 5, "resolution
 
 @dataclass(frozen=True)
 class Upstream:
-    """One provider, and its bodies for the same happenings."""
+    """One provider, and its bodies for the same events."""
 
     make: Callable[[str, float], Provider]
     request: SubmitRequest

@@ -1,4 +1,4 @@
-"""What is a Kling gateway's alone: which fields go out, bodies written anew, and errors of its own."""
+"""What only a Kling gateway does: which fields are sent, rewritten bodies, and errors of its own."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_by_default_the_body_is_the_documents_example() -> None:
         assert server.header("authorization") == f"Bearer {API_KEY}"
 
 
-def test_what_the_account_passes_goes_out_and_nothing_else() -> None:
-    whole = {
+def test_only_fields_that_the_account_forwards_are_sent() -> None:
+    fields = {
         "task_id": "814",
         "negative_prompt": "n",
         "cfg_scale": 0.5,
@@ -78,13 +78,13 @@ def test_what_the_account_passes_goes_out_and_nothing_else() -> None:
         "watermark_info": {"enabled": True},
     }
     with gateway(*FORWARDABLE) as (provider, _):
-        assert provider.body(FULL) == {"video_id": "827942411241803822", "prompt": "场景放大", **whole}
+        assert provider.body(FULL) == {"video_id": "827942411241803822", "prompt": "场景放大", **fields}
         assert "task_id" not in provider.body(SubmitRequest("own_1", "827"))
     for name in FORWARDABLE:
         field = "watermark_info" if name == "watermark" else name
         with gateway(name) as (provider, _):
             extra = {key: value for key, value in provider.body(FULL).items() if key not in ("video_id", "prompt")}
-            assert extra == {field: whole[field]}
+            assert extra == {field: fields[field]}
 
 
 def test_a_field_that_no_gateway_passes_is_a_mistake() -> None:
@@ -115,17 +115,17 @@ def test_a_1201_is_a_duplicate_only_where_our_own_id_was_sent() -> None:
 
 
 def test_an_own_id_that_the_gateway_made_up_is_no_contradiction_where_none_was_sent() -> None:
-    made = envelope({"task_id": "5", "task_status": "submitted", "task_info": {"external_task_id": "gw-99"}})
-    assert isinstance(parse_gateway_submit(RawResponse(200, made)), Accepted)
-    assert isinstance(parse_gateway_submit(RawResponse(200, made), external_task_id="own_1"), Unknown)
+    response = envelope({"task_id": "5", "task_status": "submitted", "task_info": {"external_task_id": "gw-99"}})
+    assert isinstance(parse_gateway_submit(RawResponse(200, response)), Accepted)
+    assert isinstance(parse_gateway_submit(RawResponse(200, response), external_task_id="own_1"), Unknown)
 
 
 def test_an_answer_that_names_the_parents_task_is_unknown() -> None:
-    made = envelope({"task_id": "814", "task_status": "submitted"})
-    assert isinstance(parse_gateway_submit(RawResponse(200, made), parent_task_id="814"), Unknown)
+    response = envelope({"task_id": "814", "task_status": "submitted"})
+    assert isinstance(parse_gateway_submit(RawResponse(200, response), parent_task_id="814"), Unknown)
 
 
-def test_a_body_written_anew_is_read_as_klings() -> None:
+def test_a_rewritten_body_is_read_like_klings() -> None:
     outcome = parse_gateway_query(RawResponse(200, bodies.gateway()), requested=bodies.GATEWAY_ID)
     assert isinstance(outcome, Found)
     view = outcome.view
@@ -150,9 +150,9 @@ def test_klings_own_error_inside_the_gateways_message_decides() -> None:
     assert outcome.reason is RejectReason.BALANCE
     assert outcome.answer.message.startswith(message)
     assert isinstance(parse_gateway_submit(RawResponse(500, outer)), Unknown)
-    asked = parse_gateway_query(RawResponse(429, outer), requested="5")
-    assert isinstance(asked, QueryFailed)
-    assert asked.fault is QueryFault.BALANCE
+    query = parse_gateway_query(RawResponse(429, outer), requested="5")
+    assert isinstance(query, QueryFailed)
+    assert query.fault is QueryFault.BALANCE
 
 
 def test_klings_codes_in_a_5xx_are_unknown_because_the_gateway_may_have_lost_the_answer() -> None:

@@ -1,4 +1,4 @@
-"""What is Luma's alone: the flat body, wrapped failures, presigned URLs, and several generations at once."""
+"""What only Luma does: the flat body, wrapped failures, presigned URLs, and several generations in one query."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def submit(body: bytes, status: int = 200) -> object:
     return parse_luma_submit(RawResponse(status, body), parent_task_id=PARENT)
 
 
-def view_of(body: bytes, asked: str = bodies.LUMA_ID) -> TaskView:
-    outcome = parse_luma_query(RawResponse(200, body), requested=asked)
+def view_of(body: bytes, requested: str = bodies.LUMA_ID) -> TaskView:
+    outcome = parse_luma_query(RawResponse(200, body), requested=requested)
     assert isinstance(outcome, Found), outcome
     return outcome.view
 
@@ -80,7 +80,7 @@ def test_the_documents_example_goes_out_as_it_is_written() -> None:
         assert json.loads(server.body()) == {"user_prompt": "add cat", "expand_prompt": True}
 
 
-def test_what_was_given_goes_out_and_a_prompt_always() -> None:
+def test_configured_fields_are_sent_and_a_prompt_always() -> None:
     with luma(always(b"")) as (provider, _):
         assert provider.body(SubmitRequest("own_1", PARENT)) == {"user_prompt": ""}
         params = {"prompt": "p", "expand_prompt": False, "image_url": "https://a/b", "image_end_url": "https://a/c"}
@@ -94,12 +94,12 @@ def test_what_was_given_goes_out_and_a_prompt_always() -> None:
         }
 
 
-def test_a_picture_in_base64_is_sent_whole_and_kept_short() -> None:
-    picture = "data:image/png;base64," + "A" * 100_000
+def test_an_image_in_base64_is_sent_whole_and_stored_short() -> None:
+    image = "data:image/png;base64," + "A" * 100_000
     with luma(always(answer(200, bodies.LUMA_CREATED))) as (provider, server):
-        request = SubmitRequest("own_1", PARENT, params={"prompt": "p", "image_end_url": picture})
+        request = SubmitRequest("own_1", PARENT, params={"prompt": "p", "image_end_url": image})
         assert isinstance(provider.submit(request), Accepted)
-        assert json.loads(server.body())["image_end_url"] == picture
+        assert json.loads(server.body())["image_end_url"] == image
         assert len(json.dumps(provider.body(request))) < 400
 
 
@@ -116,12 +116,12 @@ def test_a_source_that_would_name_another_path_is_a_programming_error(source: st
 
 def test_the_documents_answer_and_its_schema_are_both_accepted() -> None:
     for status in (200, 201):
-        made = submit(bodies.LUMA_CREATED, status)
-        assert isinstance(made, Accepted)
-        assert (made.task_id, made.state) == (bodies.LUMA_ID, TaskState.SUBMITTED)
-    made = submit(bodies.GATEWAY_CREATED)
-    assert isinstance(made, Accepted)
-    assert made.task_id == bodies.GATEWAY_ID
+        outcome = submit(bodies.LUMA_CREATED, status)
+        assert isinstance(outcome, Accepted)
+        assert (outcome.task_id, outcome.state) == (bodies.LUMA_ID, TaskState.SUBMITTED)
+    outcome = submit(bodies.GATEWAY_CREATED)
+    assert isinstance(outcome, Accepted)
+    assert outcome.task_id == bodies.GATEWAY_ID
 
 
 def test_an_answer_that_names_the_parent_or_two_generations_is_unknown() -> None:
@@ -143,7 +143,7 @@ def test_a_wrapped_failure_on_submit_is_unknown_and_names_the_generation_to_adop
     assert isinstance(submit(bodies.wrapped(status="SUBMITTED")), Accepted)
 
 
-def test_a_failure_in_klings_form_is_told_by_its_code() -> None:
+def test_a_failure_in_klings_form_is_classified_by_its_code() -> None:
     outcome = submit(bodies.body({"code": 1102, "message": "Account balance not enough", "request_id": "r"}), 429)
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.BALANCE
@@ -153,7 +153,7 @@ def test_a_failure_in_klings_form_is_told_by_its_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("status", "state"),
     [
         ("pending", TaskState.SUBMITTED),
         ("queued", TaskState.SUBMITTED),
@@ -163,9 +163,9 @@ def test_a_failure_in_klings_form_is_told_by_its_code() -> None:
         ("failed", TaskState.FAILED),
     ],
 )
-def test_every_known_state_is_read_without_a_warning(word: str, state: TaskState) -> None:
-    view = view_of(bodies.body(bodies.generation(word)))
-    assert (view.state, view.status_word, view.warnings) == (state, word, ())
+def test_every_known_state_is_read_without_a_warning(status: str, state: TaskState) -> None:
+    view = view_of(bodies.body(bodies.generation(status)))
+    assert (view.state, view.status_word, view.warnings) == (state, status, ())
 
 
 def test_a_finished_generation_shows_the_clean_file_its_length_and_when_it_expires() -> None:
@@ -200,8 +200,8 @@ def test_a_wrapped_failure_is_the_end_unless_a_finished_video_is_shown() -> None
     finished = view_of(bodies.wrapped("completed"))
     assert finished.state is TaskState.SUCCEEDED
     assert finished.warnings
-    other = parse_luma_query(RawResponse(200, bodies.wrapped()), requested="another")
-    assert isinstance(other, QueryFailed)
+    unrelated = parse_luma_query(RawResponse(200, bodies.wrapped()), requested="another")
+    assert isinstance(unrelated, QueryFailed)
     assert isinstance(parse_luma_query(RawResponse(500, bodies.wrapped()), requested=bodies.LUMA_ID), QueryFailed)
 
 
@@ -212,50 +212,50 @@ def test_a_task_in_klings_form_is_seen() -> None:
 # Several at once
 
 
-def test_several_are_asked_for_in_one_request_and_matched_by_id() -> None:
-    rows = [bodies.generation(id="b"), bodies.generation("failed", id="a"), bodies.generation(id="nobody"), 7]
+def test_several_tasks_are_queried_in_one_request_and_matched_by_id() -> None:
+    rows = [bodies.generation(id="b"), bodies.generation("failed", id="a"), bodies.generation(id="unrelated"), 7]
     with luma(always(answer(200, bodies.body(rows))), batch_query=True) as (provider, server):
         assert provider.query_batch_size == BATCH_SIZE
-        found = provider.query_many(["a", "b", "c", "a"])
+        outcomes = provider.query_many(["a", "b", "c", "a"])
         assert server.asked() == ("POST", "/luma/tasks")
         assert json.loads(server.body()) == {"ids": ["a", "b", "c"]}
         assert len(server.requests) == 1
-    assert set(found) == {"a", "b"}  # the engine asks for "c" by itself
-    assert [found[key].view.state for key in "ab" if isinstance(found[key], Found)] == [  # type: ignore[union-attr]
+    assert set(outcomes) == {"a", "b"}  # the engine queries "c" singly
+    assert [outcomes[key].view.state for key in "ab" if isinstance(outcomes[key], Found)] == [  # type: ignore[union-attr]
         TaskState.FAILED,
         TaskState.SUCCEEDED,
     ]
 
 
-def test_more_than_many_are_asked_for_in_parts() -> None:
+def test_more_tasks_than_a_batch_are_queried_in_parts() -> None:
     ids = [f"id-{number}" for number in range(BATCH_SIZE + 1)]
     with luma(always(answer(200, b"[]")), batch_query=True) as (provider, server):
-        found = provider.query_many(ids)
+        outcomes = provider.query_many(ids)
         assert [len(json.loads(server.body(index))["ids"]) for index in (0, 1)] == [BATCH_SIZE, 1]
         assert len(server.requests) == 2
-        assert found == {}
+        assert outcomes == {}
         assert provider.query_many([]) == {}
 
 
-def test_the_question_by_post_is_repeated_like_a_get() -> None:
+def test_a_batch_query_by_post_is_repeated_like_a_get() -> None:
     good = answer(200, bodies.body([bodies.generation(id="a")]))
     with luma(in_turn(answer(502), answer(429), good), batch_query=True) as (provider, server):
         assert isinstance(provider.query_many(["a"])["a"], Found)
         assert len(server.requests) == 3
     with luma(hang_up, batch_query=True) as (provider, server):
-        found = provider.query_many(["a", "b"])
+        outcomes = provider.query_many(["a", "b"])
         assert len(server.requests) == 3
-    assert set(found) == {"a", "b"}
-    for outcome in found.values():
+    assert set(outcomes) == {"a", "b"}
+    for outcome in outcomes.values():
         assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.UNREACHABLE
 
 
-def test_one_id_twice_in_an_answer_is_no_answer_for_it() -> None:
+def test_an_id_that_occurs_twice_in_a_response_has_no_outcome() -> None:
     rows = [bodies.generation(id="a"), bodies.generation("failed", id="a"), bodies.generation(id="b")]
-    found = parse_luma_many(RawResponse(200, bodies.body(rows)), requested=["a", "b"])
-    assert isinstance(found, dict)
-    assert set(found) == {"b"}
+    outcomes = parse_luma_many(RawResponse(200, bodies.body(rows)), requested=["a", "b"])
+    assert isinstance(outcomes, dict)
+    assert set(outcomes) == {"b"}
 
 
 @pytest.mark.parametrize(
@@ -269,22 +269,22 @@ def test_one_id_twice_in_an_answer_is_no_answer_for_it() -> None:
         (500, b"", QueryFault.UPSTREAM),
     ],
 )
-def test_without_an_array_each_is_asked_for_by_itself_unless_that_would_fail_the_same_way(
+def test_without_an_array_tasks_are_queried_singly_unless_that_would_fail_the_same_way(
     status: int, body: bytes, fault: QueryFault | None
 ) -> None:
     with luma(always(answer(status, body)), batch_query=True) as (provider, _):
-        found = provider.query_many(["a", "b"])
-    told = {outcome.fault for outcome in found.values() if isinstance(outcome, QueryFailed)}
-    assert told == (set() if fault is None else {fault})
-    assert len(found) == (0 if fault is None else 2)
+        outcomes = provider.query_many(["a", "b"])
+    faults = {outcome.fault for outcome in outcomes.values() if isinstance(outcome, QueryFailed)}
+    assert faults == (set() if fault is None else {fault})
+    assert len(outcomes) == (0 if fault is None else 2)
 
 
-def test_without_the_setting_they_are_looked_up_one_by_one() -> None:
+def test_without_the_setting_tasks_are_queried_singly() -> None:
     with luma(always(answer(200, bodies.body(bodies.generation(id="a"))))) as (provider, server):
         assert provider.query_batch_size == 0
-        found = provider.query_many(["a", "b"])
-        assert isinstance(found["a"], Found)
-        assert isinstance(found["b"], QueryFailed)
+        outcomes = provider.query_many(["a", "b"])
+        assert isinstance(outcomes["a"], Found)
+        assert isinstance(outcomes["b"], QueryFailed)
         assert server.asked(0) == ("GET", "/luma/generations/a")
 
 
@@ -305,6 +305,6 @@ def test_without_the_setting_they_are_looked_up_one_by_one() -> None:
         ("", None),
     ],
 )
-def test_a_presigned_url_says_when_it_ends(query: str, expected: int | None) -> None:
+def test_the_end_of_a_presigned_url_is_read(query: str, expected: int | None) -> None:
     assert presigned_expiry_ms(f"https://cdn.example.com/a.mp4?{query}") == expected
     assert presigned_expiry_ms("https://[broken") is None

@@ -1,4 +1,4 @@
-"""The gateway, Vidu and Luma against the sandbox, which was written from the same documents by other hands."""
+"""The gateway, Vidu and Luma against the sandbox, which was written from the same documents and shares no code."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ SEEDS = tuple(Seed(video_id=f"seed-{name}", duration=5.0, provider=name) for nam
 
 
 @dataclass(frozen=True)
-class Side:
-    """How to speak to one surface of the sandbox."""
+class Surface:
+    """The key, the client and the parameters for one surface of the sandbox."""
 
     key: str
     prefix: str
@@ -55,10 +55,10 @@ class Side:
     params: dict[str, object]
 
 
-SIDES = {
-    "kling-gateway": Side("sandbox-gateway-key", "Bearer ", GatewayProvider, {"prompt": "wider"}),
-    "vidu": Side("sandbox-vidu-key", "", ViduProvider, VIDU_PARAMS),
-    "luma": Side(
+SURFACES = {
+    "kling-gateway": Surface("sandbox-gateway-key", "Bearer ", GatewayProvider, {"prompt": "wider"}),
+    "vidu": Surface("sandbox-vidu-key", "", ViduProvider, VIDU_PARAMS),
+    "luma": Surface(
         "sandbox-luma-key", "Bearer ", lambda client: LumaProvider(client, batch_query=True), {"prompt": "add cat"}
     ),
 }
@@ -89,30 +89,30 @@ def name(request: pytest.FixtureRequest) -> str:
 def provider(
     name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, *, key: str = "", deadline_s: float = 10.0
 ) -> Iterator[Provider]:
-    side = SIDES[name]
-    monkeypatch.setenv("O_KEY", key or side.key)
+    surface = SURFACES[name]
+    monkeypatch.setenv("O_KEY", key or surface.key)
     client = ApiClient(
         base_url=sandbox.base_url,
-        auth=KeyAuth(ApiKey(api_key_env="O_KEY"), side.prefix),
+        auth=KeyAuth(ApiKey(api_key_env="O_KEY"), surface.prefix),
         allow_local=True,
         post_deadline_s=deadline_s,
         get_deadline_s=deadline_s,
         retry=FAST,
     )
-    made = side.make(client)
-    yield made
-    made.close()
+    new_provider = surface.make(client)
+    yield new_provider
+    new_provider.close()
 
 
 def request_for(name: str, sandbox: SandboxHandle, source: str = "", **params: object) -> SubmitRequest:
-    found = source or (sandbox.source_url("seed-vidu") if name == "vidu" else f"seed-{name}")
-    return SubmitRequest("own_1", found, params={**SIDES[name].params, **params})
+    source_id = source or (sandbox.source_url("seed-vidu") if name == "vidu" else f"seed-{name}")
+    return SubmitRequest("own_1", source_id, params={**SURFACES[name].params, **params})
 
 
-def finished(speaker: Provider, task_id: str) -> TaskView:
+def finished(client: Provider, task_id: str) -> TaskView:
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
-        outcome = speaker.query(task_id)
+        outcome = client.query(task_id)
         assert isinstance(outcome, Found), outcome
         if outcome.view.state in (TaskState.SUCCEEDED, TaskState.FAILED):
             return outcome.view
@@ -123,11 +123,11 @@ def test_two_hops_are_made_watched_and_fetched(
     name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ""
-    with provider(name, sandbox, monkeypatch) as speaker:
+    with provider(name, sandbox, monkeypatch) as client:
         for _hop in (1, 2):
-            outcome = speaker.submit(request_for(name, sandbox, source))
+            outcome = client.submit(request_for(name, sandbox, source))
             assert isinstance(outcome, Accepted), outcome
-            view = finished(speaker, outcome.task_id)
+            view = finished(client, outcome.task_id)
             assert view.state is TaskState.SUCCEEDED
             assert view.warnings == ()
             assert view.created_ms is not None
@@ -141,34 +141,34 @@ def test_two_hops_are_made_watched_and_fetched(
             source = output.video_id
         if name == "luma":
             assert view.expires_ms is not None
-            many = speaker.query_many([outcome.task_id, "nobody"])
+            many = client.query_many([outcome.task_id, "unrelated"])
             assert set(many) == {outcome.task_id}
             assert isinstance(many[outcome.task_id], Found)
     assert not sandbox.charges()["double"]
 
 
-def test_a_wrong_key_an_unknown_source_and_an_unknown_task_are_told_apart(
+def test_a_wrong_key_an_unknown_source_and_an_unknown_task_are_distinguished(
     name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with provider(name, sandbox, monkeypatch, key="wrong-key") as speaker:
-        outcome = speaker.submit(request_for(name, sandbox))
+    with provider(name, sandbox, monkeypatch, key="wrong-key") as client:
+        outcome = client.submit(request_for(name, sandbox))
         assert isinstance(outcome, Rejected), outcome
         assert outcome.reason is RejectReason.AUTH
-    with provider(name, sandbox, monkeypatch) as speaker:
-        unknown = sandbox.source_url("nobody") if name == "vidu" else "nobody"
-        outcome = speaker.submit(request_for(name, sandbox, unknown))
+    with provider(name, sandbox, monkeypatch) as client:
+        unknown = sandbox.source_url("unrelated") if name == "vidu" else "unrelated"
+        outcome = client.submit(request_for(name, sandbox, unknown))
         assert isinstance(outcome, Rejected), outcome
         assert outcome.reason is (RejectReason.BAD_REQUEST if name == "vidu" else RejectReason.NOT_FOUND)
-        assert isinstance(speaker.query("nobody-at-all"), NotFound | QueryFailed)
+        assert isinstance(client.query("nobody-at-all"), NotFound | QueryFailed)
 
 
 def test_a_task_that_fails_or_expires_ends(name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("fail_task", "expire_task") if name == "vidu" else ("fail_task",):
         sandbox.faults([{"kind": kind, "where": "submit"}])
-        with provider(name, sandbox, monkeypatch) as speaker:
-            outcome = speaker.submit(request_for(name, sandbox))
+        with provider(name, sandbox, monkeypatch) as client:
+            outcome = client.submit(request_for(name, sandbox))
             assert isinstance(outcome, Accepted), outcome
-            view = finished(speaker, outcome.task_id)
+            view = finished(client, outcome.task_id)
             assert (view.state, view.added_ms, view.outputs) == (TaskState.FAILED, None, ())
             assert view.message
 
@@ -183,12 +183,12 @@ def test_a_task_that_fails_or_expires_ends(name: str, sandbox: SandboxHandle, mo
         (1303, {RejectReason.SLOTS, RejectReason.RATE}),
     ],
 )
-def test_what_kling_means_by_a_code_is_understood_in_each_surfaces_words(
+def test_klings_codes_are_understood_in_each_surfaces_form(
     name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, code: int, reasons: set[RejectReason]
 ) -> None:
     sandbox.faults([{"kind": f"code_{code}", "where": "submit"}])
-    with provider(name, sandbox, monkeypatch) as speaker:
-        outcome = speaker.submit(request_for(name, sandbox))
+    with provider(name, sandbox, monkeypatch) as client:
+        outcome = client.submit(request_for(name, sandbox))
     assert isinstance(outcome, Rejected), outcome
     assert outcome.reason in reasons
 
@@ -211,52 +211,52 @@ def test_a_submit_that_goes_wrong_is_unknown(
     name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, fault: dict[str, object]
 ) -> None:
     sandbox.faults([{**fault, "where": "submit"}])
-    with provider(name, sandbox, monkeypatch, deadline_s=1.0) as speaker:
-        outcome = speaker.submit(request_for(name, sandbox))
+    with provider(name, sandbox, monkeypatch, deadline_s=1.0) as client:
+        outcome = client.submit(request_for(name, sandbox))
     assert isinstance(outcome, Unknown), outcome
     before = len(sandbox.tasks())
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up and any(t["status"] in ("submitted", "processing") for t in sandbox.tasks()):
-        pass  # its slot is needed by the next test
+        pass  # the next test needs its slot
     assert len(sandbox.tasks()) == before
 
 
 def test_a_wrapped_failure_is_in_doubt_on_submit(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.faults([{"kind": "wrapped_failure", "where": "submit"}])
-    with provider("luma", sandbox, monkeypatch) as speaker:
-        outcome = speaker.submit(request_for("luma", sandbox))
+    with provider("luma", sandbox, monkeypatch) as client:
+        outcome = client.submit(request_for("luma", sandbox))
         assert isinstance(outcome, Unknown), outcome
-        made = sandbox.tasks()[-1]
-        assert str(made["task_id"]) in outcome.cause
-        assert finished(speaker, str(made["task_id"])).state is TaskState.SUCCEEDED
+        task = sandbox.tasks()[-1]
+        assert str(task["task_id"]) in outcome.cause
+        assert finished(client, str(task["task_id"])).state is TaskState.SUCCEEDED
 
 
-def test_a_local_picture_arrives(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_image_arrives(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     import base64
 
     uri = "data:image/png;base64," + base64.b64encode(png(320, 200, total=200_000)).decode()
-    with provider("vidu", sandbox, monkeypatch) as speaker:
-        outcome = speaker.submit(request_for("vidu", sandbox, last_frame_url=uri))
+    with provider("vidu", sandbox, monkeypatch) as client:
+        outcome = client.submit(request_for("vidu", sandbox, last_frame_url=uri))
         assert isinstance(outcome, Accepted), outcome
-        assert finished(speaker, outcome.task_id).state is TaskState.SUCCEEDED
+        assert finished(client, outcome.task_id).state is TaskState.SUCCEEDED
 
 
-def test_bodies_written_anew_by_a_reseller_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_rewritten_by_a_reseller_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = GatewayConfig(reserialised=Reserialised(timestamps="text", code=200, url_only=True), origin_units=True)
     luma = LumaConfig(submit_status=201, raw_duration=True, clean_url=False, failure_reason=False)
     with running_sandbox(tmp_path, config(gateway=gateway, luma=luma, vidu=ViduConfig(output="segment"))) as handle:
-        with provider("kling-gateway", handle, monkeypatch) as speaker:
-            outcome = speaker.submit(request_for("kling-gateway", handle))
+        with provider("kling-gateway", handle, monkeypatch) as client:
+            outcome = client.submit(request_for("kling-gateway", handle))
             assert isinstance(outcome, Accepted), outcome
-            view = finished(speaker, outcome.task_id)
+            view = finished(client, outcome.task_id)
             assert (view.outputs[0].video_id, view.units_micros) == (None, None)
             assert view.warnings
             assert view.created_ms is not None
             assert abs(view.created_ms / 1000 - time.time()) < 600
-        with provider("luma", handle, monkeypatch) as speaker:
-            outcome = speaker.submit(request_for("luma", handle))
+        with provider("luma", handle, monkeypatch) as client:
+            outcome = client.submit(request_for("luma", handle))
             assert isinstance(outcome, Accepted), outcome
-            view = finished(speaker, outcome.task_id)
+            view = finished(client, outcome.task_id)
             assert view.outputs[0].watermark_url is None
             assert view.outputs[0].duration_ms is not None
 
@@ -268,16 +268,16 @@ def test_a_refusal_is_read_in_every_shape_and_html_proves_nothing(
     settings = config(gateway=GatewayConfig(error_shape=shape), luma=LumaConfig(error_shape=shape))
     with running_sandbox(tmp_path, settings) as handle:
         for name in ("kling-gateway", "luma"):
-            with provider(name, handle, monkeypatch) as speaker:
+            with provider(name, handle, monkeypatch) as client:
                 for source, code, reason in (
-                    ("nobody", None, RejectReason.NOT_FOUND),
+                    ("unrelated", None, RejectReason.NOT_FOUND),
                     ("", 1102, RejectReason.BALANCE),
                     ("", 1302, RejectReason.RATE),
                     ("", 1002, RejectReason.AUTH),
                 ):
                     if code is not None:
                         handle.faults([{"kind": f"code_{code}", "where": "submit", "match": {"provider": name}}])
-                    outcome = speaker.submit(request_for(name, handle, source))
+                    outcome = client.submit(request_for(name, handle, source))
                     if shape == "html":
                         assert isinstance(outcome, Unknown), outcome
                     else:

@@ -1,4 +1,4 @@
-"""What stands before a reseller's paths: its default, or what the account says."""
+"""The prefix of a reseller's paths: its default, or the account's setting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from extend_pipeline_tests.providers.http.raw_server import always, answer, raw_
 KEY = "PREFIX_TEST_KEY"
 
 
-@pytest.mark.parametrize(("written", "shown"), [(None, "/kling"), ("", ""), ("/api/kling", "/api/kling")])
-def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("prefix", "shown"), [(None, "/kling"), ("", ""), ("/api/kling", "/api/kling")])
+def test_a_gateways_paths_begin_with_its_prefix(
+    prefix: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
         client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
-        provider = GatewayProvider(client) if written is None else GatewayProvider(client, prefix=written)
+        provider = GatewayProvider(client) if prefix is None else GatewayProvider(client, prefix=prefix)
         provider.submit(SubmitRequest("e1", "800000000000000001"))
         provider.query("809792635498011564")
         provider.close()
@@ -28,12 +30,12 @@ def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, mo
         assert server.asked(1) == ("GET", f"{shown}/v1/videos/video-extend/809792635498011564")
 
 
-@pytest.mark.parametrize(("written", "shown"), [(None, "/luma"), ("", ""), ("/dream", "/dream")])
-def test_luma_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("prefix", "shown"), [(None, "/luma"), ("", ""), ("/dream", "/dream")])
+def test_lumas_paths_begin_with_its_prefix(prefix: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
         client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
-        options = {} if written is None else {"prefix": written}
+        options = {} if prefix is None else {"prefix": prefix}
         provider = LumaProvider(client, batch_query=True, **options)  # type: ignore[arg-type]
         provider.submit(SubmitRequest("e1", "g1", {"prompt": "fog"}))
         provider.query("g2")

@@ -1,4 +1,4 @@
-"""From an account as the user wrote it to the class that speaks for it."""
+"""The class of the provider that an account gets."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class _Settings:
 
 
 def account(**changes: object) -> Account:
-    """Only what the registry reads: how accounts are read from files is the config package's to test."""
-    given = {
+    """Return an account with only the fields that the registry reads; tests of `config` cover the reading of files."""
+    fields = {
         "name": "kling-main",
         "provider": "kling",
         "base_url": "https://api-singapore.klingai.com",
@@ -35,8 +35,8 @@ def account(**changes: object) -> Account:
         "allow_local": False,
         **changes,
     }
-    known = [spec for spec in PROVIDERS if spec.name == given["provider"]]
-    return (known[0].account if known else Account).model_construct(**given)  # type: ignore[arg-type]
+    known = [spec for spec in PROVIDERS if spec.name == fields["provider"]]
+    return (known[0].account if known else Account).model_construct(**fields)  # type: ignore[arg-type]
 
 
 def test_a_kling_account_gets_klings_class_without_any_secret_being_read() -> None:
@@ -47,7 +47,7 @@ def test_a_kling_account_gets_klings_class_without_any_secret_being_read() -> No
 
 
 def keyed(provider: str, **changes: object) -> Account:
-    """An account that signs in with one key."""
+    """Return an account that signs in with one key."""
     return account(provider=provider, credentials=ApiKey.model_construct(api_key_env="R_KEY"), **changes)
 
 
@@ -75,7 +75,7 @@ def test_vidus_key_is_sent_as_its_account_says(auth: str | None, sent: str, monk
         vidu.close()
 
 
-def test_luma_asks_for_several_only_where_its_account_says_so() -> None:
+def test_luma_queries_several_tasks_only_where_its_account_allows_it() -> None:
     for batch_query in (True, False):
         luma = build_provider(keyed("luma", batch_query=batch_query), settings=_Settings())
         assert isinstance(luma, LumaProvider)
@@ -89,7 +89,7 @@ def test_a_pair_of_keys_is_no_way_into_a_system_that_wants_one(provider: str) ->
         build_provider(account(provider=provider), settings=_Settings())
 
 
-def test_a_provider_that_nobody_wrote_is_named() -> None:
+def test_an_unknown_provider_is_named() -> None:
     with pytest.raises(ValueError, match=r"kling-main.*'sora'"):
         build_provider(account(provider="sora"), settings=_Settings())
 

@@ -1,4 +1,4 @@
-"""What is Vidu's alone: the raw key, the picture in the body, seconds, and usage that a failure carries too."""
+"""What only Vidu does: the bare key, the image in the body, seconds, and usage even in failures."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V_KEY", KEY)
 
 
-def view_of(body: bytes, asked: str = bodies.VIDU_ID) -> TaskView:
-    outcome = parse_vidu_query(RawResponse(200, body), requested=asked)
+def view_of(body: bytes, requested: str = bodies.VIDU_ID) -> TaskView:
+    outcome = parse_vidu_query(RawResponse(200, body), requested=requested)
     assert isinstance(outcome, Found), outcome
     return outcome.view
 
@@ -91,7 +91,7 @@ def test_neither_our_own_id_nor_a_callback_is_sent() -> None:
         assert b"hooks" not in server.body()
 
 
-def test_a_local_picture_is_sent_whole_and_kept_by_its_digest(tmp_path: Path) -> None:
+def test_a_local_image_is_sent_whole_and_stored_by_its_digest(tmp_path: Path) -> None:
     file = tmp_path / "last.png"
     file.write_bytes(png(640, 360, total=3_000_000))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -102,19 +102,19 @@ def test_a_local_picture_is_sent_whole_and_kept_by_its_digest(tmp_path: Path) ->
         assert isinstance(provider.submit(request), Accepted)
         sent = json.loads(server.body())["input"]["last_frame_url"]
         assert base64.b64decode(sent.removeprefix("data:image/png;base64,")) == file.read_bytes()
-        kept = provider.body(request)
-        assert len(json.dumps(kept)) < 1000
-        assert json.loads(json.dumps(kept))["input"]["last_frame_url"] == f"file:last.png;sha256={digest}"
+        stored = provider.body(request)
+        assert len(json.dumps(stored)) < 1000
+        assert json.loads(json.dumps(stored))["input"]["last_frame_url"] == f"file:last.png;sha256={digest}"
         file.unlink()
-        assert provider.body(request) == kept
+        assert provider.body(request) == stored
 
 
-@pytest.mark.parametrize("content", [b"no picture", png(500, 100), jpeg(64, 64), None])
-def test_a_picture_that_cannot_go_is_rejected_before_any_byte(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"no image", png(500, 100), jpeg(64, 64), None])
+def test_an_image_that_cannot_be_sent_is_rejected_before_any_byte(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "last.png"
     if content is not None:
         file.write_bytes(content)
-    digest = hashlib.sha256(png(500, 100) if content == png(500, 100) else b"no picture").hexdigest()
+    digest = hashlib.sha256(png(500, 100) if content == png(500, 100) else b"no image").hexdigest()
     with vidu() as (provider, server):
         outcome = provider.submit(
             SubmitRequest(
@@ -149,9 +149,9 @@ def test_what_config_should_have_caught_is_a_programming_error(changes: dict[str
 
 
 def test_the_answers_of_the_document_are_read_as_they_stand() -> None:
-    made = parse_vidu_submit(RawResponse(200, bodies.VIDU_CREATED))
-    assert isinstance(made, Accepted)
-    assert (made.task_id, made.answer.request_id) == ("task_id", "request_id")
+    outcome = parse_vidu_submit(RawResponse(200, bodies.VIDU_CREATED))
+    assert isinstance(outcome, Accepted)
+    assert (outcome.task_id, outcome.answer.request_id) == ("task_id", "request_id")
     view = view_of(bodies.VIDU_DONE)
     assert (view.state, view.added_ms) == (TaskState.SUCCEEDED, 5000)
     assert (view.created_ms, view.updated_ms) == (1756959000_000, 1756959050_000)
@@ -162,7 +162,7 @@ def test_the_answers_of_the_document_are_read_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("status", "state"),
     [
         ("Pending", TaskState.SUBMITTED),
         ("Running", TaskState.PROCESSING),
@@ -171,13 +171,13 @@ def test_the_answers_of_the_document_are_read_as_they_stand() -> None:
         ("Queueing", TaskState.PROCESSING),
     ],
 )
-def test_only_a_success_says_how_many_seconds_were_added(word: str, state: TaskState) -> None:
-    view = view_of(bodies.vidu(word))
+def test_only_a_success_has_added_seconds(status: str, state: TaskState) -> None:
+    view = view_of(bodies.vidu(status))
     assert (view.state, view.added_ms) == (state, None)
     assert view_of(bodies.vidu("Success", urls=None)).added_ms is None
 
 
-def test_an_expired_task_says_so_where_the_provider_does_not() -> None:
+def test_an_expired_task_is_described_where_the_provider_does_not() -> None:
     assert "expired" in view_of(bodies.vidu("Expired")).message
     assert view_of(bodies.vidu("Expired", error_message="too late")).message == "too late"
 
@@ -196,11 +196,11 @@ def test_the_request_id_of_an_error_is_its_param() -> None:
 
 
 def test_both_kinds_of_forbidden_stop_the_account() -> None:
-    for words in ("API key quota exceeded", "IP is not in the whitelist"):
-        outcome = parse_vidu_submit(RawResponse(403, bodies.error_object(words, "forbidden")))
+    for message in ("API key quota exceeded", "IP is not in the whitelist"):
+        outcome = parse_vidu_submit(RawResponse(403, bodies.error_object(message, "forbidden")))
         assert isinstance(outcome, Rejected)
         assert outcome.reason.stops_account
-        assert outcome.answer.message.startswith(words)
+        assert outcome.answer.message.startswith(message)
 
 
 def test_a_404_on_submit_is_not_documented_and_so_unknown() -> None:

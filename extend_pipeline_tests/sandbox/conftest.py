@@ -33,7 +33,7 @@ def make_jwt(
     exp: float = 1800,
     nbf: float = -5,
 ) -> str:
-    """A token as a client would mint it; `exp` and `nbf` in seconds from now."""
+    """Return a token as a client makes it; `exp` and `nbf` in seconds from now."""
 
     def part(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -46,17 +46,17 @@ def make_jwt(
 
 
 def eventually(condition: Callable[[], Any], *, within: float = 10.0) -> Any:
-    """The first true value of `condition`, polled until a deadline."""
+    """Return the first true value of `condition`, polled for at most `within` seconds."""
     deadline = time.monotonic() + within
     pause = 0.005
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(pause)
     return value
 
 
 class Kling:
-    """One sandbox and a client with its API key."""
+    """A sandbox and a client with its API key."""
 
     def __init__(self, handle: SandboxHandle) -> None:
         self.handle = handle
@@ -64,7 +64,7 @@ class Kling:
         self.http = httpx.Client(base_url=handle.base_url, headers=headers, timeout=10, trust_env=False)
 
     def source(self, **fields: Any) -> str:
-        """Seed a new source video; its id."""
+        """Seed a new source video and return its id."""
         seed = {"video_id": f"source-{next(_numbers)}", "duration": 5.1, **fields}
         self.handle.seed([seed])
         return str(seed["video_id"])
@@ -73,23 +73,23 @@ class Kling:
         return self.http.post(PATH, json={"video_id": video_id, **fields})
 
     def extend(self, video_id: str, **fields: Any) -> dict[str, Any]:
-        """Submit and query at once; the finished task's data (run time 0)."""
-        answer = self.submit(video_id, **fields)
-        assert answer.status_code == 200, answer.text
-        return self.query(answer.json()["data"]["task_id"])
+        """Submit and query at once; return the finished task's data (with a run time of 0)."""
+        response = self.submit(video_id, **fields)
+        assert response.status_code == 200, response.text
+        return self.query(response.json()["data"]["task_id"])
 
     def query(self, key: str) -> dict[str, Any]:
-        answer = self.http.get(f"{PATH}/{key}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json()["data"])
+        response = self.http.get(f"{PATH}/{key}")
+        assert response.status_code == 200, response.text
+        return dict(response.json()["data"])
 
-    def code(self, answer: httpx.Response) -> tuple[int, int]:
-        return answer.status_code, answer.json()["code"]
+    def code(self, response: httpx.Response) -> tuple[int, int]:
+        return response.status_code, response.json()["code"]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Kling]]:
-    """Start sandboxes of one's own; all end with the test."""
+    """Yield a function that starts a sandbox for this test alone; all end with the test."""
     with ExitStack() as stack:
 
         def run(state: str = "state", **config: Any) -> Kling:
@@ -114,14 +114,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kling]:
 
 @pytest.fixture
 def kling(shared: Kling) -> Iterator[Kling]:
-    """A sandbox that a module shares, run time 0, with no faults left over."""
+    """Yield a sandbox that a module shares, with a run time of 0 and no armed faults."""
     yield shared
     shared.handle.clear_faults()
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Start a sandbox of one's own and give a client of one of its surfaces; all end with the test."""
+    """Yield a function that starts a sandbox for this test alone and returns a client of one of its surfaces."""
     with ExitStack() as stack:
 
         def start_one(client: type[Client], state: str = "state", **config: Any) -> Client:
@@ -159,13 +159,13 @@ def luma(shared: Kling) -> Iterator[Luma]:
 
 @pytest.fixture(params=[Gateway, Vidu, Luma], ids=lambda client: client.provider)
 def client(shared: Kling, request: pytest.FixtureRequest) -> Iterator[Client]:
-    """Each of the three in turn."""
+    """Yield a client of each of the three surfaces in turn."""
     yield from _client_of(shared, request.param)
 
 
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, Received]]:
-    """A real HTTP server that keeps what is posted to it."""
+    """Yield the URL of a real HTTP server, and the list of the requests posted to it."""
     received: Received = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -176,7 +176,7 @@ def receiver() -> Iterator[tuple[str, Received]]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Write no log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,4 +1,4 @@
-"""Callbacks that go wrong by order: doubled, late, dropped, in reverse order; and what each surface posts."""
+"""Callbacks with armed faults: doubled, late, dropped, in reverse order; and what each surface posts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _has(received: Received, count: int) -> bool:
 
 
 def finish(kling: Kling, *, at: float = 1001) -> None:
-    """Let the sandbox's clock pass the end of every task."""
+    """Set the sandbox's clock past the end of every task."""
     kling.handle.set_offset(at)
     eventually(lambda: kling.handle.callbacks()["waiting"] == 0)
 
 
-def test_doubled_callbacks_say_the_same_twice(start: Callable[..., Kling], receiver: tuple[str, Received]) -> None:
+def test_doubled_callbacks_post_each_state_twice(start: Callable[..., Kling], receiver: tuple[str, Received]) -> None:
     url, received = receiver
     kling = start(run_time=(1000, 1000))
     kling.handle.faults([{"kind": "callback_double"}])
@@ -41,7 +41,7 @@ def test_doubled_callbacks_say_the_same_twice(start: Callable[..., Kling], recei
     assert states(received) == ["submitted", "submitted", "processing", "processing", "succeed", "succeed"]
 
 
-def test_late_callbacks_come_after_their_time_and_tell_what_was(
+def test_late_callbacks_come_after_their_time_with_the_state_of_then(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver
@@ -94,16 +94,16 @@ def test_reordered_callbacks_begin_with_the_end(start: Callable[..., Kling], rec
     assert states(received) == ["succeed", "succeed", "processing", "processing", "submitted", "submitted"]
 
 
-def test_an_order_is_kept_for_a_task_that_has_a_callback_url(
+def test_a_callback_fault_waits_for_a_task_that_has_a_callback_url(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, _ = receiver
     kling = start()
-    kling.handle.faults([{"kind": "callback_drop", "match": {"external_task_id": "told"}}])
-    kling.submit(kling.source(), external_task_id="untold", callback_url=url)
+    kling.handle.faults([{"kind": "callback_drop", "match": {"external_task_id": "matched"}}])
+    kling.submit(kling.source(), external_task_id="unmatched", callback_url=url)
     kling.submit(kling.source(), external_task_id="other")
     assert kling.handle.faults()[0]["fired"] == 0
-    kling.submit(kling.source(), external_task_id="told", callback_url=url)
+    kling.submit(kling.source(), external_task_id="matched", callback_url=url)
     assert kling.handle.faults()[0]["fired"] == 1
 
 
@@ -121,11 +121,11 @@ def test_a_resellers_callback_is_its_origins_body(
     bodies = [json.loads(body) for _, body in received]
     assert [body["task_status"] for body in bodies] == ["submitted", "processing", "succeed"]
     assert all("code" not in body and body["task_id"] == task_id for body in bodies)
-    # what Kling took from the reseller, never what the reseller takes from us
+    # the units that Kling charged the reseller, never the price that the reseller charges
     assert bodies[-1].get("final_unit_deduction") == ("2" if origin_units else None)
 
 
-def test_a_notify_hook_tells_each_change_as_a_query_does(
+def test_a_notify_hook_posts_each_change_as_a_query_returns_it(
     run: Callable[..., Any], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver

@@ -1,4 +1,4 @@
-"""Callbacks: what is posted when, signed if there is a secret, and never in the way."""
+"""Callbacks: what is posted when, signed if there is a secret, and without an effect on the task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_change_is_posted_unwrapped_and_without_watermarks(
 ) -> None:
     url, received = receiver
     kling = start(run_time=(1000, 1000))
-    fields = {"external_task_id": "told", "watermark_info": {"enabled": True}}
+    fields = {"external_task_id": "posted", "watermark_info": {"enabled": True}}
     task_id = kling.submit(kling.source(), callback_url=url, **fields).json()["data"]["task_id"]
     for offset, count in ((0, 1), (300, 2), (1001, 3)):
         kling.handle.set_offset(offset)
@@ -33,7 +33,7 @@ def test_each_change_is_posted_unwrapped_and_without_watermarks(
     assert "code" not in last
     assert "watermark_info" not in last
     assert "watermark_url" not in last["task_result"]["videos"][0]
-    assert last["task_info"]["external_task_id"] == "told"
+    assert last["task_info"]["external_task_id"] == "posted"
     assert last["final_unit_deduction"] == "2"
     assert kling.http.get(last["task_result"]["videos"][0]["url"]).status_code == 200
     assert "webhook-signature" not in received[0][0]
@@ -53,14 +53,14 @@ def test_a_secret_signs_callbacks_the_standard_webhooks_way(
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
-def test_a_receiver_that_is_not_there_is_counted_and_harms_nothing(start: Callable[..., Kling]) -> None:
+def test_a_missing_receiver_is_counted_and_blocks_nothing(start: Callable[..., Kling]) -> None:
     kling = start()
     kling.submit(kling.source(), external_task_id="deaf", callback_url="http://127.0.0.1:9/hook")
     eventually(lambda: kling.handle.callbacks()["failed"] == 1)
     assert kling.query("deaf")["task_status"] == "succeed"
 
 
-def test_callbacks_that_were_due_later_are_taken_up_after_a_restart(
+def test_callbacks_that_were_due_later_are_posted_after_a_restart(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver

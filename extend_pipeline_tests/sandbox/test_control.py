@@ -1,4 +1,4 @@
-"""The control routes: seeds, charges, request counts, and orders that cannot be read."""
+"""The control routes: seeds, charges, request counts, and invalid faults."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_failed_task_is_refunded_if_the_sandbox_refunds(
     assert (book["total_units"], book["charges"][0]["refunded"]) == (units, refund)
 
 
-def test_seeding_twice_changes_nothing_and_a_contradiction_is_told(kling: Kling) -> None:
+def test_seeding_twice_changes_nothing_and_a_contradiction_is_refused(kling: Kling) -> None:
     seed = {"video_id": "again", "duration": 5.1, "model": "kling-v1-5", "mode": "pro"}
     assert kling.handle.seed([seed]) == kling.handle.seed([seed])
     with pytest.raises(SandboxError) as caught:
@@ -61,7 +61,7 @@ def test_seeding_twice_changes_nothing_and_a_contradiction_is_told(kling: Kling)
 
 
 @pytest.mark.parametrize(
-    ("seed", "told"),
+    ("seed", "field"),
     [
         ({"duration": 5}, "video_id"),
         ({"video_id": "x", "duration": "5"}, "duration"),
@@ -71,8 +71,10 @@ def test_seeding_twice_changes_nothing_and_a_contradiction_is_told(kling: Kling)
         ({"video_id": "x", "duration": 5, "colour": "red"}, "colour"),
     ],
 )
-def test_a_seed_that_cannot_be_is_told_and_not_planted(kling: Kling, seed: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_seed_is_refused_and_none_of_its_request_is_stored(
+    kling: Kling, seed: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(SandboxError, match=field):
         kling.handle.seed([{"video_id": "innocent", "duration": 5}, seed])
     assert kling.code(kling.submit("innocent")) == (404, 1203)
 
@@ -113,7 +115,7 @@ def test_requests_are_counted_by_method_route_and_status(start: Callable[..., Kl
         "reset_after",
     ],
 )
-def test_an_order_that_cannot_be_read_is_told_and_not_taken(kling: Kling, order: Any) -> None:
+def test_an_invalid_fault_is_refused_and_not_armed(kling: Kling, order: Any) -> None:
     with pytest.raises(SandboxError) as caught:
         kling.handle.faults([order])
     check_user_text(str(caught.value))
@@ -125,6 +127,6 @@ def test_an_order_that_cannot_be_read_is_told_and_not_taken(kling: Kling, order:
     [{"run_time": (3, 2)}, {"slots": 0}, {"width": 321}, {"fps": 0}, {"url_ttl": 0}],
     ids=lambda w: next(iter(w)),
 )
-def test_a_config_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_config_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SandboxError, match=next(iter(wrong))):
         SandboxConfig(**wrong)

@@ -1,4 +1,4 @@
-"""Every fault as a client sees it, and what it leaves in the charge book."""
+"""Every fault as a client sees it, and the charges that it leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def charged(kling: Kling, external_task_id: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["refuse", "reset_before"])
-def test_a_reset_before_makes_nothing(kling: Kling, kind: str) -> None:
+def test_a_reset_before_creates_no_task(kling: Kling, kind: str) -> None:
     kling.handle.faults([{"kind": kind}])
     source = kling.source()
     # A reset that comes while the body is still being written may reach the reader as a plain end of stream.
@@ -66,8 +66,8 @@ def test_a_held_answer_does_not_hold_up_the_end_of_the_server(start: Callable[..
     def submit() -> None:
         try:
             kling.submit(source)
-        except httpx.HTTPError as problem:
-            failures.append(problem)
+        except httpx.HTTPError as error:
+            failures.append(error)
 
     client = threading.Thread(target=submit)
     client.start()
@@ -81,7 +81,7 @@ def test_a_held_answer_does_not_hold_up_the_end_of_the_server(start: Callable[..
 
 @pytest.mark.parametrize(("code", "expected"), [(500, (500, 5000)), (503, (503, 5001)), (5002, (504, 5002))])
 @pytest.mark.parametrize(("kind", "made"), [("5xx_before", 0), ("5xx_after", 1)])
-def test_a_server_error_tells_nothing_about_the_task(
+def test_a_server_error_does_not_show_whether_there_is_a_task(
     kling: Kling, code: int, expected: tuple[int, int], kind: str, made: int
 ) -> None:
     kling.handle.faults([{"kind": kind, "code": code}])
@@ -91,13 +91,13 @@ def test_a_server_error_tells_nothing_about_the_task(
 
 
 @pytest.mark.parametrize(("code", "after"), [(200, True), (200, False), (502, True), (502, False)])
-def test_an_html_page_may_come_instead(kling: Kling, code: int, after: bool) -> None:
+def test_a_submit_may_return_an_html_page(kling: Kling, code: int, after: bool) -> None:
     kling.handle.faults([{"kind": "html", "code": code, "after": after}])
     name = f"html-{code}-{after}"
-    answer = kling.submit(kling.source(), external_task_id=name)
-    assert answer.status_code == code
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.text.startswith("<!DOCTYPE html>")
+    response = kling.submit(kling.source(), external_task_id=name)
+    assert response.status_code == code
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.text.startswith("<!DOCTYPE html>")
     assert charged(kling, name) == int(after)
 
 
@@ -112,11 +112,11 @@ def test_a_cut_body_promises_more_than_it_brings(kling: Kling) -> None:
 def test_a_body_may_be_no_json_or_nothing_at_all(kling: Kling, after: bool, made: int) -> None:
     kling.handle.faults([{"kind": "not_json", "after": after}, {"kind": "empty_body", "after": after}])
     source = kling.source()
-    answers = [kling.submit(source, external_task_id=f"{name}-{after}") for name in ("not-json", "empty")]
-    assert [answer.status_code for answer in answers] == [200, 200]
+    responses = [kling.submit(source, external_task_id=f"{name}-{after}") for name in ("not-json", "empty")]
+    assert [response.status_code for response in responses] == [200, 200]
     with pytest.raises(ValueError, match="Expecting value"):
-        answers[0].json()
-    assert answers[1].content == b""
+        responses[0].json()
+    assert responses[1].content == b""
     assert [charged(kling, f"{name}-{after}") for name in ("not-json", "empty")] == [made, made]
 
 
@@ -124,8 +124,8 @@ def test_slow_headers_arrive_in_the_end_and_defeat_a_time_out_between_bytes(klin
     kling.handle.faults([{"kind": "slow_headers", "hold": 0.6}])
     started = time.monotonic()
     body = {"video_id": kling.source(), "external_task_id": "slow"}
-    answer = kling.http.post(PATH, json=body, timeout=0.4)
-    assert answer.json()["data"]["task_info"] == {"external_task_id": "slow"}
+    response = kling.http.post(PATH, json=body, timeout=0.4)
+    assert response.json()["data"]["task_info"] == {"external_task_id": "slow"}
     assert time.monotonic() - started > 0.4
 
 
@@ -141,11 +141,11 @@ def test_slow_headers_arrive_in_the_end_and_defeat_a_time_out_between_bytes(klin
         ("auth_1004", (401, 1004)),
     ],
 )
-def test_any_business_code_can_be_ordered(kling: Kling, kind: str, expected: tuple[int, int]) -> None:
+def test_any_business_code_can_be_armed(kling: Kling, kind: str, expected: tuple[int, int]) -> None:
     places = ["submit", "query", "list"]
     kling.handle.faults([{"kind": kind, "where": where} for where in places])
-    answers = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
-    assert [kling.code(answer) for answer in answers] == [expected] * 3
+    responses = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
+    assert [kling.code(response) for response in responses] == [expected] * 3
     assert charged(kling, kind) == 0
 
 
@@ -160,9 +160,9 @@ def test_a_task_may_fail_after_it_was_accepted(kling: Kling) -> None:
 
 def test_success_may_be_code_200(kling: Kling) -> None:
     kling.handle.faults([{"kind": "code_200"}, {"kind": "code_200", "where": "query"}])
-    answer = kling.submit(kling.source())
-    assert kling.code(answer) == (200, 200)
-    assert kling.code(kling.http.get(f"{PATH}/{answer.json()['data']['task_id']}")) == (200, 200)
+    response = kling.submit(kling.source())
+    assert kling.code(response) == (200, 200)
+    assert kling.code(kling.http.get(f"{PATH}/{response.json()['data']['task_id']}")) == (200, 200)
 
 
 def test_ids_may_be_bare_integers(kling: Kling) -> None:
@@ -234,7 +234,7 @@ def test_reads_can_be_reset_too(kling: Kling, kind: str, where: str) -> None:
         kling.http.get(PATH if where == "list" else f"{PATH}/{task_id}")
 
 
-def test_clearing_forgets_what_has_not_struck(kling: Kling) -> None:
+def test_clearing_removes_the_faults_that_have_not_struck(kling: Kling) -> None:
     kling.handle.faults([{"kind": kind} for kind in BEFORE])
     kling.handle.clear_faults()
     assert kling.handle.faults() == []
@@ -278,9 +278,9 @@ def test_a_download_may_be_a_broken_file_of_honest_length(kling: Kling) -> None:
 def test_a_download_may_be_something_else(kling: Kling, kind: str, status: int) -> None:
     url = film_url(kling, kling.extend(kling.source()))
     kling.handle.faults([{"kind": kind, "where": "download"}])
-    answer = kling.http.get(url)
-    assert answer.status_code == status
-    assert answer.headers["content-type"].startswith("text/")
+    response = kling.http.get(url)
+    assert response.status_code == status
+    assert response.headers["content-type"].startswith("text/")
 
 
 def test_a_download_may_be_reset(kling: Kling) -> None:
@@ -291,7 +291,7 @@ def test_a_download_may_be_reset(kling: Kling) -> None:
         kling.http.get(url)
 
 
-def test_the_request_log_names_what_was_done_instead_of_answering(start: Callable[..., Kling]) -> None:
+def test_the_request_log_names_the_fault_in_place_of_a_status(start: Callable[..., Kling]) -> None:
     kling = start()
     kling.handle.faults([{"kind": "reset_after"}, {"kind": "cut_body"}])
     source = kling.source()

@@ -1,4 +1,4 @@
-"""The films: real, growing, and each the exact beginning of the next; and the signed links to them."""
+"""The sandbox's films are real, and each is the exact beginning of the next hop's; their links are signed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES = Frames(320, 180, 12)
 
 
 def decoded(film: bytes) -> tuple[list[tuple[int | None, bytes]], float]:
-    """Every frame with its time, and the length in seconds."""
+    """Return every frame with its time, and the length in seconds."""
     with av.open(io.BytesIO(film), "r") as container:
         assert container.duration is not None
         frames = [(frame.pts, frame.to_ndarray().tobytes()) for frame in container.decode(video=0)]
@@ -30,7 +30,7 @@ def decoded(film: bytes) -> tuple[list[tuple[int | None, bytes]], float]:
 
 
 def chain(kling: Kling, hops: int, **source: object) -> list[dict[str, str]]:
-    """The `videos[0]` of each hop."""
+    """Return `videos[0]` of each hop."""
     videos, parent = [], kling.source(**source)
     for _ in range(hops):
         videos.append(kling.extend(parent)["task_result"]["videos"][0])
@@ -58,11 +58,11 @@ def test_the_first_hop_begins_with_the_source(kling: Kling) -> None:
 
 def test_a_film_is_faststart_h264_with_a_key_frame_at_each_seam(kling: Kling) -> None:
     (video,) = chain(kling, 1, duration=5.0)
-    answer = kling.http.get(video["url"])
-    assert answer.headers["content-type"] == "video/mp4"
-    assert int(answer.headers["content-length"]) == len(answer.content)
-    assert answer.content.index(b"moov") < answer.content.index(b"mdat")
-    with av.open(io.BytesIO(answer.content), "r") as container:
+    response = kling.http.get(video["url"])
+    assert response.headers["content-type"] == "video/mp4"
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert response.content.index(b"moov") < response.content.index(b"mdat")
+    with av.open(io.BytesIO(response.content), "r") as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height) == (320, 180)
@@ -77,7 +77,7 @@ def test_two_videos_do_not_look_the_same(kling: Kling) -> None:
     assert kling.http.get(one["url"]).content != kling.http.get(other["url"]).content
 
 
-def test_a_film_is_rendered_only_when_it_is_asked_for(start: Callable[..., Kling], tmp_path: Path) -> None:
+def test_a_film_is_rendered_only_when_it_is_requested(start: Callable[..., Kling], tmp_path: Path) -> None:
     kling = start()
     videos = chain(kling, 3)
     assert list((tmp_path / "state" / "media").iterdir()) == []
@@ -123,7 +123,7 @@ def test_a_link_that_was_tampered_with_is_refused(kling: Kling, spoil: str) -> N
     assert kling.http.get(url.partition("?")[0]).status_code == 403
 
 
-def test_a_film_is_cleared_after_30_days_whatever_its_link_says(kling: Kling) -> None:
+def test_a_film_is_removed_after_30_days_although_its_link_is_valid(kling: Kling) -> None:
     old = datetime.now(UTC) - timedelta(days=29, hours=23, minutes=59)
     task = kling.extend(kling.source(created_at=old.isoformat()))
     try:
@@ -134,7 +134,7 @@ def test_a_film_is_cleared_after_30_days_whatever_its_link_says(kling: Kling) ->
         kling.handle.set_offset(0)
 
 
-def test_a_head_request_tells_the_length(kling: Kling) -> None:
+def test_a_head_request_returns_the_length(kling: Kling) -> None:
     url = chain(kling, 1)[0]["url"]
     head = kling.http.head(url)
     assert int(head.headers["content-length"]) == len(kling.http.get(url).content)

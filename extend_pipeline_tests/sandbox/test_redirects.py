@@ -1,4 +1,4 @@
-"""Redirects as a fault: after a submit, whoever follows one sends again; after a download, it may lead anywhere."""
+"""Redirects as a fault: a client that follows one after a submit sends again; one of a download may lead anywhere."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ def charged(kling: Kling, external_task_id: str) -> int:
 
 
 @pytest.mark.parametrize(("after", "made"), [(None, 1), (True, 1), (False, 0)])
-def test_a_redirected_submit_has_made_its_task_unless_told_otherwise(
+def test_a_redirected_submit_has_created_its_task_unless_ordered_otherwise(
     kling: Kling, after: bool | None, made: int
 ) -> None:
     kling.handle.faults([{"kind": "redirect", **({} if after is None else {"after": after})}])
-    answer = kling.submit(kling.source(), external_task_id=f"redirected-{after}")
-    assert answer.status_code == 307
-    assert answer.headers["location"] == PATH
-    assert answer.content == b""
+    response = kling.submit(kling.source(), external_task_id=f"redirected-{after}")
+    assert response.status_code == 307
+    assert response.headers["location"] == PATH
+    assert response.content == b""
     assert charged(kling, f"redirected-{after}") == made
 
 
-def test_whoever_follows_a_redirected_submit_pays_twice(client: Client) -> None:
+def test_a_client_that_follows_a_redirected_submit_pays_twice(client: Client) -> None:
     source, before = client.source(), client.charged()
     client.fault("redirect")
     client.http.follow_redirects = True
-    answer = client.submit(source)
-    assert answer.status_code in (200, 201), answer.text
-    assert [past.status_code for past in answer.history] == [307]
+    response = client.submit(source)
+    assert response.status_code in (200, 201), response.text
+    assert [past.status_code for past in response.history] == [307]
     assert client.charged() == before + 2
-    doubles = [double for double in client.handle.charges()["double"] if client.task_id(answer) in double["task_ids"]]
+    doubles = [double for double in client.handle.charges()["double"] if client.task_id(response) in double["task_ids"]]
     assert [double["count"] for double in doubles] == [2]
 
 
@@ -46,9 +46,9 @@ def test_a_redirected_read_leads_to_itself_with_its_query(kling: Kling, where: s
     task_id = kling.extend(kling.source())["task_id"]
     path = f"{PATH}/{task_id}" if where == "query" else f"{PATH}?pageNum=1&pageSize=2"
     kling.handle.faults([{"kind": "redirect", "where": where, "code": code}])
-    answer = kling.http.get(path)
-    assert (answer.status_code, answer.headers["location"]) == (code, path)
-    assert kling.http.get(answer.headers["location"]).status_code == 200
+    response = kling.http.get(path)
+    assert (response.status_code, response.headers["location"]) == (code, path)
+    assert kling.http.get(response.headers["location"]).status_code == 200
 
 
 def test_a_submit_may_be_sent_to_another_host(kling: Kling) -> None:
@@ -59,14 +59,14 @@ def test_a_submit_may_be_sent_to_another_host(kling: Kling) -> None:
 @pytest.mark.parametrize(
     "location", ["http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "//[::1]/x", ""]
 )
-def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> None:
+def test_a_download_redirects_to_the_location_of_its_fault(kling: Kling, location: str) -> None:
     task = kling.extend(kling.source())
     url = str(task["task_result"]["videos"][0]["url"])
     order = {"kind": "redirect", "where": "download", "location": location, "match": {"task_id": task["task_id"]}}
     kling.handle.faults([order])
-    answer = kling.http.get(url)
-    assert answer.status_code == 307
-    assert answer.headers["location"] == (location or url.removeprefix(kling.handle.base_url))
+    response = kling.http.get(url)
+    assert response.status_code == 307
+    assert response.headers["location"] == (location or url.removeprefix(kling.handle.base_url))
     assert kling.http.get(url).status_code == 200
 
 
@@ -89,7 +89,7 @@ def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> N
         {"kind": "callback_drop", "match": {"task_id": "1"}},
     ],
 )
-def test_an_order_that_cannot_be_met_is_refused(kling: Kling, order: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_refused(kling: Kling, order: dict[str, Any]) -> None:
     with pytest.raises(SandboxError) as caught:
         kling.handle.faults([order])
     check_user_text(str(caught.value))

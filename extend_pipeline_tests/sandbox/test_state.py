@@ -1,4 +1,4 @@
-"""What stays when a sandbox ends, also by SIGKILL; and what keeps two of them apart."""
+"""The state that remains when a sandbox ends, also by SIGKILL; and the separation of two sandboxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 @contextmanager
 def process(*arguments: str) -> Iterator[tuple[Kling, subprocess.Popen[str]]]:
-    """A sandbox as a process of its own."""
+    """Start a sandbox in a process of its own; yield a client of it and the process."""
     command = [sys.executable, "-m", "extend_pipeline.sandbox", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -37,7 +37,7 @@ def process(*arguments: str) -> Iterator[tuple[Kling, subprocess.Popen[str]]]:
             child.wait(10)
 
 
-def test_a_killed_sandbox_comes_back_with_all_that_it_answered(tmp_path: Path) -> None:
+def test_a_killed_sandbox_restarts_with_everything_it_has_returned(tmp_path: Path) -> None:
     seeds = tmp_path / "seeds.json"
     seeds.write_text(json.dumps([{"video_id": "from-file", "duration": 5.1}]))
     arguments = ["--state", str(tmp_path / "state"), "--seed-file", str(seeds), "--run-time", "0", "0"]
@@ -70,7 +70,7 @@ def test_a_task_runs_on_while_the_sandbox_is_down(start: Callable[..., Kling], t
     assert kling.query("long")["task_status"] == "succeed"
 
 
-def test_a_port_in_use_is_told_clearly(start: Callable[..., Kling], tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(start: Callable[..., Kling], tmp_path: Path) -> None:
     port = int(start().handle.base_url.rpartition(":")[2])
     with pytest.raises(SandboxError) as caught:
         serve(state_dir=tmp_path / "other", port=port)
@@ -88,7 +88,7 @@ def test_one_state_directory_serves_one_sandbox(start: Callable[..., Kling], tmp
     assert kling.submit(kling.source()).status_code == 200
 
 
-def test_a_wrong_seed_file_is_told(tmp_path: Path) -> None:
+def test_a_wrong_seed_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "seeds.json").write_text("{}")
     command = [sys.executable, "-m", "extend_pipeline.sandbox", "--state", str(tmp_path / "s"), "--seed-file"]
     done = subprocess.run(

@@ -1,8 +1,8 @@
-"""Hold what a person reads to the golden file `extend_pipeline_tests/golden/user_texts.json`.
+"""Compare texts for users with the golden file `extend_pipeline_tests/golden/user_texts.json`.
 
-A test asserts codes, types and values; where the words matter too, it passes the text to `check_user_text`. The file
-holds each test's texts, with what differs from run to run (folders, ports, times, digests) replaced by a word. After a
-change of words, `make texts` writes it anew, and the difference is read in review.
+A test asserts codes, types and values; where the wording matters too, it passes the text to `check_user_text`. The
+file has each test's texts, in which a word replaces parts that differ from run to run (folders, ports, times, digests).
+After a change of wording, `make texts` writes it anew, and the difference is read in review.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _VARYING: Final = (
 def check_user_text(text: str, *, without: dict[str, str] | None = None) -> None:
     """Assert that a text is one that the golden file has for the running test.
 
-    `without` maps what else differs from run to run (a task's id, a price drawn at random) to the word for it.
+    `without` maps other parts that differ from run to run (a task's id, a random price) to the words that replace them.
     """
     for value, word in (without or {}).items():
         text = text.replace(value, word)
@@ -47,25 +47,25 @@ def check_user_text(text: str, *, without: dict[str, str] | None = None) -> None
         _record(Path(recording), test, text)
         return
     known = json.loads(GOLDEN.read_text(encoding="utf-8")).get(test, [])
-    assert text in known, f"a text that the golden file has not for {test} (make texts writes it anew): {text!r}"
+    assert text in known, f"a text that the golden file lacks for {test} (make texts writes it anew): {text!r}"
 
 
 def line_with(text: str, marker: str) -> str:
-    """Return the only line of a text that has the marker, without space at its ends."""
+    """Return the one line of a text that has the marker, without space at its ends."""
     lines = [line.strip() for line in text.splitlines() if marker in line]
     assert len(lines) == 1, f"{len(lines)} lines have {marker!r}: {text}"
     return lines[0]
 
 
 def write_golden(recording: Path) -> None:
-    """Put what one run has recorded into the golden file, in place of what it had for the same tests."""
+    """Replace the golden file's texts of each recorded test with the recorded ones."""
     lines = recording.read_text(encoding="utf-8").splitlines() if recording.exists() else []
     texts: dict[str, set[str]] = {}
     for line in lines:
         test, text = json.loads(line)
         texts.setdefault(test, set()).add(text)
     golden = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else {}
-    golden |= {test: sorted(found) for test, found in texts.items()}
+    golden |= {test: sorted(recorded) for test, recorded in texts.items()}
     text = json.dumps(golden, ensure_ascii=False, indent=1, sort_keys=True)
     GOLDEN.write_text(text + "\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 GLOSSARY: Final = ROOT / "docs" / "glossary.md"
 _SEARCHED: Final = ("extend_pipeline/", "extend_pipeline_tests/", "benchmarks/", "docs/", "data/", "deploy/")
 _ROOT_FILES: Final = ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml")
-# what was stored or written under an old name: migrations, homes and texts of versions before, and the list itself
+# stored or written under an old name: migrations, homes and texts of earlier versions, and the list itself
 _EXEMPT: Final = (
     "docs/glossary.md",
     "extend_pipeline/ledger/migrations/",
@@ -55,9 +55,9 @@ def searched_files() -> list[str]:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
         "\n"
     )
-    wanted = [path for path in tracked if path.startswith(_SEARCHED) or path in _ROOT_FILES]
+    searched = [path for path in tracked if path.startswith(_SEARCHED) or path in _ROOT_FILES]
     suffixes = (".py", ".md", ".yaml", ".sql", ".toml", "Makefile")
-    return [path for path in wanted if path.endswith(suffixes) and not path.startswith(_EXEMPT)]
+    return [path for path in searched if path.endswith(suffixes) and not path.startswith(_EXEMPT)]
 
 
 def hits(path: str) -> list[Hit]:
@@ -65,17 +65,17 @@ def hits(path: str) -> list[Hit]:
     text = (ROOT / path).read_text(encoding="utf-8")
     words = unused_words()
     nowhere, sentences, names = words["Nowhere"], words["In sentences"], words["As names"]
-    found: list[Hit] = []
+    all_hits: list[Hit] = []
     if not path.endswith(".py"):
         for line, prose in _prose(text):
-            found += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
-        return found
+            all_hits += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
+        return all_hits
     for line, prose in _sentences_of(text):
-        found += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
+        all_hits += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
     for line, name in _names_of(text):
         spelled = " ".join(_PARTS.findall(name)).lower()
-        found += [Hit(path, line, word) for word in _in_text(spelled, nowhere + names)]
-    return sorted(found, key=lambda hit: hit.line)
+        all_hits += [Hit(path, line, word) for word in _in_text(spelled, nowhere + names)]
+    return sorted(all_hits, key=lambda hit: hit.line)
 
 
 def _in_text(text: str, words: tuple[str, ...]) -> list[str]:
@@ -90,7 +90,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _prose(text: str) -> Iterator[tuple[int, str]]:
-    """Yield a document's lines without code blocks and what stands in backticks."""
+    """Yield a document's lines without code blocks and text in backticks."""
     in_block = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("```"):
@@ -121,12 +121,12 @@ def _names_of(source: str) -> Iterator[tuple[int, str]]:
 
 def main(paths: list[str]) -> int:
     """Print the hits of the given files, or of all; return 1 where there is one."""
-    wanted = [path for path in searched_files() if not paths or path.startswith(tuple(paths))]
-    found = [hit for path in wanted for hit in hits(path)]
-    for hit in found:
+    searched = [path for path in searched_files() if not paths or path.startswith(tuple(paths))]
+    all_hits = [hit for path in searched for hit in hits(path)]
+    for hit in all_hits:
         print(f"{hit.path}:{hit.line}: {hit.word}")
-    print(f"{len(found)} hits in {len(wanted)} files")
-    return 1 if found else 0
+    print(f"{len(all_hits)} hits in {len(searched)} files")
+    return 1 if all_hits else 0
 
 
 if __name__ == "__main__":

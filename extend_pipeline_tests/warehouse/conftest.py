@@ -1,4 +1,4 @@
-"""A place to publish to."""
+"""Fixtures of the warehouse's tests: the paths to publish to, and a small ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from extend_pipeline_tests.support.ledger.events import START
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test publishes."""
+    """The paths of a published file and of its working file."""
 
     target: Path
     work: Path
@@ -31,5 +31,5 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def small_ledger(tmp_path: Path) -> Ledger:
-    """An empty ledger on SQLite, for what does not depend on the database."""
+    """Yield an empty ledger on SQLite, for tests that don't depend on the database."""
     return open_ledger(f"sqlite:///{tmp_path}/small.sqlite")

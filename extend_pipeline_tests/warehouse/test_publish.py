@@ -28,13 +28,13 @@ from extend_pipeline_tests.support.ledger.events import (
 from extend_pipeline_tests.warehouse.conftest import Place
 
 
-def one(place: Place, sql: str) -> tuple[object, ...]:
+def single_row(place: Place, sql: str) -> tuple[object, ...]:
     rows = query(place.target, sql).rows
     assert len(rows) == 1
     return rows[0]
 
 
-def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger: Ledger, place: Place) -> None:
+def test_a_stored_attempt_has_its_length_its_cost_and_its_origin(ledger: Ledger, place: Place) -> None:
     seed_video(ledger, "harbour")
     prompt = "the fog lifts"
     seed_attempt(ledger, "a1", end={"seam_psnr_centi_db": 4_125}, params=f'{{"prompt":"{prompt}"}}')
@@ -50,7 +50,7 @@ def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger
         "lineage": 1,
         "reconciliations": 0,
     }
-    assert one(
+    assert single_row(
         place,
         "SELECT added_duration_s, probed_duration_s, output_duration_s, units, amount, currency, units_basis, "
         "seam_psnr_db, wait_s, stored_at, path FROM completed_extensions",
@@ -67,7 +67,7 @@ def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger
         from_ms(START + 4_000),
         "ab/ab.mp4",
     )
-    assert one(place, "SELECT prompt, request, task_id, predicted_units FROM extension_requests") == (
+    assert single_row(place, "SELECT prompt, request, task_id, predicted_units FROM extension_requests") == (
         prompt,
         '{"video_id":"000827942411241803"}',
         "00task-a1",
@@ -81,7 +81,7 @@ def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger
     assert compare(ledger, place.target) == []
 
 
-def test_meta_says_how_fresh_the_file_is(ledger: Ledger, place: Place) -> None:
+def test_meta_has_the_age_of_the_file(ledger: Ledger, place: Place) -> None:
     assert meta(place.target) is None
     seed_attempt(ledger, "a1")
     place.publish(ledger, now_ms=START + 77)
@@ -137,7 +137,7 @@ def test_many_small_publishes_give_the_same_file_as_one_from_zero(ledger: Ledger
         assert rows
 
 
-def test_nothing_new_means_nothing_is_written(ledger: Ledger, place: Place) -> None:
+def test_an_unchanged_ledger_writes_nothing(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
     before = place.target.stat()
@@ -145,7 +145,7 @@ def test_nothing_new_means_nothing_is_written(ledger: Ledger, place: Place) -> N
     assert (place.target.stat().st_ino, place.target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_lost_file_is_put_back_from_the_working_file(ledger: Ledger, place: Place) -> None:
+def test_a_lost_file_is_restored_from_the_working_file(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
     place.target.unlink()
@@ -159,12 +159,12 @@ def test_an_empty_ledger_gives_empty_tables(ledger: Ledger, place: Place) -> Non
     published = place.publish(ledger)
     assert isinstance(published, Published)
     assert published.ledger_seq == 0
-    assert one(place, "SELECT count(*) FROM charges") == (0,)
+    assert single_row(place, "SELECT count(*) FROM charges") == (0,)
     assert compare(ledger, place.target) == []
     assert place.publish(ledger) == AlreadyFresh(0)
 
 
-def test_ids_and_words_come_out_as_they_went_in(ledger: Ledger, place: Place) -> None:
+def test_ids_and_texts_are_published_unchanged(ledger: Ledger, place: Place) -> None:
     odd = [
         "000827942411241803",
         "827942411241803822123",
@@ -219,7 +219,7 @@ def test_the_length_that_was_added_depends_on_what_the_file_holds(ledger: Ledger
     seed_attempt(ledger, "full", hop=1)
     seed_attempt(ledger, "segment", hop=2, end={**lengths, "output_kind": "segment"})
     seed_attempt(ledger, "unknown", hop=3, end={**lengths, "output_kind": "unknown"})
-    seed_attempt(ledger, "orphan", hop=4, parent_duration_ms=None)
+    seed_attempt(ledger, "unmeasured", hop=4, parent_duration_ms=None)
     place.publish(ledger)
     rows = query(
         place.target,
@@ -230,7 +230,7 @@ def test_the_length_that_was_added_depends_on_what_the_file_holds(ledger: Ledger
         "full": (Decimal("4.500"), Decimal("9.600")),
         "segment": (Decimal("4.400"), Decimal("9.500")),
         "unknown": (None, Decimal("4.400")),
-        "orphan": (None, Decimal("9.600")),
+        "unmeasured": (None, Decimal("9.600")),
     }
 
 
@@ -255,7 +255,7 @@ def test_a_booking_on_an_attempt_that_ended_long_ago_changes_its_cost(ledger: Le
     place.publish(ledger)
     seed_adjustment(ledger, "a1", micros=-500_000, amount_micros=-70_000)
     place.publish(ledger)
-    assert one(place, "SELECT units, amount FROM completed_extensions") == (Decimal("1.5"), Decimal("0.21"))
+    assert single_row(place, "SELECT units, amount FROM completed_extensions") == (Decimal("1.5"), Decimal("0.21"))
     assert compare(ledger, place.target) == []
 
 
@@ -268,7 +268,7 @@ def test_a_video_that_is_declared_again_stays_one_row(ledger: Ledger, place: Pla
         tx.append("video_progressed", video_key="harbour", data={**progress, "current_duration_ms": 14_100})
     place.publish(ledger)
     statement = "SELECT target_s, state, state_reason, hops_done, current_duration_s, created_at FROM source_videos"
-    assert one(place, statement) == (
+    assert single_row(place, statement) == (
         Decimal("45.500"),
         "waiting",
         "day_budget",
@@ -282,7 +282,7 @@ def test_signed_addresses_are_not_published(ledger: Ledger, place: Place) -> Non
     seed_attempt(ledger, "a1", until="succeeded")
     place.publish(ledger)
     assert b"token=abc" not in place.target.read_bytes()
-    assert one(place, "SELECT state, video_id FROM extension_requests") == ("succeeded", "00video-a1")
+    assert single_row(place, "SELECT state, video_id FROM extension_requests") == ("succeeded", "00video-a1")
 
 
 def test_the_file_has_the_storage_version_that_duckdb_1_2_reads(ledger: Ledger, place: Place) -> None:
@@ -291,7 +291,7 @@ def test_the_file_has_the_storage_version_that_duckdb_1_2_reads(ledger: Ledger, 
     seed_attempt(ledger, "a2", hop=2)
     place.publish(ledger)
     sql = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'warehouse'"
-    assert one(place, sql) == ("v1.2.0+",)
+    assert single_row(place, sql) == ("v1.2.0+",)
     # bytes 12-19 of the header are the number of the storage format; 65 came with 1.2, later ones are refused by it
     assert int.from_bytes(place.target.read_bytes()[12:20], "little") == 65
 
@@ -316,24 +316,24 @@ def test_a_second_publisher_leaves_at_once(ledger: Ledger, place: Place) -> None
     assert isinstance(place.publish(ledger), Published)
 
 
-def test_a_log_that_somebody_left_beside_the_file_is_moved_away(ledger: Ledger, place: Place) -> None:
+def test_a_foreign_log_beside_the_file_is_moved_away(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
     wal = place.target.with_name(place.target.name + ".wal")
     writer = duckdb.connect(str(place.target))
     writer.execute("SET wal_autocheckpoint = '1TB'")
-    writer.execute("CREATE TABLE mine AS SELECT 42 AS x")
-    kept = wal.read_bytes()
+    writer.execute("CREATE TABLE foreign_rows AS SELECT 42 AS x")
+    content = wal.read_bytes()
     writer.close()
-    wal.write_bytes(kept)
+    wal.write_bytes(content)
     seed_attempt(ledger, "a2", hop=2)
 
     assert isinstance(place.publish(ledger, now_ms=START + 5), Published)
 
     assert not wal.exists()
-    assert wal.with_name(f"{wal.name}.stale-{START + 5}").read_bytes() == kept
-    assert one(place, "SELECT count(*) FROM extension_requests") == (2,)
-    assert one(place, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'") == (0,)
+    assert wal.with_name(f"{wal.name}.stale-{START + 5}").read_bytes() == content
+    assert single_row(place, "SELECT count(*) FROM extension_requests") == (2,)
+    assert single_row(place, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'foreign_rows'") == (0,)
 
 
 @pytest.mark.parametrize("moment", [0, START, 4_102_444_799_999])
@@ -341,4 +341,4 @@ def test_moments_are_utc_and_keep_their_milliseconds(small_ledger: Ledger, place
     seed_attempt(small_ledger, "a1", now_ms=moment, until="claimed")
     place.publish(small_ledger)
     expected = datetime.fromtimestamp(moment // 1000, tz=UTC).replace(microsecond=moment % 1000 * 1000)
-    assert one(place, "SELECT claimed_at FROM extension_requests") == (expected,)
+    assert single_row(place, "SELECT claimed_at FROM extension_requests") == (expected,)

@@ -1,4 +1,4 @@
-"""Deaths, damage and restored ledgers: the next publish puts everything right, and readers never notice."""
+"""Killed publishers, damaged files and restored ledgers: the next publish repairs all, and readers never notice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]
 
 
 def publish_and_die(point: str, url: str, target: Path, work: Path) -> None:
-    """What the child does."""
+    """Publish and be killed at a failpoint."""
     failpoints.arm(f"{point}=kill")
     publish(open_ledger(url), target=target, work=work, now_ms=1)
 
@@ -133,8 +133,8 @@ def test_a_log_without_its_working_file_is_not_taken_for_the_new_ones(small_ledg
     wal = place.work.with_name(place.work.name + ".wal")
     with duckdb.connect(str(place.work)) as connection:
         connection.execute("DELETE FROM charges")
-        left = wal.read_bytes()
-    wal.write_bytes(left)
+        content = wal.read_bytes()
+    wal.write_bytes(content)
     place.work.unlink()
     seed_attempt(small_ledger, "a2", hop=2)
     published = place.publish(small_ledger)
@@ -143,7 +143,7 @@ def test_a_log_without_its_working_file_is_not_taken_for_the_new_ones(small_ledg
     assert compare(small_ledger, place.target) == []
 
 
-def test_a_place_that_cannot_be_written_is_told(small_ledger: Ledger, place: Place, tmp_path: Path) -> None:
+def test_an_unwritable_target_is_reported(small_ledger: Ledger, place: Place, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     elsewhere = Place(tmp_path / "a file" / "warehouse.duckdb", place.work)
     with pytest.raises(PublishError) as caught:
@@ -195,11 +195,11 @@ def backup(ledger: Ledger, to: Path) -> None:
     copy.close()
 
 
-@pytest.mark.parametrize("lived_on", [0, 1, 3])
+@pytest.mark.parametrize("later_attempts", [0, 1, 3])
 def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
-    small_ledger: Ledger, place: Place, tmp_path: Path, lived_on: int
+    small_ledger: Ledger, place: Place, tmp_path: Path, later_attempts: int
 ) -> None:
-    """Also when it has meanwhile come as far as before, or farther, with other events under the same numbers."""
+    """Publish also a ledger that has reached the same number as before, or a higher one, with other events."""
     seed_attempt(small_ledger, "a1")
     backup(small_ledger, tmp_path / "backup.sqlite")
     seed_attempt(small_ledger, "a2", hop=2)
@@ -207,7 +207,7 @@ def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
     small_ledger.close()
     shutil.copy(tmp_path / "backup.sqlite", tmp_path / "small.sqlite")
     restored = open_ledger(small_ledger.url)
-    for number in range(lived_on):
+    for number in range(later_attempts):
         seed_attempt(restored, f"other-{number}", hop=number + 2)
     assert compare(restored, place.target)
 
@@ -216,17 +216,17 @@ def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
     assert isinstance(published, Published)
     check_user_text(str(published.rebuilt))
     assert compare(restored, place.target) == []
-    found = query(place.target, "SELECT attempt_id FROM extension_requests ORDER BY 1").rows
-    assert found == [("a1",)] + [(f"other-{number}",) for number in range(lived_on)]
+    ids = query(place.target, "SELECT attempt_id FROM extension_requests ORDER BY 1").rows
+    assert ids == [("a1",)] + [(f"other-{number}",) for number in range(later_attempts)]
 
 
-def test_a_failure_that_a_new_working_file_does_not_cure_is_told_and_leaves_the_old_file(
+def test_a_failure_that_a_new_working_file_does_not_fix_is_reported_and_leaves_the_old_file(
     small_ledger: Ledger, place: Place
 ) -> None:
     seed_attempt(small_ledger, "a1")
     place.publish(small_ledger)
     with small_ledger.write(now_ms=START, actor="test") as tx:
-        # the ledger's own checks would find this: a day that is none
+        # an invalid day, which the ledger's own checks would find
         tx.connection.exec_driver_sql("UPDATE charges SET budget_day = 'no day', seq = 6")
         tx.append("late_answer", attempt_id="a1", data={})
     with pytest.raises(PublishError) as caught:

@@ -1,4 +1,4 @@
-"""Readers: they see the old file or the new one, whole; they can do no harm; they are told what to do."""
+"""Readers see the old file or the new one, complete; they can change nothing; errors say what to do."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ print(json.dumps({"looks": looks, "seen": len(seen), "wrong": wrong[:3]}))
 def test_readers_at_any_moment_of_many_publishes_find_a_whole_file(
     small_ledger: Ledger, place: Place, tmp_path: Path
 ) -> None:
-    """An attempt has five events and three charges: a mixture of two publishes would break the sums."""
+    """Compare sums: an attempt has five events and three charges; a mixture of two publishes breaks them."""
     seed_attempt(small_ledger, "a0")
     place.publish(small_ledger)
     stop = tmp_path / "stop"
     command = [sys.executable, "-c", OTHER_PROCESS, str(place.target), str(stop), WHOLE]
-    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None
-    assert other.stdout.readline() == "ready\n"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
     looks: list[tuple[int, ...]] = []
     failures: list[Exception] = []
 
@@ -65,7 +65,7 @@ def test_readers_at_any_moment_of_many_publishes_find_a_whole_file(
         while not stop.exists():
             try:
                 looks.append(query(place.target, WHOLE).rows[0])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
+            except Exception as error:  # noqa: BLE001 - the main thread asserts it
                 failures.append(error)
 
     thread = threading.Thread(target=look)
@@ -78,25 +78,25 @@ def test_readers_at_any_moment_of_many_publishes_find_a_whole_file(
     finally:
         stop.touch()
         thread.join()
-        said = json.loads(other.communicate(timeout=30)[0])
+        report = json.loads(process.communicate(timeout=30)[0])
     assert failures == []
     assert {(5 * n, n, 3 * n, n, n) for _, n, *_ in looks} == set(looks)
     assert len(set(looks)) >= 5
-    assert said["wrong"] == []
-    assert said["looks"] >= 20
-    assert said["seen"] >= 5
+    assert report["wrong"] == []
+    assert report["looks"] >= 20
+    assert report["seen"] >= 5
 
 
 def test_a_reader_keeps_the_file_that_it_opened(small_ledger: Ledger, place: Place) -> None:
     seed_attempt(small_ledger, "a1")
     place.publish(small_ledger)
     count = "SELECT count(*) FROM charges"
-    with duckdb.connect(str(place.target), read_only=True) as plain, reading(place.target) as ours:
+    with duckdb.connect(str(place.target), read_only=True) as plain, reading(place.target) as reader:
         seed_attempt(small_ledger, "a2", hop=2)
         place.publish(small_ledger)
         assert plain.execute(count).fetchall() == [(3,)]
-        assert ours.execute(count).fetchall() == [(3,)]
-        # and whoever comes now, even in this process, finds the new one
+        assert reader.execute(count).fetchall() == [(3,)]
+        # a reader that opens it now, even in this process, reads the new one
         assert query(place.target, count).rows == [(6,)]
     assert query(place.target, count).rows == [(6,)]
 
@@ -163,13 +163,13 @@ def test_a_query_can_neither_write_nor_reach_anything_else(
     assert not {path.name for path in tmp_path.iterdir()} & {"stolen.csv", "new.duckdb", "out"}
 
 
-def test_a_query_answers_with_names_types_and_python_values(small_ledger: Ledger, place: Place) -> None:
+def test_a_query_returns_names_types_and_python_values(small_ledger: Ledger, place: Place) -> None:
     seed_attempt(small_ledger, "a1")
     place.publish(small_ledger)
-    answer = query(place.target, "SELECT hop, units, task_id FROM completed_extensions WHERE attempt_id = ?", ["a1"])
-    assert answer.columns == ("hop", "units", "task_id")
-    assert answer.types == ("BIGINT", "DECIMAL(18,6)", "VARCHAR")
-    assert answer.rows == [(1, Decimal(2), "00task-a1")]
+    result = query(place.target, "SELECT hop, units, task_id FROM completed_extensions WHERE attempt_id = ?", ["a1"])
+    assert result.columns == ("hop", "units", "task_id")
+    assert result.types == ("BIGINT", "DECIMAL(18,6)", "VARCHAR")
+    assert result.rows == [(1, Decimal(2), "00task-a1")]
     assert query(place.target, "SELECT 1 WHERE false").rows == []
 
 
@@ -177,7 +177,7 @@ def test_a_query_answers_with_names_types_and_python_values(small_ledger: Ledger
     ("moment", "timezone"),
     [("9999-12-31 23:59:59+00", "Asia/Shanghai"), ("0001-01-01 00:00:00+00", "America/New_York")],
 )
-def test_a_moment_that_has_no_date_there_is_told(
+def test_a_timestamp_without_a_date_in_the_zone_is_refused(
     small_ledger: Ledger, place: Place, moment: str, timezone: str
 ) -> None:
     place.publish(small_ledger)
@@ -186,9 +186,7 @@ def test_a_moment_that_has_no_date_there_is_told(
     assert query(place.target, f"SELECT TIMESTAMPTZ '{moment}'::VARCHAR", timezone=timezone).rows
 
 
-def test_a_wrong_query_is_answered_with_duckdbs_words_and_leaves_nothing_open(
-    small_ledger: Ledger, place: Place
-) -> None:
+def test_a_wrong_query_raises_duckdbs_message_and_leaves_nothing_open(small_ledger: Ledger, place: Place) -> None:
     place.publish(small_ledger)
     with pytest.raises(QueryError, match="no_such_column"):
         query(place.target, "SELECT no_such_column FROM charges")
@@ -196,7 +194,7 @@ def test_a_wrong_query_is_answered_with_duckdbs_words_and_leaves_nothing_open(
     duckdb.connect(str(place.target)).close()
 
 
-def test_who_reads_before_the_first_publish_is_told_what_to_run(place: Place) -> None:
+def test_a_read_before_the_first_publish_reports_what_to_run(place: Place) -> None:
     with pytest.raises(NotPublishedError) as caught:
         query(place.target, "SELECT 1")
     check_user_text(str(caught.value))
@@ -204,7 +202,7 @@ def test_who_reads_before_the_first_publish_is_told_what_to_run(place: Place) ->
         table_frame(place.target, "charges")
 
 
-def test_a_file_that_is_no_database_is_told(place: Place) -> None:
+def test_a_file_that_is_no_database_is_reported(place: Place) -> None:
     place.target.parent.mkdir(parents=True)
     place.target.write_text("not a database")
     with pytest.raises(WarehouseError) as caught:

@@ -1,4 +1,4 @@
-"""The schema as data: true to the ledger, and what the file says of itself."""
+"""The schema as data: it matches the ledger, and the file describes itself."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ DESIGN = {
 
 
 def test_the_tables_have_the_columns_that_the_design_promises() -> None:
-    found = {table.name: {column.name for column in table.columns} for table in schema.TABLES}
-    assert found.keys() == DESIGN.keys()
+    columns = {table.name: {column.name for column in table.columns} for table in schema.TABLES}
+    assert columns.keys() == DESIGN.keys()
     for name, promised in DESIGN.items():
-        assert set(promised.split()) <= found[name]
+        assert set(promised.split()) <= columns[name]
 
 
 def test_every_source_is_a_column_of_the_ledger() -> None:
@@ -55,10 +55,10 @@ def test_the_file_describes_its_tables_columns_and_views(small_ledger: Ledger, p
     types = query(
         place.target, "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal"
     ).rows
-    found = {(row[0], row[1]): row[2].replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ") for row in types}
+    published_types = {(row[0], row[1]): row[2].replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ") for row in types}
     for table in schema.TABLES:
         for column in table.columns:
-            assert found[table.name, column.name] == column.type
+            assert published_types[table.name, column.name] == column.type
 
 
 def test_there_is_a_described_view_for_every_question_of_the_design() -> None:

@@ -33,15 +33,15 @@ def falsify(target: Path, sql: str) -> None:
         "UPDATE extension_requests SET state = 'failed'",
     ],
 )
-def test_every_difference_is_told(ledger: Ledger, place: Place, sql: str) -> None:
+def test_every_difference_is_reported(ledger: Ledger, place: Place, sql: str) -> None:
     seed_video(ledger, "harbour")
     seed_attempt(ledger, "a1")
     place.publish(ledger)
     assert compare(ledger, place.target) == []
     falsify(place.target, sql)
-    found = compare(ledger, place.target)
-    assert found
-    check_user_text("\n".join([sql, *found]))
+    differences = compare(ledger, place.target)
+    assert differences
+    check_user_text("\n".join([sql, *differences]))
 
 
 def test_a_ledger_that_has_gone_on_is_compared_at_the_number_of_the_file(ledger: Ledger, place: Place) -> None:

@@ -34,7 +34,9 @@ CNY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Monday: harbour/1 stored, settled at 2 of 2 units, adjusted by -0.5; harbour/2 failed and charged; at 23:59:59
+    """Yield a published file with a week's attempts.
+
+    Monday: harbour/1 stored, settled at 2 of 2 units, adjusted by -0.5; harbour/2 failed and charged; at 23:59:59
     harbour/2 again, stored on Tuesday. Tuesday: robot/1 in CNY, a segment; robot/2 in doubt; robot/3 released;
     harbour/3 rejected. Now: cat/1 succeeded and not stored, its result kept for another 10 hours."""
     folder = tmp_path_factory.mktemp("views")
@@ -72,9 +74,9 @@ def rows(target: Path, sql: str) -> list[tuple[Any, ...]]:
     return query(target, sql).rows
 
 
-def test_cost_by_day_tells_what_was_spent_and_what_is_reserved(target: Path) -> None:
-    found = rows(target, "SELECT * EXCLUDE (provider, timezone) FROM cost_by_day WHERE day < '2026-11-04'")
-    assert found == [
+def test_cost_by_day_shows_what_was_spent_and_what_is_reserved(target: Path) -> None:
+    days = rows(target, "SELECT * EXCLUDE (provider, timezone) FROM cost_by_day WHERE day < '2026-11-04'")
+    assert days == [
         # h1 2 - 0.5, h2 2 (failed, charged), h2b 2: claimed one second before midnight, so Monday's budget
         (date(2026, 11, 2), "kling-main", "kling-unit", "USD", D("5.5"), D("0.77"), D(0), D(0), 3),
         (date(2026, 11, 3), "kling-main", "kling-unit", "USD", D(0), D(0), D(0), D(0), 1),
@@ -92,8 +94,8 @@ def test_cost_by_account_never_adds_two_currencies(target: Path) -> None:
 
 @pytest.mark.parametrize("view", sorted(name for name in definitions.views() if name.startswith("cost_")))
 def test_no_cost_view_adds_up_what_is_of_two_currencies(target: Path, view: str) -> None:
-    found = query(target, f"SELECT currency, sum(spent_amount) FROM {view} GROUP BY currency ORDER BY currency").rows
-    assert found == [("CNY", D("1.5")), ("USD", D("0.91"))]
+    sums = query(target, f"SELECT currency, sum(spent_amount) FROM {view} GROUP BY currency ORDER BY currency").rows
+    assert sums == [("CNY", D("1.5")), ("USD", D("0.91"))]
 
 
 def test_cost_by_video_counts_failures_and_gives_the_price_of_a_second(target: Path) -> None:
@@ -101,8 +103,8 @@ def test_cost_by_video_counts_failures_and_gives_the_price_of_a_second(target: P
         "video_key, attempts, extensions, spent_units, spent_amount, reserved_units, added_s, amount_per_second, "
         "currency"
     )
-    found = rows(target, f"SELECT {columns} FROM cost_by_video")
-    assert found == [
+    videos = rows(target, f"SELECT {columns} FROM cost_by_video")
+    assert videos == [
         ("cat", 1, 0, D(1), D("0.14"), D(0), None, None, "USD"),
         # 0.77 USD for twice 4.5 seconds
         ("harbour", 4, 2, D("5.5"), D("0.77"), D(0), D(9), D("0.085556"), "USD"),
@@ -110,36 +112,36 @@ def test_cost_by_video_counts_failures_and_gives_the_price_of_a_second(target: P
     ]
 
 
-def test_cost_per_second_is_told_with_and_without_what_failed(target: Path) -> None:
+def test_cost_per_second_is_shown_with_and_without_failures(target: Path) -> None:
     columns = (
         "account, extensions, unmeasured_extensions, added_s, units_per_second, amount_per_second, "
         "amount_per_second_with_failures"
     )
-    found = rows(target, f"SELECT {columns} FROM cost_per_second")
-    assert found == [
+    accounts = rows(target, f"SELECT {columns} FROM cost_per_second")
+    assert accounts == [
         # h1 1.5 + h2b 2 units over 9 s; 0.49 USD; with h2's 0.28
         ("kling-main", 2, 0, D(9), D("0.388889"), D("0.054444"), D("0.085556")),
         ("modelverse", 1, 0, D(4), D("0.375"), D("0.375"), D("0.375")),
     ]
 
 
-def test_duration_metrics_tell_lengths_and_waits(target: Path) -> None:
+def test_duration_metrics_show_lengths_and_waits(target: Path) -> None:
     columns = (
         "account, extensions, measured_extensions, added_s, added_s_mean, longest_s, wait_s_median, wait_s_p90, "
         "wait_s_max"
     )
-    found = rows(target, f"SELECT {columns} FROM duration_metrics")
-    assert found == [
+    accounts = rows(target, f"SELECT {columns} FROM duration_metrics")
+    assert accounts == [
         # one step between submitted and completed: 60 s and 180 s
         ("kling-main", 2, 2, D(9), D("4.5"), D("14.1"), D(120), D(168), D(180)),
         ("modelverse", 1, 1, D(4), D(4), D(4), D(1), D(1), D(1)),
     ]
 
 
-def test_in_doubt_tells_what_is_at_stake_since_when_and_what_was_sent(target: Path) -> None:
-    found = query(target, "SELECT * FROM in_doubt")
-    assert len(found.rows) == 1
-    row = dict(zip(found.columns, found.rows[0], strict=True))
+def test_in_doubt_shows_the_exposure_its_age_and_the_request(target: Path) -> None:
+    result = query(target, "SELECT * FROM in_doubt")
+    assert len(result.rows) == 1
+    row = dict(zip(result.columns, result.rows[0], strict=True))
     since = MONDAY + DAY + HOUR + 2_000
     assert row.pop("age_hours") == pytest.approx(D(int(time.time() * 1000) - since) / HOUR, abs=D("0.1"))
     assert row == {
@@ -164,26 +166,26 @@ def test_in_doubt_tells_what_is_at_stake_since_when_and_what_was_sent(target: Pa
 
 
 def test_retention_names_paid_results_and_sources_with_the_hours_that_are_left(target: Path) -> None:
-    found = rows(target, "SELECT kind, video_key, hop, attempt_id, round(hours_left) FROM retention")
-    assert found == [
+    expiries = rows(target, "SELECT kind, video_key, hop, attempt_id, round(hours_left) FROM retention")
+    assert expiries == [
         ("source", "robot", None, None, D(-2)),
         ("result", "cat", 1, "c1", D(10)),
         ("source", "harbour", None, None, D(48)),
     ]
 
 
-def test_success_rates_leave_out_what_was_never_made(target: Path) -> None:
+def test_success_rates_leave_out_attempts_that_were_never_made(target: Path) -> None:
     columns = "account, attempts, stored, failed, rejected, lost, released, in_doubt, open, success_rate"
-    found = rows(target, f"SELECT {columns} FROM success_rates")
-    assert found == [
+    accounts = rows(target, f"SELECT {columns} FROM success_rates")
+    assert accounts == [
         ("kling-main", 5, 2, 1, 1, 0, 0, 0, 1, D("0.5")),
         ("modelverse", 3, 1, 0, 0, 0, 1, 1, 0, D(1)),
     ]
 
 
 def test_focus_has_a_row_a_charge_with_whole_hours_and_months(target: Path) -> None:
-    found = query(target, """SELECT * FROM focus_1_2 WHERE "x_AttemptId" = 'h1' ORDER BY "ChargePeriodStart" """)
-    settle, adjust = (dict(zip(found.columns, row, strict=True)) for row in found.rows)
+    result = query(target, """SELECT * FROM focus_1_2 WHERE "x_AttemptId" = 'h1' ORDER BY "ChargePeriodStart" """)
+    settle, adjust = (dict(zip(result.columns, row, strict=True)) for row in result.rows)
     assert settle["BilledCost"] == settle["EffectiveCost"] == D("0.28")
     assert (settle["BillingCurrency"], settle["BillingAccountId"]) == ("USD", "kling-main")
     assert settle["ChargePeriodStart"] == from_ms(MONDAY + HOUR)
@@ -227,11 +229,11 @@ def test_views_do_not_depend_on_the_readers_time_zone(target: Path) -> None:
     import duckdb
 
     with duckdb.connect(str(target), read_only=True) as connection:
-        answers = set()
+        results = set()
         for zone in ("Pacific/Kiritimati", "America/Los_Angeles", "UTC"):
             connection.execute(f"SET TimeZone = '{zone}'")
             days = connection.execute("SELECT day, spent_units FROM cost_by_day").fetchall()
             hours = connection.execute('SELECT epoch_ms("ChargePeriodStart") FROM focus_1_2').fetchall()
             months = connection.execute('SELECT epoch_ms("BillingPeriodEnd") FROM focus_1_2').fetchall()
-            answers.add(str((days, hours, months)))
-    assert len(answers) == 1
+            results.add(str((days, hours, months)))
+    assert len(results) == 1

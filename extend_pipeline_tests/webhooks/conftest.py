@@ -30,7 +30,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def sandbox_of(make_home: Callable[..., EngineHome]) -> Callable[..., EngineHome]:
-    """Make homes whose sandbox is set up otherwise."""
+    """A function that makes homes whose sandbox has other settings."""
 
     def build(**config: Any) -> EngineHome:
         return make_home(gateway=GatewayConfig(passes=frozenset({"callback_url"})), **config)

@@ -1,4 +1,4 @@
-"""The receiver's contract as an OpenAPI document: for those who put a proxy before it, and for its tests."""
+"""The receiver's contract as an OpenAPI document: for operators who put a proxy before it, and for its tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANSWER: Final = {"204": {"description": "Always, without a body. It tells nothi
 
 
 def document(prefix: str = "extend-pipeline") -> dict[str, Any]:
-    """The document for a receiver below /`prefix`."""
+    """Return the document of a receiver below /`prefix`."""
     parameters = [_text("path", "token", "The last part of the address that a submit gave to the upstream.")]
     signature = [
         _text("header", ID, "Standard Webhooks."),

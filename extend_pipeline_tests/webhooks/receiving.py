@@ -1,4 +1,4 @@
-"""A receiver on a real port, homes whose accounts are called back, and a way to speak to it by hand."""
+"""A receiver on a real port, homes whose accounts are called back, and requests to the receiver."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from extend_pipeline_tests.support.home.every_provider import other_account, pla
 SECRET_ENV: Final = "ENGINE_TEST_WEBHOOK_SECRET"
 SECRET: Final = "whsec_" + base64.b64encode(b"twenty-four bytes of key").decode()
 OTHER_SECRET: Final = "whsec_" + base64.b64encode(b"twenty-four other bytes.").decode()
-QUICK: Final = Limits(min_response_s=0.0)  # no test waits for what hides a commit's time, but the one about it
+QUICK: Final = Limits(min_response_s=0.0)  # only its own test waits for the delay that hides the duration of a commit
 
 CALLED_BACK: Final[Mapping[str, Mapping[str, Any]]] = {
     "kling": {"submit_class": "C"},
     "kling-gateway": {"passes": ["callback_url"]},
     "luma": {},
 }
-"""What makes an account of each provider one that is only cleared up by callbacks."""
+"""The fields with which an account's attempts in doubt are cleared up by callbacks alone, by provider."""
 
 
 @dataclass
@@ -47,39 +47,39 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Its address, as accounts.yaml names it."""
+        """The address of the receiver, as accounts.yaml names it."""
         return f"http://127.0.0.1:{self.port}/hooks"
 
     def post(self, token: str, body: bytes, headers: Mapping[str, str] | None = None, method: str = "POST") -> int:
-        """Send one request to a token's address; the answer's status, after a look at all of it."""
+        """Send one request to a token's address, check the whole response and return its status."""
         return self.request(f"/hooks/{token}", body, headers, method)
 
     def request(
         self, path: str, body: bytes | None, headers: Mapping[str, str] | None = None, method: str = "POST"
     ) -> int:
-        """Send one request; the answer must be the same whatever it was."""
+        """Send one request, assert that the response has no body and the one header, and return its status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, dict(headers or {}))
-            answer = connection.getresponse()
-            assert answer.read() == b""
-            assert answer.getheaders() == [("connection", "close")]
-            return answer.status
+            response = connection.getresponse()
+            assert response.read() == b""
+            assert response.getheaders() == [("connection", "close")]
+            return response.status
         finally:
             connection.close()
 
     def raw(self, *parts: bytes, within: float = 20.0) -> bytes:
-        """Send bytes and read until the receiver closes."""
+        """Send bytes and return all that the receiver sends until it closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=within) as wire:
-            heard = b""
-            with suppress(OSError):  # it may answer and close before it has read all
+            response = b""
+            with suppress(OSError):  # it may respond and close before it has read all
                 for part in parts:
                     wire.sendall(part)
                 wire.shutdown(socket.SHUT_WR)
             with suppress(ConnectionError):
                 while part := wire.recv(65_536):
-                    heard += part
-            return heard
+                    response += part
+            return response
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def receiving(
     port: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Receiver]:
-    """Run a receiver for a home in a thread."""
+    """Run a receiver for an open home in a thread."""
     counts, ready, lines = Counters(), threading.Event(), []
     listener = listen("127.0.0.1", port)
     server = build_server(
@@ -116,7 +116,7 @@ def open_receiving(home: EngineHome, clock: Any = None, **options: Any) -> Itera
 
 
 def called_back_account(provider: str, base_url: str, port: int, *, signed: bool = False, **changes: Any) -> Any:
-    """An account of the sandbox that asks to be called back on a port of this machine."""
+    """Return an account of the sandbox that asks for callbacks to a port of this machine."""
     callbacks = {"url": f"http://127.0.0.1:{port}/hooks"} | ({"secret_env": SECRET_ENV} if signed else {})
     build = account if provider == "kling" else lambda url, **fields: other_account(provider, url, **fields)
     return build(base_url, **{"callbacks": callbacks, **CALLED_BACK[provider], **changes})
@@ -125,7 +125,7 @@ def called_back_account(provider: str, base_url: str, port: int, *, signed: bool
 def called_back_home(
     home: EngineHome, provider: str, port: int, count: int = 1, *, signed: bool = False, **changes: Any
 ) -> list[dict[str, Any]]:
-    """A home with `count` videos of one provider, whose account is called back; answers the entries."""
+    """Write a home with `count` videos of one provider, whose account is called back; return the entries."""
     if provider == "kling":
         entries = home.seeded(count)
     else:
@@ -135,7 +135,7 @@ def called_back_home(
 
 
 def tokens_of(pipeline: Pipeline) -> list[str]:
-    """Have the pipeline remember the tokens that it makes; they stand nowhere else."""
+    """Return the list to which the pipeline adds every token that it makes from now on; tokens are stored nowhere."""
     made: list[str] = []
     make = pipeline.new_token
 
@@ -148,26 +148,26 @@ def tokens_of(pipeline: Pipeline) -> list[str]:
 
 
 def attempts(ledger: Ledger) -> list[Row[Any]]:
-    """All attempts, oldest first."""
+    """Return all attempts, the oldest first."""
     with ledger.read() as connection:
         return list(connection.execute(select(tables.attempts).order_by(tables.attempts.c.claimed_at)))
 
 
 def inbox_rows(ledger: Ledger) -> list[Row[Any]]:
-    """All callbacks that were kept, oldest first."""
+    """Return all callbacks in the inbox, the oldest first."""
     with ledger.read() as connection:
         return list(connection.execute(select(tables.inbox).order_by(tables.inbox.c.received_at)))
 
 
 def due_at(ledger: Ledger, attempt_id: str) -> int | None:
-    """When the attempt is next looked at; None where nobody will."""
+    """Return when the attempt is looked up next (ms, UTC); None where no look-up is scheduled."""
     table = tables.schedule
     with ledger.read() as connection:
         return connection.execute(select(table.c.due_at).where(table.c.attempt_id == attempt_id)).scalar()
 
 
 def signed(body: bytes, now_s: int, *, secret: str = SECRET, message_id: str = "msg_1") -> dict[str, str]:
-    """Headers of a Standard Webhooks signature."""
+    """Return the headers of a Standard Webhooks signature."""
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(now_s),
@@ -175,13 +175,13 @@ def signed(body: bytes, now_s: int, *, secret: str = SECRET, message_id: str = "
     }
 
 
-def questions(home: EngineHome) -> int:
-    """How many GETs the sandbox has been asked, downloads left out."""
+def gets_sent(home: EngineHome) -> int:
+    """Return the number of GETs that the sandbox has received, without downloads."""
     routes = home.sandbox.requests()["by_route"]
     return sum(int(count) for route, count in routes.items() if route.startswith("GET") and "media" not in route)
 
 
-def kept(ledger: Ledger, at_least: int, *, within: float = 10.0) -> list[Row[Any]]:
-    """The inbox once it holds so many callbacks."""
+def await_inbox(ledger: Ledger, at_least: int, *, within: float = 10.0) -> list[Row[Any]]:
+    """Return the callbacks of the inbox as soon as it has `at_least` of them; fail after `within` seconds."""
     eventually(lambda: len(inbox_rows(ledger)) >= at_least, within=within)
     return inbox_rows(ledger)

@@ -1,4 +1,4 @@
-"""The verb as a person runs it: what it refuses, how it ends, and what a flood or a kill does to it."""
+"""The verb `callbacks`: what it refuses, how it ends, and how it stands a flood and a kill."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ from extend_pipeline_tests.webhooks.receiving import (
 )
 
 MAX_GROWTH_KB = 60_000
-"""Of the process during a flood of 300 MB: 16 MB of bodies may wait, and Python keeps some of what it freed."""
+"""The bound on the process's growth in a flood of 300 MB: 16 MB of bodies may wait, and Python keeps freed memory."""
 
 
 @dataclass
 class Running:
-    """The verb in a process of its own."""
+    """The verb `callbacks`, running in its own process."""
 
     process: subprocess.Popen[str]
     port: int
 
     @property
     def memory_kb(self) -> int:
-        """How much of it is in memory."""
+        """The resident memory of the process (kB)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
     @property
     def connections(self) -> int:
-        """How many are established with it, by the kernel's table (its own end of each)."""
+        """The number of its established connections, by the kernel's table (its own end of each)."""
         rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
         return sum(row.split()[1].endswith(f":{self.port:04X}") and row.split()[3] == "01" for row in rows)
 
     def post(self, token: str, body: bytes) -> int:
-        """One callback."""
+        """Send one callback and return the status of the response."""
         return Receiver(self.port, None, None).post(token, body)  # type: ignore[arg-type]  # only its port is used
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it by a signal; its exit code and all that it said after it began."""
+        """End it by a signal; return its exit code and all that it printed after its first line."""
         self.process.send_signal(number)
         out, _ = self.process.communicate(timeout=30)
         return self.process.returncode, out
@@ -73,7 +73,7 @@ class Running:
 
 @contextmanager
 def running(home: EngineHome, port: int = 0, **environment: str) -> Iterator[Running]:
-    """Run the verb."""
+    """Run the verb until the block ends."""
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(home.path), "callbacks", "--port", str(port)]
     process = subprocess.Popen(
         command,
@@ -94,7 +94,7 @@ def running(home: EngineHome, port: int = 0, **environment: str) -> Iterator[Run
 
 
 def one_in_flight(home: EngineHome, port: int = 9) -> tuple[str, str]:
-    """A home with one task that runs for long and is never told of; its token and its id."""
+    """Write a home with one long task without a callback of its own; return its token and its id."""
     called_back_home(home, "kling", port)
     home.sandbox.faults([{"kind": "callback_drop"}])
     with home.open(JumpClock()) as pipeline:
@@ -104,36 +104,34 @@ def one_in_flight(home: EngineHome, port: int = 9) -> tuple[str, str]:
 
 
 def refused(home: EngineHome, *options: str) -> str:
-    """What the verb says where it doesn't start."""
+    """Run the verb, assert that it refuses to start, and return what it printed."""
     result = CliRunner().invoke(cli, ["--home", str(home.path), "callbacks", *options])
     assert result.exit_code == 2, result.output
     return result.output
 
 
-def test_without_an_account_that_asks_it_says_so_and_ends(home: EngineHome) -> None:
+def test_without_an_account_with_callbacks_it_is_refused(home: EngineHome) -> None:
     home.seeded(1)
     check_user_text(refused(home))
 
 
-def test_a_secret_that_is_not_there_or_no_secret_keeps_it_from_starting(
-    home: EngineHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_or_malformed_secret_is_refused(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     called_back_home(home, "kling", 9, signed=True)
     check_user_text(refused(home))
     monkeypatch.setenv(SECRET_ENV, "whsec_%%%")
-    told = refused(home)
-    assert "%%%" not in told
-    check_user_text(told)
+    output = refused(home)
+    assert "%%%" not in output
+    check_user_text(output)
 
 
-def test_a_port_that_is_taken_is_told(home: EngineHome) -> None:
+def test_a_port_that_is_taken_is_refused(home: EngineHome) -> None:
     called_back_home(home, "kling", 9)
-    with open_receiving(home) as other:
-        check_user_text(refused(home, "--port", str(other.port)), without={f"port {other.port}": "port PORT"})
+    with open_receiving(home) as receiver:
+        check_user_text(refused(home, "--port", str(receiver.port)), without={f"port {receiver.port}": "port PORT"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_by_either_signal_and_tells_counts_alone(
+def test_it_ends_cleanly_by_either_signal_and_prints_counts_alone(
     sandbox_of: Callable[..., EngineHome], number: int
 ) -> None:
     home = sandbox_of(run_time=(9_999, 9_999))
@@ -141,15 +139,15 @@ def test_it_ends_cleanly_by_either_signal_and_tells_counts_alone(
     with running(home) as verb:
         assert verb.post(token, json.dumps({"task_id": task_id}).encode()) == 204
         assert verb.post("A" * 43, b"rubbish-in-the-body") == 204
-        code, told = verb.stop(number)
+        code, output = verb.stop(number)
     assert code == 0
-    check_user_text(told)
+    check_user_text(output)
     for hidden in (token, task_id, "rubbish", "A" * 43):
-        assert hidden not in told
+        assert hidden not in output
 
 
 async def _flood(port: int, requests: list[tuple[str, bytes]], at_once: int = 64) -> list[bytes]:
-    queue, answers = list(reversed(requests)), []
+    queue, responses = list(reversed(requests)), []
 
     async def work() -> None:
         while queue:
@@ -157,14 +155,14 @@ async def _flood(port: int, requests: list[tuple[str, bytes]], at_once: int = 64
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = f"POST /hooks/{token} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
-            answers.append(await reader.read())
+            responses.append(await reader.read())
             writer.close()
 
     await asyncio.gather(*(work() for _ in range(at_once)))
-    return answers
+    return responses
 
 
-def test_a_flood_is_answered_and_costs_a_bounded_number_of_rows_and_bytes(
+def test_a_flood_is_responded_to_with_bounded_rows_and_memory(
     sandbox_of: Callable[..., EngineHome],
 ) -> None:
     home = sandbox_of(run_time=(9_999, 9_999))
@@ -176,20 +174,20 @@ def test_a_flood_is_answered_and_costs_a_bounded_number_of_rows_and_bytes(
     with running(home) as verb:
         asyncio.run(_flood(verb.port, unknown[:200]))
         before = verb.memory_kb
-        flood = replays + [one for pair in zip(unknown, known * 5, strict=True) for one in pair]
-        answers = asyncio.run(_flood(verb.port, flood))
+        flood = replays + [request for pair in zip(unknown, known * 5, strict=True) for request in pair]
+        responses = asyncio.run(_flood(verb.port, flood))
         growth = verb.memory_kb - before
         assert verb.post(token, b'{"task_id": "%s"}' % task_id.encode()) == 204
         code, _ = verb.stop()
     assert code == 0
-    assert len(answers) == 10_100
-    assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 204 No Content"}
-    assert growth < MAX_GROWTH_KB, f"it grew by {growth} kB"
+    assert len(responses) == 10_100
+    assert {response.split(b"\r\n")[0] for response in responses} == {b"HTTP/1.1 204 No Content"}
+    assert growth < MAX_GROWTH_KB, f"the process grew by {growth} kB"
     with home.open(JumpClock()) as pipeline:
         rows = inbox_rows(pipeline.ledger)
         assert len(rows) <= MAX_CALLBACK_LOOKUPS
         assert len({row.task_id for row in rows}) <= MAX_TASKS + 1
-        assert sum(row.task_id == task_id for row in rows) == 1  # 101 times the same words
+        assert sum(row.task_id == task_id for row in rows) == 1  # the same body 101 times
         assert attempts(pipeline.ledger)[0].state == "submitted"
         assert (home.path / "state" / "ledger.sqlite").stat().st_size < size + 1_000_000
 
@@ -213,25 +211,25 @@ def test_a_receiver_that_is_killed_loses_a_hint_at_most(point: str, home: Engine
                 verb.post(token, body)
             assert verb.process.wait(20) == -signal.SIGKILL
         assert len(inbox_rows(pipeline.ledger)) == (point == "callbacks.after_inbox")
-        advance(pipeline, publish=False)  # nothing holds the ledger, and the work goes on
-        with open_receiving(home, port=port) as receiver:  # started again; the upstream heard no answer and retries
+        advance(pipeline, publish=False)  # no lock is left in the ledger, and the work goes on
+        with open_receiving(home, port=port) as receiver:  # started again; the upstream got no response and retries
             assert receiver.post(token, body) == 204
             assert len(inbox_rows(pipeline.ledger)) == 1
             assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert reckon(home, pipeline.ledger).charges == 2
 
 
-def test_what_was_read_is_kept_before_it_ends(sandbox_of: Callable[..., EngineHome]) -> None:
+def test_a_callback_that_was_read_is_stored_before_it_ends(sandbox_of: Callable[..., EngineHome]) -> None:
     home = sandbox_of(run_time=(9_999, 9_999))
     token, task_id = one_in_flight(home)
     with running(home) as verb, ThreadPoolExecutor(1) as pool:
-        with closing(sqlite3.connect(home.path / "state" / "ledger.sqlite", isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            answer = pool.submit(verb.post, token, json.dumps({"task_id": task_id}).encode())
+        with closing(sqlite3.connect(home.path / "state" / "ledger.sqlite", isolation_level=None)) as locker:
+            locker.execute("BEGIN EXCLUSIVE")
+            status = pool.submit(verb.post, token, json.dumps({"task_id": task_id}).encode())
             eventually(lambda: verb.connections == 1)
             verb.process.send_signal(signal.SIGTERM)
-            other.execute("ROLLBACK")
+            locker.execute("ROLLBACK")
         assert verb.process.wait(30) == 0
-        assert answer.result() == 204
+        assert status.result() == 204
     with home.open(JumpClock()) as pipeline:
         assert len(inbox_rows(pipeline.ledger)) == 1

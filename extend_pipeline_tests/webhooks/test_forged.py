@@ -1,4 +1,4 @@
-"""Forged callbacks: whatever they say, nothing is adopted that a GET with our credentials doesn't show to be ours."""
+"""Forged callbacks: no task is adopted unless a GET with our credentials shows that it is ours."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from extend_pipeline_tests.webhooks.receiving import (
     attempts,
     called_back_home,
     due_at,
+    gets_sent,
     inbox_rows,
     open_receiving,
-    questions,
     signed,
     tokens_of,
 )
@@ -35,13 +35,13 @@ SILENT_AND_LOST: list[dict[str, Any]] = [
     {"kind": "callback_drop", "times": 9},
     {"kind": "reset_after", "where": "submit", "skip": 1},
 ]
-"""The first task is known, the second is in doubt, and the upstream never tells of either."""
+"""The first task is known, the second is in doubt, and the upstream sends no callback of either."""
 
 _FIELD = {"kling": "task_id", "kling-gateway": "task_id", "luma": "id"}
 
 
 def in_doubt(home: EngineHome, pipeline: Any) -> Any:
-    """Submit two videos; the attempt of which the answer was lost."""
+    """Submit two videos and return the attempt in doubt."""
     advance(pipeline, publish=False)
     return next(row for row in attempts(pipeline.ledger) if row.state == "in_doubt")
 
@@ -56,44 +56,44 @@ def test_forged_callbacks_are_never_adopted(provider: str, home: EngineHome) -> 
     with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
         tokens = tokens_of(pipeline)
         row = in_doubt(home, pipeline)
-        token = next(one for one in tokens if webhook_inbox.token_digest(one) == row.callback_digest)
-        held = next(one.task_id for one in attempts(pipeline.ledger) if one.task_id)
-        true_task = next(one["task_id"] for one in home.sandbox.tasks() if one["task_id"] != held)
+        token = next(token for token in tokens if webhook_inbox.token_digest(token) == row.callback_digest)
+        held = next(other.task_id for other in attempts(pipeline.ledger) if other.task_id)
+        true_task = next(task["task_id"] for task in home.sandbox.tasks() if task["task_id"] != held)
         foreign = home.sandbox.foreign_task(provider=provider, age=86_400)["task_id"]
         for claim in (held, foreign, "999999999999999999", "../../account/costs", row.external_task_id + "x"):
-            for word in ("succeed", "failed", "submitted"):
-                body = json.dumps({field: claim, "task_status": word, "state": word}).encode()
+            for state in ("succeed", "failed", "submitted"):
+                body = json.dumps({field: claim, "task_status": state, "state": state}).encode()
                 assert receiver.post(token, body) == 204  # the right address
                 assert receiver.post("A" * 43, body) == 204  # an address that was never given out
                 sent += 2
         for _ in range(MAX_LOOKUPS + 2):
             adopted += len(advance(pipeline, publish=False).recovered.found)
             clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
-        after = next(one for one in attempts(pipeline.ledger) if one.attempt_id == row.attempt_id)
-        notes = {one.task_id: one.note for one in inbox_rows(pipeline.ledger)}
+        after = next(attempt for attempt in attempts(pipeline.ledger) if attempt.attempt_id == row.attempt_id)
+        notes = {callback.task_id: callback.note for callback in inbox_rows(pipeline.ledger)}
         assert (after.state, after.task_id, adopted, sent) == ("in_doubt", None, 0, 30)
         for claim in (foreign, held, "999999999999999999"):
             check_user_text(notes[claim])
-        unseen = {one.task_id for one in inbox_rows(pipeline.ledger) if one.looked_at is None}
-        assert unseen <= {"../../account/costs"}  # a bare 404 may be anybody's: asked again, ever more rarely
+        unseen = {callback.task_id for callback in inbox_rows(pipeline.ledger) if callback.looked_at is None}
+        assert unseen <= {"../../account/costs"}  # a bare 404 is no proof: queried again, ever more rarely
         assert (due_at(pipeline.ledger, row.attempt_id) is None) == (not unseen)
-        # and after all that, the true one is still heard
+        # after all that, the true callback still counts
         assert receiver.post(token, json.dumps({field: true_task}).encode()) == 204
         drive(pipeline)
-        assert {(one.state, one.task_id) for one in attempts(pipeline.ledger)} == {
+        assert {(attempt.state, attempt.task_id) for attempt in attempts(pipeline.ledger)} == {
             ("stored", held),
             ("stored", true_task),
         }
 
 
-def test_two_forged_names_swapped_between_two_doubts_are_adopted_by_neither(home: EngineHome) -> None:
+def test_task_ids_swapped_between_two_doubts_are_adopted_by_neither(home: EngineHome) -> None:
     port = free_port()
     called_back_home(home, "luma", port, 2)
     home.sandbox.faults([{"kind": "callback_drop", "times": 2}, {"kind": "reset_after", "where": "submit", "times": 2}])
     with open_receiving(home, port=port) as receiver, home.open(JumpClock()) as pipeline:
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
-        tasks = [one["task_id"] for one in home.sandbox.tasks()]
+        tasks = [task["task_id"] for task in home.sandbox.tasks()]
         for token in tokens:
             for task in tasks:
                 receiver.post(token, json.dumps({"id": task}).encode())
@@ -118,7 +118,7 @@ def test_signatures_that_do_not_hold_write_nothing(sandbox_of: Callable[..., Eng
             "another's secret": signed(body, now_s, secret=OTHER_SECRET),
             "old": signed(body, now_s - 301),
             "of tomorrow": signed(body, now_s + 302),
-            "of other words": signed(body + b" ", now_s),
+            "of another body": signed(body + b" ", now_s),
             "of another message": {**good, "webhook-id": "msg_2"},
             "of another time": {**good, "webhook-timestamp": str(now_s - 1)},
             "an unknown version": {**good, "webhook-signature": good["webhook-signature"].replace("v1,", "v2,")},
@@ -138,7 +138,7 @@ def test_signatures_that_do_not_hold_write_nothing(sandbox_of: Callable[..., Eng
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
 
 
-def test_a_burst_for_a_task_in_doubt_costs_one_question_a_round(home: EngineHome) -> None:
+def test_a_burst_for_a_task_in_doubt_costs_one_query_a_round(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     called_back_home(home, "kling-gateway", port)
     home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
@@ -146,27 +146,27 @@ def test_a_burst_for_a_task_in_doubt_costs_one_question_a_round(home: EngineHome
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
         row = attempts(pipeline.ledger)[0]
-        asked = questions(home)
+        before = gets_sent(home)
         for number in range(10):
             receiver.post(tokens[0], b'{"task_id": "not-there", "n": %d}' % number)
         advance(pipeline, publish=False)
-        assert questions(home) == asked + 1
+        assert gets_sent(home) == before + 1
         advance(pipeline, publish=False)
-        assert questions(home) == asked + 1  # not yet due again
+        assert gets_sent(home) == before + 1  # not yet due again
         for number in range(10, 20):  # the same name again doesn't hurry it
             receiver.post(tokens[0], b'{"task_id": "not-there", "n": %d}' % number)
         advance(pipeline, publish=False)
-        assert questions(home) == asked + 1
+        assert gets_sent(home) == before + 1
         rounds = 0
         while due_at(pipeline.ledger, row.attempt_id) is not None:
             clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
             advance(pipeline, publish=False)
             rounds += 1
-        assert (rounds, questions(home)) == (MAX_LOOKUPS - 1, asked + MAX_LOOKUPS)
-        assert all(one.looked_at for one in inbox_rows(pipeline.ledger))
+        assert (rounds, gets_sent(home)) == (MAX_LOOKUPS - 1, before + MAX_LOOKUPS)
+        assert all(callback.looked_at for callback in inbox_rows(pipeline.ledger))
 
 
-def test_a_task_that_cannot_be_seen_yet_is_looked_for_again(home: EngineHome) -> None:
+def test_a_task_that_cannot_be_seen_yet_is_queried_again(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     called_back_home(home, "kling-gateway", port)
     home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])

@@ -1,4 +1,4 @@
-"""Whatever comes over the wire, the receiver answers 204 or nothing, keeps nothing of it, and goes on."""
+"""To any bytes the receiver responds with 204 or nothing; it stores none of them and goes on."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def running(sandbox_of: Callable[..., EngineHome]) -> Iterator[tuple[Receiver, A
             yield receiver, pipeline, tokens[0]
 
 
-def test_broken_http_is_answered_like_everything_else(running: tuple[Receiver, Any, str]) -> None:
+def test_broken_http_gets_the_same_response_as_any_request(running: tuple[Receiver, Any, str]) -> None:
     receiver, pipeline, token = running
-    heard: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
 
     @settings(
         max_examples=300,
@@ -87,13 +87,13 @@ def test_broken_http_is_answered_like_everything_else(running: tuple[Receiver, A
     )
     @given(st.lists(_PIECES | st.binary(max_size=60), max_size=8))
     def garbage(pieces: list[bytes]) -> None:
-        answer = receiver.raw(b"".join(pieces))
-        whole = answer.removeprefix(b"HTTP/1.1 100 \r\n\r\n").removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
-        assert whole in (b"", ANSWER)  # nothing at all only where the end was heard before the answer
-        heard["answered" if whole else "reset"] += 1
+        response = receiver.raw(b"".join(pieces))
+        whole = response.removeprefix(b"HTTP/1.1 100 \r\n\r\n").removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert whole in (b"", ANSWER)  # empty only where the sender saw the end before the response
+        outcomes["responded" if whole else "reset"] += 1
 
     garbage()
-    assert heard["answered"] >= 250
+    assert outcomes["responded"] >= 250
     assert receiver.post(token, b"still there") == 204
     assert [row.task_id for row in inbox_rows(pipeline.ledger)] == [None]
     assert receiver.counts.total.keys() <= {IngestResult.STORED, IngestResult.UNKNOWN}
@@ -104,14 +104,14 @@ def test_schemathesis_finds_nothing(running: tuple[Receiver, Any, str]) -> None:
     schema = schemathesis.openapi.from_dict(document("hooks"))
     schema.config.update(base_url=f"http://127.0.0.1:{receiver.port}")
     cases: Counter[str] = Counter()
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    for result in schema.get_all_operations():
+        operation = result.ok()
 
         @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def check(case: schemathesis.Case) -> None:
             if len(cases) and cases.total() % 3 == 0:
-                case.path_parameters["token"] = token  # also to an address that is somebody's
+                case.path_parameters["token"] = token  # also to an address that belongs to an attempt
             response = case.call_and_validate(timeout=20)
             assert (response.status_code, response.content) == (204, b"")
             cases[case.method] += 1
@@ -124,14 +124,14 @@ def test_schemathesis_finds_nothing(running: tuple[Receiver, Any, str]) -> None:
     assert {row.state for row in attempts(pipeline.ledger)} == {"submitted"}
 
 
-def test_schemathesis_finds_nothing_with_values_at_every_edge_either(
+def test_schemathesis_finds_nothing_with_values_at_every_edge(
     running: tuple[Receiver, Any, str], tmp_path: Path
 ) -> None:
     receiver, pipeline, _ = running
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(document("hooks")))
     command = [sys.executable, "-m", "schemathesis.cli", "run", str(path), "--no-color", "--mode", "all"]
-    # a method that isn't declared, and a resource that was deleted: here they get the 204 that everything gets
+    # a method that isn't declared, and a resource that was deleted: here they get 204 like every request
     command += ["--exclude-checks", "unsupported_method,use_after_free", "--max-examples", "30"]
     command += ["--url", f"http://127.0.0.1:{receiver.port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
@@ -142,9 +142,9 @@ def test_schemathesis_finds_nothing_with_values_at_every_edge_either(
     assert inbox_rows(pipeline.ledger) == []
 
 
-def test_the_document_describes_every_method_with_one_answer() -> None:
-    told = document("hooks")
-    (operations,) = told["paths"].values()
-    assert list(told["paths"]) == ["/hooks/{token}"]
+def test_the_document_describes_every_method_with_one_response() -> None:
+    contract = document("hooks")
+    (operations,) = contract["paths"].values()
+    assert list(contract["paths"]) == ["/hooks/{token}"]
     assert {tuple(operations[method]["responses"]) for method in METHODS} == {("204",)}
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(contract)) == contract

@@ -1,4 +1,4 @@
-"""Signatures are checked as Standard Webhooks says, by a clock that is given, and never by an exception."""
+"""Signatures are checked as Standard Webhooks says, by the clock of its caller, and without an exception."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_the_specifications_own_example_signs_is_valid() -> None:
     assert not is_signed((secret,), headers, body, now_ms=1_614_265_330_000 + TOLERANCE_MS + 1)
 
 
-def test_our_own_check_and_the_librarys_agree() -> None:
+def test_our_check_and_the_librarys_agree() -> None:
     now = datetime.now(UTC)
     headers = signed(BODY, int(now.timestamp()))
     assert Webhook(SECRET).verify(BODY, headers, json_parse=False) is None
@@ -50,14 +50,14 @@ def test_our_own_check_and_the_librarys_agree() -> None:
 
 
 @pytest.mark.parametrize("secrets", [(SECRET, OTHER_SECRET), (OTHER_SECRET, SECRET)])
-def test_during_a_rotation_either_secret_and_either_signature_will_do(secrets: tuple[str, ...]) -> None:
-    one, other = signed(BODY, NOW_S), signed(BODY, NOW_S, secret=OTHER_SECRET)
-    both = {**one, "webhook-signature": f"{other['webhook-signature']} {one['webhook-signature']}"}
-    for headers in (one, other, both):
+def test_during_a_rotation_either_secret_and_either_signature_is_valid(secrets: tuple[str, ...]) -> None:
+    first, second = signed(BODY, NOW_S), signed(BODY, NOW_S, secret=OTHER_SECRET)
+    combined = {**first, "webhook-signature": f"{second['webhook-signature']} {first['webhook-signature']}"}
+    for headers in (first, second, combined):
         assert is_signed(secrets, headers, BODY, now_ms=NOW_S * 1000)
-    assert is_signed((SECRET,), both, BODY, now_ms=NOW_S * 1000)
-    assert not is_signed((SECRET,), other, BODY, now_ms=NOW_S * 1000)
-    assert not is_signed((), one, BODY, now_ms=NOW_S * 1000)
+    assert is_signed((SECRET,), combined, BODY, now_ms=NOW_S * 1000)
+    assert not is_signed((SECRET,), second, BODY, now_ms=NOW_S * 1000)
+    assert not is_signed((), first, BODY, now_ms=NOW_S * 1000)
 
 
 def test_a_secret_may_stand_without_its_prefix() -> None:
@@ -93,7 +93,7 @@ def _account(home: EngineHome, **changes: Any) -> Account:
     return load_configuration(home.settings, PROVIDERS, now=datetime.now(UTC)).accounts["k"]
 
 
-def test_secrets_are_read_by_name_and_told_by_name_alone(home: EngineHome) -> None:
+def test_secrets_are_read_by_name_and_only_their_names_are_shown(home: EngineHome) -> None:
     account = _account(home, signed=True)
     assert read_signing_secrets(account, {SECRET_ENV: SECRET}) == (SECRET,)
     assert read_signing_secrets(account, {SECRET_ENV: f" {SECRET}  {OTHER_SECRET}\n"}) == (SECRET, OTHER_SECRET)

@@ -27,7 +27,7 @@ def field_error(message: str, hint: str, *, at: str | None = None) -> PydanticCu
 
 
 @dataclass(frozen=True, slots=True)
-class ExplicitOptional:
+class RequiredBecause:
     """Annotate a field with the reason why it has no default here, although other providers have one."""
 
     reason: str

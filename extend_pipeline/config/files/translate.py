@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
-from extend_pipeline.config.fields.text import FIELD_ERROR, ExplicitOptional, aliases
+from extend_pipeline.config.fields.text import FIELD_ERROR, RequiredBecause, aliases
 from extend_pipeline.config.files.located import Node, locate
 from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
@@ -99,7 +99,7 @@ def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
 def _reason(model: type[BaseModel], loc: Sequence[object]) -> str:
     info = _field_at(model, loc)
     metadata = [] if info is None else info.metadata
-    reason = next((item.reason for item in metadata if isinstance(item, ExplicitOptional)), None)
+    reason = next((item.reason for item in metadata if isinstance(item, RequiredBecause)), None)
     return f", and it has no default: {reason}" if reason else ""
 
 

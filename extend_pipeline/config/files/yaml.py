@@ -8,7 +8,7 @@ import yaml
 from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
 from extend_pipeline.config.issues import ConfigIssue
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where PyYAML has it; both give the same events
 _MAX_DEPTH = 40  # a catalogue is four deep; deeper nesting is a mistake or an attack on the stack
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _STANDARD_TAG = "tag:yaml.org,2002:"
@@ -50,7 +50,7 @@ class _Reader:
     deep nesting, refuses an anchor that is defined again and keeps repeated keys."""
 
     def __init__(self, text: str, file: str) -> None:
-        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=LOADER)
         self._file = file
         self._anchors: dict[str, Node] = {}
         self.issues: list[ConfigIssue] = []

@@ -154,4 +154,5 @@ class Target(ConfigModel, ABC):
 
     @abstractmethod
     def hop_params(self, hop: int) -> dict[str, object]:
-        """Return the parameters of a hop's submit: only those that are written, JSON-able, equal on every call."""
+        """Return the parameters of a hop's submit, JSON-able and equal on every call: what is written, and the
+        documented value of what is left out unless `IMPLIED` (config/checks/purchase.py) has it."""

@@ -78,7 +78,7 @@ def _source_view(fetched: Stored | FetchFailure) -> SourceView:
 
 def needs_source(video: Video) -> bool:
     """Return whether the source is fetched before its first hop: to be measured, and for assembling the film."""
-    return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_parent
+    return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_source_url
 
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:

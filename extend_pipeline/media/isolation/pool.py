@@ -37,7 +37,7 @@ _OWN_SIGNALS: Final = {
     getattr(signal, name)
     for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGXCPU", "SIGXFSZ")
 }
-_BOOT: Final = (
+BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from extend_pipeline.media.isolation.worker import main; main(sys.argv[2])"
 )
@@ -89,7 +89,7 @@ class WorkerPool:
                     return result
                 case _Ended(0) if used:
                     continue  # it had retired before this task
-                case _Ended(code) as ended if code is not None and _from_outside(code):
+                case _Ended(code) as ended if code is not None and is_from_outside(code):
                     kills += 1
                     if kills > 1:
                         raise ProbeUnavailable(f"the process that reads it was killed twice, {_describe(ended)}")
@@ -129,6 +129,12 @@ class WorkerPool:
         with self._lock:
             self._idle.append(worker)
 
+    @property
+    def idle_workers(self) -> tuple[Worker, ...]:
+        """Return the workers that wait for a task, the next one to be used last."""
+        with self._lock:
+            return tuple(self._idle)
+
     def close(self) -> None:
         """End the idle workers. Later tasks start new ones."""
         with self._lock:
@@ -143,7 +149,7 @@ class Worker:
 
     def __init__(self, bounds: Bounds) -> None:
         path = [entry for entry in sys.path if Path(entry).is_absolute()]
-        command = [sys.executable, "-I", "-c", _BOOT, json.dumps(path), json.dumps(asdict(bounds))]
+        command = [sys.executable, "-I", "-c", BOOT, json.dumps(path), json.dumps(asdict(bounds))]
         libraries = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         self.used = False
         self._buffer = b""
@@ -225,7 +231,8 @@ class Worker:
         return self.end()
 
 
-def _from_outside(code: int) -> bool:
+def is_from_outside(code: int) -> bool:
+    """Return whether a process with this return code was ended by a signal that no file can cause."""
     return code < 0 and -code not in _OWN_SIGNALS
 
 

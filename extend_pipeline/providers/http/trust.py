@@ -30,7 +30,7 @@ def wrap_tls(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:
     OSError if TLS fails otherwise; then the socket is closed."""
     wrapped: ssl.SSLSocket | None = None
     try:
-        wrapped = _context_for(trust).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        wrapped = context_for(trust).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         wrapped.do_handshake()
     except BaseException as error:
         issuer = _issuer(wrapped) if isinstance(error, ssl.SSLCertVerificationError) else ""
@@ -44,28 +44,30 @@ def wrap_tls(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:
 def check_trust(trust: str) -> str | None:
     """Return why the setting can't be used on this machine, or None."""
     try:
-        _context_for(trust)
+        context_for(trust)
     except CertificateRefused as error:
         return str(error)
     return None
 
 
-def _context_for(trust: str) -> ssl.SSLContext:
+def context_for(trust: str) -> ssl.SSLContext:
+    """Return the TLS context for a `ca` setting. Raises CertificateRefused if its file can't be read."""
     if trust in (PUBLIC, SYSTEM):
-        return _load_context(trust, None)
+        return load_context(trust, None)
     try:
         status = Path(trust).stat()
     except OSError as error:
         raise CertificateRefused(
             f"the file of certificates that `ca` names, {trust}, can't be read: {error.strerror}"
         ) from error
-    return _load_context(
+    return load_context(
         trust, (status.st_mtime_ns, status.st_size)
     )  # the version, so that a replaced file is read again
 
 
 @cache
-def _load_context(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
+def load_context(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
+    """Return a new TLS context for a `ca` setting; it is cached for this version of the file: mtime in ns, bytes."""
     if trust == SYSTEM:
         import truststore
 

@@ -13,7 +13,7 @@ from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.protocol import Answer
 from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
-from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, read_secret
+from extend_pipeline.providers.wire.credentials import Credential, SecretFault, read_secret
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
@@ -31,7 +31,7 @@ warnings.filterwarnings("ignore", message="The HMAC key is")
 class _Minted:
     pair: tuple[str, str]
     at: float
-    bearer: Bearer
+    credential: Credential
 
     def __repr__(self) -> str:
         return "_Minted(…)"
@@ -62,12 +62,12 @@ class KlingAuth:
     def __repr__(self) -> str:
         return f"KlingAuth({self._credentials!r})"
 
-    def bearer(self) -> Bearer | SecretFault:
+    def credential(self) -> Credential | SecretFault:
         """Return the API key, or a token that is reused until shortly before its expiry."""
         match self._credentials:
             case ApiKey(api_key_env=variable):
                 key = read_secret(variable, self._environment)
-                return key if isinstance(key, SecretFault) else Bearer(key, (key,))
+                return key if isinstance(key, SecretFault) else Credential(key, (key,))
             case KeyPair(access_key_env=access_variable, secret_key_env=secret_variable):
                 access = read_secret(access_variable, self._environment)
                 secret = read_secret(secret_variable, self._environment)
@@ -77,13 +77,13 @@ class KlingAuth:
                     return secret
                 return self._token((access, secret))
 
-    def renew(self, refused: Bearer, answer: Answer) -> bool:
+    def renew(self, refused: Credential, answer: Answer) -> bool:
         """Drop a token after 1003 or 1004, and return whether a new one can be made. A newer token of another thread is
         kept."""
         if not (isinstance(self._credentials, KeyPair) and answer.code in TOKEN_REFUSED):
             return False
         with self._lock:
-            if self._minted is not None and self._minted.bearer is refused:
+            if self._minted is not None and self._minted.credential is refused:
                 self._minted = None
         return True
 
@@ -97,18 +97,18 @@ class KlingAuth:
         message = f"{answer.message} (this machine's clock is {abs(skew):.0f} s {direction} Kling's)"
         return replace(answer, message=message), abs(skew) >= OWN_CLOCK_S
 
-    def _token(self, pair: tuple[str, str]) -> Bearer | SecretFault:
+    def _token(self, pair: tuple[str, str]) -> Credential | SecretFault:
         with self._lock:
             now = self._now()
             if self._minted is not None and self._minted.fits(pair, now):
-                return self._minted.bearer
+                return self._minted.credential
             try:
                 token = mint(*pair, now=now)
             except jwt.PyJWTError as error:
                 # without the error's text, in which the library may quote the key
                 return SecretFault(f"the secret key can't sign a token ({type(error).__name__}); check its variable")
-            self._minted = _Minted(pair, now, Bearer(token, (token, *pair)))
-            return self._minted.bearer
+            self._minted = _Minted(pair, now, Credential(token, (token, *pair)))
+            return self._minted.credential
 
 
 def mint(access_key: str, secret_key: str, *, now: float) -> str:

@@ -61,6 +61,7 @@ SPEC: Final = ProviderSpec(
     result_life_ms=KEPT_MS,
     refreshes_urls=True,
     reports_parent=True,
+    reports_source_url=True,
     look_ups=frozenset(LookUp),
     has_list=True,
     bill=_bill,

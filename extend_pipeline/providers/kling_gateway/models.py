@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.ids import ExactId
-from extend_pipeline.config.fields.text import ExplicitOptional, field_error, one_of, schema_as
+from extend_pipeline.config.fields.text import RequiredBecause, field_error, one_of, schema_as
 from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
@@ -45,7 +45,7 @@ class GatewayAccount(Account):
         "kling-gateway"
     )
     credentials: ApiKey = api_key_field("GATEWAY_API_KEY")
-    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = reseller_price_field(
+    price: Annotated[Price, RequiredBecause(RESELLER_PRICES)] = reseller_price_field(
         "{std: 2, pro: 3.5}, unit_price: 0.14"
     )
     submit_class: Annotated[SubmitClass, ACD] = Field(

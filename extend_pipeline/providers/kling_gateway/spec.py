@@ -49,6 +49,7 @@ SPEC: Final = ProviderSpec(
     result_life_ms=KEPT_MS,
     refreshes_urls=True,
     reports_parent=True,
+    reports_source_url=True,
     look_ups=frozenset(LookUp),  # by our own key only if the account passes external_task_id
     has_list=False,  # no gateway documents one
     bill=None,

@@ -11,7 +11,7 @@ from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import ImageAddress
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
-from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.fields.text import RequiredBecause, YesNo, field_error, one_of, schema_as
 from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
@@ -113,7 +113,7 @@ class LumaAccount(Account):
 
     provider: Annotated[Literal["luma"], schema_as({"const": "luma"})] = provider_field("luma")
     credentials: ApiKey = api_key_field("LUMA_API_KEY")
-    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = reseller_price_field("4, unit_price: 0.1")
+    price: Annotated[Price, RequiredBecause(RESELLER_PRICES)] = reseller_price_field("4, unit_price: 0.1")
     submit_class: Annotated[SubmitClass, one_of("C", "D")] = Field(
         default="C",
         description="What a submit can promise. C: a callback may name its task; D: it can't be looked up.",

@@ -43,6 +43,7 @@ SPEC: Final = ProviderSpec(
     result_life_ms=86_400_000,  # results outlive their presigned URLs, whose expiry is in the URL
     refreshes_urls=True,
     reports_parent=False,
+    reports_source_url=False,
     look_ups=frozenset({LookUp.CALLBACK, LookUp.NOTHING}),
     has_list=False,  # no reseller documents one
     bill=None,

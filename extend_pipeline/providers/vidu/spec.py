@@ -53,6 +53,7 @@ SPEC: Final = ProviderSpec(
     result_life_ms=86_400_000,  # docs/upstream/vidu.md, "Retention": 24 h
     refreshes_urls=False,  # ModelVerse always returns the same URL
     reports_parent=False,
+    reports_source_url=False,
     look_ups=frozenset({LookUp.NOTHING}),
     has_list=False,
     bill=None,

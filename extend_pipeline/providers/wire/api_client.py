@@ -11,7 +11,7 @@ from extend_pipeline.providers.http.results import HttpResult, Reply
 from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
 from extend_pipeline.providers.http.route import DIRECT, Route
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
-from extend_pipeline.providers.wire.credentials import Auth, Bearer, SecretFault
+from extend_pipeline.providers.wire.credentials import Auth, Credential, SecretFault
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
 
@@ -58,7 +58,7 @@ class ApiClient:
         and last time if `auth` has a new credential and at least half of the deadline is left.
         """
         ends = time.monotonic() + self._post_deadline_s
-        first = self._auth.bearer()
+        first = self._auth.credential()
         if isinstance(first, SecretFault):
             return Rejected(RejectReason.NO_KEY, Answer(first.message))
         outcome = self._post(path, body, read, first, self._post_deadline_s)
@@ -68,7 +68,7 @@ class ApiClient:
         if left_s < self._post_deadline_s / 2:
             message = "the token was refused, and too little time was left to send the request with a new one"
             return Rejected(RejectReason.UNSENT, Answer(message, raw=outcome.answer.raw))
-        second = self._auth.bearer()
+        second = self._auth.credential()
         if isinstance(second, SecretFault):
             return Rejected(RejectReason.NO_KEY, Answer(second.message))
         return self._post(path, body, read, second, left_s)
@@ -84,8 +84,8 @@ class ApiClient:
     ) -> Q | QueryFailed:
         """Query by GET, repeated within the limits of `retry`."""
 
-        def call(bearer: Bearer, left_s: float) -> HttpResult:
-            return self._http.get(path, params=params, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
+        def call(credential: Credential, left_s: float) -> HttpResult:
+            return self._http.get(path, params=params, headers=credential.headers, deadline_s=left_s, body_cap=body_cap)
 
         return self._query(call, read, retry)
 
@@ -101,8 +101,8 @@ class ApiClient:
         """Query by POST, repeated like a GET. Only for a query that creates and charges nothing, because a repeat may
         reach the upstream twice."""
 
-        def call(bearer: Bearer, left_s: float) -> HttpResult:
-            return self._http.post_json(path, body, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
+        def call(credential: Credential, left_s: float) -> HttpResult:
+            return self._http.post_json(path, body, headers=credential.headers, deadline_s=left_s, body_cap=body_cap)
 
         return self._query(call, read, retry)
 
@@ -115,21 +115,24 @@ class ApiClient:
         path: str,
         body: Mapping[str, object],
         read: Callable[[RawResponse], SubmitOutcome],
-        bearer: Bearer,
+        credential: Credential,
         deadline_s: float,
     ) -> SubmitOutcome:
-        result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=deadline_s)
-        reply = classify_submit(result, bearer.secrets)
+        result = self._http.post_json(path, body, headers=credential.headers, deadline_s=deadline_s)
+        reply = classify_submit(result, credential.secrets)
         if not isinstance(reply, Reply):
             return reply
-        outcome = read(self._raw(reply, bearer))
+        outcome = read(self._raw(reply, credential))
         if not isinstance(outcome, Rejected):
             return outcome
         answer, our_clock = self._auth.check_clock(outcome.answer, reply.headers)
         return replace(outcome, answer=answer, reason=RejectReason.CLOCK if our_clock else outcome.reason)
 
     def _query(
-        self, call: Callable[[Bearer, float], HttpResult], read: Callable[[RawResponse], Q], retry: RetryPolicy | None
+        self,
+        call: Callable[[Credential, float], HttpResult],
+        read: Callable[[RawResponse], Q],
+        retry: RetryPolicy | None,
     ) -> Q | QueryFailed:
         renewal_left = True
 
@@ -137,24 +140,26 @@ class ApiClient:
             nonlocal renewal_left
             ends = time.monotonic() + allowed_s
             while True:
-                bearer = self._auth.bearer()
-                if isinstance(bearer, SecretFault):
-                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(bearer.message)))
-                result = self._read(call(bearer, max(ends - time.monotonic(), 0.001)), bearer, read)
+                credential = self._auth.credential()
+                if isinstance(credential, SecretFault):
+                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(credential.message)))
+                result = self._read(call(credential, max(ends - time.monotonic(), 0.001)), credential, read)
                 outcome = result.outcome
-                if not (isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(bearer, outcome.answer)):
+                if not (
+                    isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(credential, outcome.answer)
+                ):
                     return result
                 renewal_left = False
 
         return with_retries(attempt, deadline_s=self._get_deadline_s, policy=retry or self.retry)
 
     def _read(
-        self, result: HttpResult, bearer: Bearer, read: Callable[[RawResponse], Q]
+        self, result: HttpResult, credential: Credential, read: Callable[[RawResponse], Q]
     ) -> AttemptResult[Q | QueryFailed]:
-        reply = classify_query(result, bearer.secrets)
+        reply = classify_query(result, credential.secrets)
         if not isinstance(reply, Reply):
             return reply
-        raw = self._raw(reply, bearer)
+        raw = self._raw(reply, credential)
         outcome = read(raw)
         if not isinstance(outcome, QueryFailed):
             return AttemptResult(outcome)
@@ -162,6 +167,6 @@ class ApiClient:
         failed = replace(outcome, answer=answer, fault=QueryFault.CLOCK if our_clock else outcome.fault)
         return AttemptResult(failed, again=outcome.fault in WORTH_REPEATING, retry_after_s=raw.retry_after_s)
 
-    def _raw(self, reply: Reply, bearer: Bearer) -> RawResponse:
+    def _raw(self, reply: Reply, credential: Credential) -> RawResponse:
         wait_s = retry_after(reply.headers, now=self._now())
-        return RawResponse(reply.status, reply.body, bearer.secrets, wait_s)
+        return RawResponse(reply.status, reply.body, credential.secrets, wait_s)

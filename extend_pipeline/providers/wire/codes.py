@@ -1,5 +1,7 @@
-"""Numeric business codes, which resellers forward from the origin, and their meaning for a submit and for a query
-(docs/upstream/kling.md, "Codes").
+"""Numeric codes of the origin, and their meaning for a submit and for a query (docs/upstream/kling.md, "Codes").
+
+Gateways forward them, so that they are read with this meaning in the responses of every provider. A provider with
+another meaning for one of these numbers has to classify its own errors.
 
 The code decides, not the HTTP status, because 429 is used both for "slow down" and for "no money".
 """

@@ -20,7 +20,7 @@ class SecretFault:
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
+class Credential:
     """The value of the Authorization header. `secrets` are all values that must never be stored or logged. `prefix` is
     "" for an upstream that takes the bare key (docs/upstream/vidu.md, "Authentication")."""
 
@@ -37,13 +37,13 @@ class Bearer:
 class Auth(Protocol):
     """How an account signs in. Safe to use from several threads."""
 
-    def bearer(self) -> Bearer | SecretFault:
+    def credential(self) -> Credential | SecretFault:
         """Return the credential for a request, or why there is none."""
         ...
 
-    def renew(self, refused: Bearer, answer: Answer) -> bool:
+    def renew(self, refused: Credential, answer: Answer) -> bool:
         """Return whether a request with this response may succeed with a new credential; if so, drop the refused one,
-        so that the next `bearer` is new."""
+        so that the next `credential` is new."""
         ...
 
     def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
@@ -59,12 +59,12 @@ class KeyAuth:
     key: ApiKey
     prefix: str = "Bearer "
 
-    def bearer(self) -> Bearer | SecretFault:
+    def credential(self) -> Credential | SecretFault:
         """Return the key, or why it can't be sent."""
         value = read_secret(self.key.api_key_env)
-        return value if isinstance(value, SecretFault) else Bearer(value, (value,), self.prefix)
+        return value if isinstance(value, SecretFault) else Credential(value, (value,), self.prefix)
 
-    def renew(self, refused: Bearer, answer: Answer) -> bool:  # noqa: ARG002
+    def renew(self, refused: Credential, answer: Answer) -> bool:  # noqa: ARG002
         """Return False, because there is only one key."""
         return False
 

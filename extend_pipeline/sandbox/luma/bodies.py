@@ -79,7 +79,8 @@ def _alter_item(item: Json, kind: str) -> bool:
 
 
 def _wrap(item: Json) -> bool:
-    """Return only what was just accepted or has failed: a reseller that gave up after its origin had said 201."""
+    """Rewrite a task that was just accepted or has failed as a reseller that gave up after its origin had said 201, and
+    return whether it is such a task."""
     if item["state"] not in ("pending", "failed"):
         return False
     first: Json = {**item, "state": "pending"}

@@ -56,7 +56,8 @@ def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
 
 
 def refuse_source(source: Video | None, generation_id: str, now_ms: int, *, made: bool) -> Refusal | None:
-    """Return only a completed generation of the same account can be extended; `made`: whether this account made it."""
+    """Return why a source is refused: only a completed generation of the same account can be extended. `made` is
+    whether this account made it."""
     if source is None and not made:
         return Refusal(1203, f"generation not found: {generation_id}")
     if source is None or (source.parent_id is not None and source.created_ms > now_ms):

@@ -59,7 +59,7 @@ class SurfaceConfig:
 
 
 def name_problems(accounts: Iterable[str]) -> list[str]:
-    """Return accounts of all surfaces share one charge book, so that their names must differ."""
+    """Return what is wrong with the names of all surfaces' accounts, which share one charge book and must differ."""
     names = list(accounts)
     return problems_of((len(set(names)) != len(names), f"account names must differ, got {names}"))
 

@@ -37,8 +37,8 @@ def read(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
-def undone(cell: str) -> str:
-    """What the help of `sql` tells to do."""
+def restored(cell: str) -> str:
+    """Return the exact text of a cell, restored as the help of `sql` describes."""
     return cell.removeprefix("'") if cell.startswith("'") else cell
 
 
@@ -54,7 +54,7 @@ def test_prompts_that_look_like_formulas_come_out_as_text(home_of: Callable[...,
     assert len(rows) == len(PROMPTS)
     assert not any(cell.startswith(COMPUTED) for row in rows for cell in row)
     document = run.json("sql", "SELECT prompt FROM extension_requests ORDER BY video_key")
-    assert [undone(row[1]) for row in rows] == [row[0] for row in document["rows"]] == PROMPTS
+    assert [restored(row[1]) for row in rows] == [row[0] for row in document["rows"]] == PROMPTS
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_prompts_that_look_like_formulas_come_out_as_text(home_of: Callable[...,
         ("SELECT '1' AS \"=1+1\"", "1"),
     ],
 )
-def test_numbers_stay_numbers_and_all_else_is_marked_where_it_must_be(
+def test_numbers_stay_numbers_and_texts_like_formulas_are_marked(
     query: str, cell: str, home_of: Callable[..., Cli]
 ) -> None:
     run = home_of()
@@ -86,7 +86,7 @@ def test_numbers_stay_numbers_and_all_else_is_marked_where_it_must_be(
 def test_every_text_comes_back_exactly(text: str) -> None:
     cell = to_csv_cell(text)
     assert not cell.startswith(COMPUTED)
-    assert undone(cell) == text
+    assert restored(cell) == text
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.integers())
@@ -94,5 +94,5 @@ def test_a_number_is_never_marked(number: Decimal | int) -> None:
     assert not to_csv_cell(number).startswith("'")
 
 
-def test_the_rule_is_told_where_csv_is_asked_for(tmp_path: Path) -> None:
+def test_the_help_of_sql_states_the_rule_for_csv(tmp_path: Path) -> None:
     check_user_text(" ".join(Cli(tmp_path)("sql", "--help").stdout.split()))

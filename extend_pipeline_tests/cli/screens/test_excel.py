@@ -19,13 +19,13 @@ Cells = list[list[tuple[str, str]]]
 
 
 def sheets(path: Path) -> list[Cells]:
-    """Rows of (type, text) of each sheet; type `n` is a number, `b` a truth value, `inlineStr` text."""
-    read = []
+    """Return the rows of (type, text) of each sheet; type `n` is a number, `b` a truth value, `inlineStr` text."""
+    cells = []
     with zipfile.ZipFile(path) as book:
         for name in sorted(name for name in book.namelist() if name.startswith("xl/worksheets/sheet")):
             rows = ElementTree.fromstring(book.read(name)).iter(f"{MAIN}row")
-            read.append([[_cell(cell) for cell in row.iter(f"{MAIN}c")] for row in rows])
-    return read
+            cells.append([[_cell(cell) for cell in row.iter(f"{MAIN}c")] for row in rows])
+    return cells
 
 
 def _cell(cell: ElementTree.Element) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def test_values_are_what_a_cell_holds_exactly(run: Cli, tmp_path: Path, expressi
     assert sheets(book)[0][1] == [cell]
 
 
-def test_moments_are_the_homes_and_the_head_says_whose(run: Cli, tmp_path: Path) -> None:
+def test_times_are_in_the_zone_of_the_home_which_the_head_names(run: Cli, tmp_path: Path) -> None:
     accounts = run.home / "accounts.yaml"
     written, zone = accounts.read_text(encoding="utf-8"), "Asia/Shanghai"
     accounts.write_text(written.replace("{", f'{{"timezone": "{zone}",', 1), encoding="utf-8")
@@ -119,9 +119,9 @@ def test_nothing_is_left_or_replaced_where_it_fails(run: Cli, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["catalog.yaml", "costs.csv", "costs"])
 def test_a_file_that_is_no_workbook_is_never_replaced(run: Cli, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("mine", encoding="utf-8")
+    (tmp_path / name).write_text("not a workbook", encoding="utf-8")
     assert run("sql", "SELECT 1", "--excel", str(tmp_path / name)).exit_code == 2
-    assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / name).read_text(encoding="utf-8") == "not a workbook"
 
 
 def test_without_its_library_the_extra_is_named(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Where a command's output can't be written: a sentence and a code of the table."""
+"""Output that can't be written: the command ends with a sentence and an exit code of the table."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_a_full_disk_under_the_output_is_not_blamed_on_the_films(home: Path) -> 
     check_user_text(done.stderr)
 
 
-def test_output_that_the_shell_has_closed_is_nobodys_mistake(home: Path) -> None:
+def test_output_that_the_shell_has_closed_is_no_error(home: Path) -> None:
     done = run(home, ">&- 2>&- <&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

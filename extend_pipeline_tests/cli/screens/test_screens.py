@@ -1,4 +1,4 @@
-"""Screens of 60, 80, 120 and 200 columns: tables fit, numbers and ids stay whole, and what a person copies does too."""
+"""Screens of 60, 80, 120 and 200 columns: tables fit, numbers, ids and commands stay whole."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ for width, name, arguments in screens:
 
 
 def on_a_terminal(home: Path, screens: Sequence[tuple[int, str, Sequence[str]]]) -> dict[tuple[int, str], str]:
-    """Show screens, each with its width, on a pseudo-terminal; what stands there, without colours."""
-    ours, theirs = pty.openpty()
+    """Show screens, each with its width, on a pseudo-terminal, and return their texts without colours."""
+    our_end, program_end = pty.openpty()
     arguments = json.dumps([str(home), screens])
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
         [sys.executable, "-c", ON_A_TERMINAL, arguments],
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
+        stdout=program_end,
+        stderr=program_end,
         env={**env, **credentials_env(CONFIG), "TERM": "xterm-256color"},
     )
-    os.close(theirs)
-    shown = read_to_end(ours)
+    os.close(program_end)
+    shown = read_to_end(our_end)
     assert process.wait(timeout=30) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
     _, *parts = re.split(r"<<(\d+) (\w+)>>\n", plain)
@@ -78,13 +78,13 @@ def test_every_screen_fits_a_terminal_of_each_width(home_of: Home) -> None:
         video(MAX_KEY),
         video("old", source={**dated, "created_at": "2026-01-01T08:00:00Z"}),
     )
-    assert run("advance", "--until-idle", "--video", "robot").exit_code == 1  # `old` waits for a person
+    assert run("advance", "--until-idle", "--video", "robot").exit_code == 1  # `old` waits for the operator
     ids = [row[0] for row in run.json("sql", "SELECT video_id FROM completed_extensions")["rows"]]
 
-    wanted = [(width, name, SCREENS[name]) for width in WIDTHS for name in (SCREENS if width <= 80 else WIDE)]
-    screens = on_a_terminal(run.home, wanted)
+    planned = [(width, name, SCREENS[name]) for width in WIDTHS for name in (SCREENS if width <= 80 else WIDE)]
+    screens = on_a_terminal(run.home, planned)
 
-    assert list(screens) == [(width, name) for width, name, _ in wanted]
+    assert list(screens) == [(width, name) for width, name, _ in planned]
     for (width, name), screen in screens.items():
         assert "Traceback" not in screen
         for line in screen.splitlines():
@@ -117,8 +117,8 @@ def test_a_pipe_gets_lines_of_120_columns_and_every_row(home_of: Home, monkeypat
     for verb in ("status", "plan"):
         assert max(cells(line) for line in run(verb).stdout.splitlines()) <= 120
     assert run("publish").exit_code == 0
-    told = run("sql", "FROM range(1_500)").stdout
-    assert "1499" in told
+    rows_shown = run("sql", "FROM range(1_500)").stdout
+    assert "1499" in rows_shown
     monkeypatch.setenv("COLUMNS", "60")
     sentences = ("no room for: ", "left to spend ")
     tables = [line for line in run("plan").stdout.splitlines() if not line.startswith(sentences)]
@@ -159,7 +159,7 @@ word = st.text("aZ09-é霧", min_size=1, max_size=30)
 row = st.tuples(word, st.integers().map(str), st.integers(0).map(str), st.lists(word, max_size=8).map(" ".join))
 
 
-@settings(deadline=None, max_examples=50)  # what a busy machine makes of it says nothing
+@settings(deadline=None, max_examples=50)  # a busy machine would exceed any deadline
 @given(st.lists(row, min_size=1, max_size=5), st.sampled_from(WIDTHS))
 def test_tables_fit_and_no_word_of_them_is_broken(rows: list[tuple[str, ...]], width: int) -> None:
     shown = draw(rows, width)

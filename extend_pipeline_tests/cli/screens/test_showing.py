@@ -1,4 +1,4 @@
-"""What is shown: safe text, exact numbers, a live table on a terminal, and a home that is only looked at."""
+"""What is shown: safe text, exact numbers, a live table on a terminal, and a home that is only read."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_values_of_a_query_are_written_exactly(value: object, words: str) -> Non
     assert to_text(value) == words
 
 
-def test_no_answer_breaks_json() -> None:
+def test_no_result_of_a_query_breaks_json() -> None:
     assert to_json(float("nan")) == "nan"
     assert to_json(float("-inf")) == "-inf"
     assert to_json([1.5, 2**70]) == [1.5, 2**70]
@@ -111,7 +111,7 @@ def test_a_bar_grows_to_its_target() -> None:
     assert bar(_plan("v", state=VideoState.COMPLETE)).count("░") == 0
 
 
-def test_a_live_table_shows_those_at_work_first_and_counts_the_rest() -> None:
+def test_a_live_table_shows_working_videos_first_and_counts_the_rest() -> None:
     from rich.console import Console
 
     many = [_plan(f"done-{n}", VideoState.COMPLETE) for n in range(50)] + [_plan("busy[b]")]
@@ -124,19 +124,19 @@ def test_a_live_table_shows_those_at_work_first_and_counts_the_rest() -> None:
 
 def test_a_terminal_sees_a_table_with_bars_and_gets_its_cursor_back(home_of: Home) -> None:
     run = home_of(video("seen", extend={"to": 12, "prompt": "x"}))
-    ours, theirs = pty.openpty()
+    our_end, program_end = pty.openpty()
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(run.home), "advance", "--until-idle"]
     env = {**os.environ, **credentials_env(CONFIG), "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
-    os.close(theirs)
-    shown = read_to_end(ours)
+    process = subprocess.Popen(command, stdin=program_end, stdout=program_end, stderr=program_end, env=env)
+    os.close(program_end)
+    output = read_to_end(our_end)
     assert process.wait(timeout=20) == 0
-    told = shown.decode()
-    assert "░" in told
-    assert "5.1 → 12 s" in told
-    assert "seen/1 stored 5.1 s → " in told
-    assert told.rindex("\x1b[?25h") > told.rindex("\x1b[?25l")
-    check_user_text(told[told.rindex("done: ") :].splitlines()[0])
+    screen = output.decode()
+    assert "░" in screen
+    assert "5.1 → 12 s" in screen
+    assert "seen/1 stored 5.1 s → " in screen
+    assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
+    check_user_text(screen[screen.rindex("done: ") :].splitlines()[0])
 
 
 def test_looking_at_a_postgres_without_a_ledger_makes_none(
@@ -159,15 +159,14 @@ def test_a_branch_whose_start_is_not_there_is_not_counted_as_free(home_of: Home)
     assert planned["not_in_totals"] == ["branch"]
     assert planned["videos"][1]["cost_left"] is None
     assert planned["videos"][1]["obstacle"]["kind"] == "waiting_for_parent"
-    told = run("plan").stdout
-    check_user_text(told)
+    check_user_text(run("plan").stdout)
 
 
-def test_what_waits_for_the_same_is_told_once(home_of: Home) -> None:
+def test_videos_that_wait_for_the_same_reason_share_one_line(home_of: Home) -> None:
     run = home_of(*(video(f"many-{n}") for n in range(8)), budget={"per_day": 1, "total": 1000})
-    told = run("plan")
-    assert told.exit_code == 1
-    check_user_text(told.stdout)
+    result = run("plan")
+    assert result.exit_code == 1
+    check_user_text(result.stdout)
 
 
 def test_a_home_of_its_own_environment_needs_no_option(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +177,6 @@ def test_a_home_of_its_own_environment_needs_no_option(home_of: Home, monkeypatc
     run = home_of(video("env"))
     monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(run.home))
     assert CliRunner().invoke(cli, ["pause"]).exit_code == 0
-    told = CliRunner().invoke(cli, ["status"])
-    check_user_text(told.stdout[told.stdout.index("→ ") :])
+    result = CliRunner().invoke(cli, ["status"])
+    check_user_text(result.stdout[result.stdout.index("→ ") :])
     assert Path(run.home / "state").is_dir()

@@ -1,4 +1,4 @@
-"""What a person reads of times and days follows the home's `timezone` and says so; documents for programs stay UTC."""
+"""Screens show times and days in the home's `timezone` and name it; documents for programs stay in UTC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
-ZONE = "Asia/Kathmandu"  # +05:45, no machine's own
+ZONE = "Asia/Kathmandu"  # +05:45, no machine is in it
 OFFSET = "+05:45"
 
 
@@ -32,9 +32,9 @@ def test_screens_follow_the_zone_and_say_so_and_documents_stay_utc(home_of: Call
     assert worked.exit_code == 0, worked.output
     for verb in ("plan", "status"):
         shown = cli(verb)
-        told = line_with(shown.output, ZONE)
-        assert day in told
-        check_user_text(told, without={day: "DAY"})
+        line = line_with(shown.output, ZONE)
+        assert day in line
+        check_user_text(line, without={day: "DAY"})
         assert f"00:00 {OFFSET}" in shown.output
         document = cli.json(verb)
         assert document["timezone"] == ZONE
@@ -52,10 +52,10 @@ def test_screens_follow_the_zone_and_say_so_and_documents_stay_utc(home_of: Call
 
 
 @pytest.mark.parametrize("zone", ["Asia/Shangai", "CST"])
-def test_a_zone_that_names_no_place_is_told_and_nothing_is_submitted(home_of: Callable[..., Cli], zone: str) -> None:
+def test_an_unknown_zone_is_refused_and_nothing_is_submitted(home_of: Callable[..., Cli], zone: str) -> None:
     cli = home_of(video("one", extend={"steps": 1}))
     set_zone(cli, zone)
     for verb in ("plan", "advance", "doctor"):
-        told = cli(verb)
-        assert told.exit_code == 2, told.output
-        check_user_text(line_with(told.output, "accounts.yaml:1: "))
+        refused = cli(verb)
+        assert refused.exit_code == 2, refused.output
+        check_user_text(line_with(refused.output, "accounts.yaml:1: "))

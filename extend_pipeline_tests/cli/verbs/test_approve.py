@@ -1,4 +1,4 @@
-"""Edits that would pay again: what is shown, what is typed, and what it costs."""
+"""Edits that would pay again: what the screens show, what the operator types, and what it costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _rewrite(run: Cli, *videos: dict[str, Any]) -> None:
 
 @pytest.fixture
 def edited(home_of: Home, request: pytest.FixtureRequest) -> Cli:
-    """Two videos that were finished, and whose prompts were edited since."""
+    """The command line of a home with two finished videos whose prompts were edited since."""
     keys = [f"{request.node.name[:50].replace('[', '-').replace(']', '')}-{n}" for n in range(2)]
     run = home_of(*(video(key) for key in keys))
     assert run("advance", "--until-idle").exit_code == 0
@@ -49,19 +49,19 @@ def test_an_edit_is_shown_with_old_and_new_and_the_price_of_each_way(edited: Cli
 
 def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle) -> None:
     first, second = (entry["video"] for entry in _waiting(edited))
-    kept = edited.json("approve", first, "--keep")
-    assert [entry["video"] for entry in kept["videos"]] == [first]
+    keeping = edited.json("approve", first, "--keep")
+    assert [entry["video"] for entry in keeping["videos"]] == [first]
     before = len(sandbox.charges()["charges"])
     assert edited("advance", "--until-idle").exit_code == 1
     assert len(sandbox.charges()["charges"]) == before
-    paid = edited.json("approve", "--all", "--pay")
-    assert [entry["video"] for entry in paid["videos"]] == [second]
+    paying = edited.json("approve", "--all", "--pay")
+    assert [entry["video"] for entry in paying["videos"]] == [second]
     assert edited("advance", "--until-idle").exit_code == 0
     assert len(sandbox.charges()["charges"]) == before + 2
     assert edited.json("approve", first, "--pay")["videos"] == []
 
 
-def test_half_an_order_is_no_order(edited: Cli) -> None:
+def test_an_incomplete_approval_is_wrong_use(edited: Cli) -> None:
     for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["nobody", "--keep"]):
         assert edited("approve", *words).exit_code == 2, words
     assert len(_waiting(edited)) == 2

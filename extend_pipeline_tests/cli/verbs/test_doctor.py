@@ -1,4 +1,4 @@
-"""Doctor: every check says what it found and what to do, and leaves nothing behind."""
+"""Doctor: every check reports its findings and what to do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ def _by(document: dict[str, Any], level: str) -> list[dict[str, Any]]:
     return [finding for finding in document["findings"] if finding["level"] == level]
 
 
-def test_a_home_that_has_worked_is_well(home_of: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_has_worked_has_no_problem_and_no_warning(
+    home_of: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     run = home_of(video("well"))
     assert run("advance", "--until-idle").exit_code == 0
     before = run.files()
-    told = run.json("doctor")
-    assert _by(told, "problem") == _by(told, "warning") == []
-    of_both = [finding["message"] for finding in told["findings"] if finding["check"] in ("ledger", "account sandbox")]
-    check_user_text(re.sub(r"\b\d+ events", "EVENTS", "\n".join(of_both)), without={sqlite3.sqlite_version: "VERSION"})
+    document = run.json("doctor")
+    assert _by(document, "problem") == _by(document, "warning") == []
+    messages = [
+        finding["message"] for finding in document["findings"] if finding["check"] in ("ledger", "account sandbox")
+    ]
+    check_user_text(re.sub(r"\b\d+ events", "EVENTS", "\n".join(messages)), without={sqlite3.sqlite_version: "VERSION"})
     assert run.files() == before
 
 
 def test_a_fresh_home_stays_as_it_was(home_of: Home) -> None:
     run = home_of(video("new"))
-    found = run.json("doctor")["findings"]
-    check_user_text("\n".join(finding["message"] for finding in found if finding["check"] == "ledger"))
+    findings = run.json("doctor")["findings"]
+    check_user_text("\n".join(finding["message"] for finding in findings if finding["check"] == "ledger"))
     assert run.files() == ["accounts.yaml", "catalog.yaml"]
 
 
@@ -57,12 +61,12 @@ def test_missing_variables_are_named_and_set_ones_never_shown(home_of: Home, mon
         assert value not in result.output
 
 
-def test_a_wrong_configuration_is_told_with_everything_else_and_ends_with_two(tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_reported_beside_all_other_checks_and_ends_with_2(tmp_path: Path) -> None:
     run = Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one", extend={"to": 4})]))
-    told = run.json("doctor", "--offline", code=2)
-    assert [finding["check"] for finding in _by(told, "problem")] == ["configuration"]
-    assert _by(told, "problem")[0]["message"].startswith("catalog.yaml:")
-    assert any(finding["check"] == "disk" for finding in told["findings"])
+    document = run.json("doctor", "--offline", code=2)
+    assert [finding["check"] for finding in _by(document, "problem")] == ["configuration"]
+    assert _by(document, "problem")[0]["message"].startswith("catalog.yaml:")
+    assert any(finding["check"] == "disk" for finding in document["findings"])
 
 
 def test_an_upstream_that_cannot_be_reached_is_a_problem_unless_offline(home_of: Home) -> None:
@@ -89,7 +93,7 @@ def _by_method(sandbox: SandboxHandle) -> Counter[str]:
     return counts
 
 
-def test_a_broken_promise_of_the_ledger_is_a_problem(home_of: Home) -> None:
+def test_a_broken_invariant_of_the_ledger_is_a_problem(home_of: Home) -> None:
     run = home_of(video("broken"))
     assert run("advance", "--until-idle").exit_code == 0
     connection = sqlite3.connect(run.home / "state" / "ledger.sqlite")
@@ -113,19 +117,19 @@ def test_a_stale_warehouse_is_a_warning_with_the_command_to_type(home_of: Home) 
     ("skew", "level"),
     [(None, "ok"), (0.9, "ok"), (-30.0, "warning"), (30.0, "warning"), (-61.0, "problem"), (4000.0, "problem")],
 )
-def test_clocks_are_judged_by_how_far_they_are_apart(skew: float | None, level: str) -> None:
+def test_the_level_of_a_clock_finding_follows_from_the_skew(skew: float | None, level: str) -> None:
     assert account_checks.check_clock("account a", skew).level.value == level
 
 
 @pytest.mark.parametrize(("free_gib", "level"), [(0.5, "problem"), (5, "warning"), (50, "ok")])
-def test_room_on_the_disk_is_judged(
+def test_the_level_of_the_disk_finding_follows_from_the_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gib: float, level: str
 ) -> None:
     from extend_pipeline.config.settings import Settings
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**50, 0, int(free_gib * 2**30)))
-    [disk] = [f for f in local_checks.check_media(Settings.for_home(tmp_path)) if f.check == "disk"]
+    [disk] = [finding for finding in local_checks.check_media(Settings.for_home(tmp_path)) if finding.check == "disk"]
     assert disk.level.value == level
 
 
@@ -135,48 +139,49 @@ def test_a_media_folder_open_to_others_is_a_warning(tmp_path: Path) -> None:
     settings = Settings.for_home(tmp_path)
     settings.media_dir.mkdir(parents=True, mode=0o755)
     settings.media_dir.chmod(0o755)
-    found = [(f.level, f.message) for f in local_checks.check_media(settings) if f.check == "media"]
-    [message] = [message for level, message in found if level is Level.WARNING]
+    findings = [finding for finding in local_checks.check_media(settings) if finding.check == "media"]
+    [message] = [finding.message for finding in findings if finding.level is Level.WARNING]
     check_user_text(message)
 
 
 @pytest.mark.parametrize(("home", "level"), [("", "warning"), ("relative", "problem"), ("/no/such/place", "problem")])
-def test_dagsters_home_is_looked_at(home: str, level: str) -> None:
+def test_dagsters_home_is_checked(home: str, level: str) -> None:
     assert local_checks.check_dagster({"DAGSTER_HOME": home}).level.value == level
 
 
 def test_a_dagster_home_open_to_others_is_a_warning(tmp_path: Path) -> None:
     assert local_checks.check_dagster({"DAGSTER_HOME": str(tmp_path)}).level is Level.OK
     tmp_path.chmod(0o755)
-    found = local_checks.check_dagster({"DAGSTER_HOME": str(tmp_path)})
-    assert (found.level, found.todo) == (Level.WARNING, f"chmod 700 {tmp_path}")
+    finding = local_checks.check_dagster({"DAGSTER_HOME": str(tmp_path)})
+    assert (finding.level, finding.todo) == (Level.WARNING, f"chmod 700 {tmp_path}")
 
 
-def test_the_document_is_json_with_four_words_a_finding(home_of: Home) -> None:
+def test_the_document_is_json_with_four_fields_a_finding(home_of: Home) -> None:
     run = home_of(video("shape"))
     document = json.loads(run("doctor", "--json", "--offline").stdout)
     assert all(set(finding) == {"level", "check", "message", "todo"} for finding in document["findings"])
     assert document["home"] == str(run.home)
 
 
-def test_callbacks_are_told_of_with_their_address_and_their_secret(
+def test_callbacks_are_checked_by_their_address_and_their_secret(
     home_of: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def found(**callbacks: str) -> list[tuple[str, str]]:
-        told = home_of(video("called"), callbacks=callbacks).json("doctor", "--offline", code=code)
-        return [(one["level"], one["message"]) for one in told["findings"] if one["check"].startswith("callbacks of")]
+    def about_callbacks(**callbacks: str) -> list[tuple[str, str]]:
+        document = home_of(video("called"), callbacks=callbacks).json("doctor", "--offline", code=code)
+        findings = [row for row in document["findings"] if row["check"].startswith("callbacks of")]
+        return [(finding["level"], finding["message"]) for finding in findings]
 
     code = 0
-    assert [level for level, _ in found(url="https://hooks.example.com/x")] == ["ok", "ok"]
-    level, message = found(url="http://127.0.0.1:8788/x")[0]
+    assert [level for level, _ in about_callbacks(url="https://hooks.example.com/x")] == ["ok", "ok"]
+    level, message = about_callbacks(url="http://127.0.0.1:8788/x")[0]
     assert level == "warning"
     check_user_text(message)
     code = 1
-    signed = found(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
+    signed = about_callbacks(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
     assert [level for level, _ in signed] == ["ok", "problem"]
     check_user_text(signed[1][1])
     code = 0
     monkeypatch.setenv("DOCTOR_TEST_SECRET", SECRET)
-    signed = found(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
+    signed = about_callbacks(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
     assert [level for level, _ in signed] == ["ok", "ok"]
     assert SECRET not in str(signed)

@@ -1,5 +1,5 @@
-"""Doctor on what will hurt later: disks of other machines, files of another user, names that differ by case, another
-version of the program, and accounts that answer slowly."""
+"""Doctor on what causes failures later: disks of other machines, files of another user, names that differ by case,
+another version of the program, and accounts that respond slowly."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def test_a_ledger_on_a_server_may_have_its_home_anywhere(tmp_path: Path) -> None
 
 def test_of_two_file_systems_the_nearer_and_the_later_one_counts() -> None:
     mounts = [("/", "ext4"), ("/srv", "nfs4"), ("/srv/fast", "xfs"), ("/srv/films", "ext4"), ("/srv/films", "cifs")]
-    found = {place: machine_checks.kind_of(Path(place), mounts) for place in ("/srv/a", "/srv/fast/b", "/srv/films/c")}
-    assert found == {"/srv/a": "nfs4", "/srv/fast/b": "xfs", "/srv/films/c": "cifs"}
+    kinds = {place: machine_checks.kind_of(Path(place), mounts) for place in ("/srv/a", "/srv/fast/b", "/srv/films/c")}
+    assert kinds == {"/srv/a": "nfs4", "/srv/fast/b": "xfs", "/srv/films/c": "cifs"}
 
 
-def test_this_machine_tells_its_own_file_systems(tmp_path: Path) -> None:
+def test_this_machine_lists_its_own_file_systems(tmp_path: Path) -> None:
     assert machine_checks.kind_of(Path("/proc/self"), machine_checks.mounted()) in ("proc", "")
     assert machine_checks.check_place(Settings.for_home(tmp_path), machine_checks.mounted()).level is Level.OK
 
@@ -82,7 +82,7 @@ def test_a_ledger_in_a_synchronised_folder_is_a_warning(tmp_path: Path, folder: 
 
 
 def _rights(home: Path) -> list[tuple[str, str]]:
-    return [(found.level.value, found.message) for found in machine_checks.check_rights(Settings.for_home(home))]
+    return [(finding.level.value, finding.message) for finding in machine_checks.check_rights(Settings.for_home(home))]
 
 
 def test_files_that_this_user_may_not_write_are_a_problem() -> None:
@@ -95,38 +95,42 @@ def test_files_that_this_user_may_not_write_are_a_problem() -> None:
         ledger = home / "state" / "ledger.sqlite"
         ledger.touch()
         ledger.chmod(0o444)
-        (home / "state" / "media" / "lost+found").mkdir(mode=0o555)  # none of ours
+        (home / "state" / "media" / "lost+found").mkdir(mode=0o555)  # not one of the pipeline's folders
         films.chmod(0o555)
         [(level, message)] = as_another_user(_rights, home)
         films.chmod(0o755)
     assert level == "problem"
     assert "lost+found" not in message
-    # the state folder is root's, too
-    mine = [] if os.geteuid() == 0 else [str(home / "state")]
-    assert [str(path) for path in (ledger, films, *mine) if str(path) in message] == [str(ledger), str(films), *mine]
+    # where root runs the tests, root owns the state folder too
+    unwritable = [] if os.geteuid() == 0 else [str(home / "state")]
+    assert [str(path) for path in (ledger, films, *unwritable) if str(path) in message] == [
+        str(ledger),
+        str(films),
+        *unwritable,
+    ]
 
 
 def test_a_file_where_a_folder_must_be_is_a_problem(home_of: Home) -> None:
     run = home_of(video("blocked"))
     (run.home / "state").touch()
-    problems = [one for one in run.json("doctor", "--offline", code=1)["findings"] if one["level"] == "problem"]
-    assert {one["check"] for one in problems} >= {"ledger", "media"}
+    problems = [row for row in run.json("doctor", "--offline", code=1)["findings"] if row["level"] == "problem"]
+    assert {problem["check"] for problem in problems} >= {"ledger", "media"}
 
 
 def test_an_address_that_can_not_be_read_is_a_problem(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     run = home_of(video("lost"))
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://[::1")
-    problems = [one for one in run.json("doctor", "--offline", code=1)["findings"] if one["level"] == "problem"]
-    assert {one["check"] for one in problems} == {"ledger"}
+    problems = [row for row in run.json("doctor", "--offline", code=1)["findings"] if row["level"] == "problem"]
+    assert {problem["check"] for problem in problems} == {"ledger"}
 
 
 def test_names_that_differ_by_case_alone_are_warnings(home_of: Home) -> None:
     run = home_of(video("Robot"), video("robot"), video("harbour"))
     (run.home / "Accounts.yaml").write_text("accounts: []\n", encoding="utf-8")
-    found = [finding for finding in run.json("doctor", "--offline")["findings"] if finding["check"] == "names"]
-    assert [finding["level"] for finding in found] == ["warning", "warning"]
-    assert str(run.home / "Accounts.yaml") in found[0]["message"]
-    check_user_text(found[1]["message"])
+    findings = [finding for finding in run.json("doctor", "--offline")["findings"] if finding["check"] == "names"]
+    assert [finding["level"] for finding in findings] == ["warning", "warning"]
+    assert str(run.home / "Accounts.yaml") in findings[0]["message"]
+    check_user_text(findings[1]["message"])
 
 
 def test_the_version_that_wrote_the_ledger_is_known_and_another_one_is_a_warning(home_of: Home) -> None:
@@ -140,12 +144,12 @@ def test_the_version_that_wrote_the_ledger_is_known_and_another_one_is_a_warning
             connection.execute(update(tables.ledger_head).values(program="99.1"))
     finally:
         ledger.close()
-    warnings = [one["message"] for one in run.json("doctor", "--offline")["findings"] if one["level"] == "warning"]
+    warnings = [row["message"] for row in run.json("doctor", "--offline")["findings"] if row["level"] == "warning"]
     assert [message for message in warnings if "99.1" in message and program_version() in message]
 
 
-class _Together(BaseHTTPRequestHandler):
-    """Answers once so many have asked."""
+class _Barrier(BaseHTTPRequestHandler):
+    """Respond to a request when ACCOUNTS requests have arrived."""
 
     gate = threading.Barrier(ACCOUNTS)
 
@@ -159,7 +163,7 @@ class _Together(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def slow_url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Together)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Barrier)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -174,6 +178,6 @@ def test_accounts_are_asked_side_by_side(tmp_path: Path, slow_url: str, monkeypa
     names = [f"slow-{number}" for number in range(ACCOUNTS)]
     accounts = [account(slow_url, name=name) for name in names]
     home = write_home(tmp_path / "home", slow_url, [video("one", account=names[0])], accounts=accounts)
-    found = Cli(home).json("doctor", code=1)["findings"]
+    findings = Cli(home).json("doctor", code=1)["findings"]
     for name in names:
-        check_user_text("\n".join(one["message"] for one in found if one["check"] == f"account {name}"))
+        check_user_text("\n".join(finding["message"] for finding in findings if finding["check"] == f"account {name}"))

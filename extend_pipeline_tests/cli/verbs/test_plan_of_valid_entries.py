@@ -1,4 +1,4 @@
-"""A catalogue with mistakes is planned all the same, as far as it is sound; nothing is written."""
+"""The valid entries of a catalogue with mistakes are planned; nothing is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extend_pipeline_tests.support.home.homes import video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 
-def test_what_is_sound_is_planned_beside_the_mistakes_and_the_exit_code_is_wrong_use(tmp_path: Path) -> None:
+def test_valid_entries_are_planned_beside_the_mistakes_and_the_exit_code_is_wrong_use(tmp_path: Path) -> None:
     old = video("too-old")
     old["source"]["created_at"] = "2026-01-01T00:00:00Z"
     wrong = video("wrong-model")
@@ -29,7 +29,7 @@ def test_what_is_sound_is_planned_beside_the_mistakes_and_the_exit_code_is_wrong
     assert sorted(path.name for path in home.iterdir()) == ["accounts.yaml", "catalog.yaml"]
 
 
-def test_with_nothing_sound_only_the_mistakes_are_told(tmp_path: Path) -> None:
+def test_without_a_valid_entry_only_the_mistakes_are_shown(tmp_path: Path) -> None:
     wrong = video("wrong-model")
     wrong["source"]["model"] = "kling-v2-1"
     home = write_home(tmp_path / "home", "http://127.0.0.1:9", [wrong])
@@ -38,7 +38,7 @@ def test_with_nothing_sound_only_the_mistakes_are_told(tmp_path: Path) -> None:
     assert "wrong-model" in result.stderr
 
 
-def test_with_measure_the_sources_are_looked_at_and_still_nothing_is_written(
+def test_with_measure_the_sources_are_read_and_still_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = SandboxConfig(width=96, height=64, fps=6)
@@ -61,10 +61,10 @@ def test_with_measure_the_sources_are_looked_at_and_still_nothing_is_written(
         }
         home = write_home(tmp_path / "home", sandbox.base_url, entries, accounts=[vidu])
         plain = CliRunner().invoke(cli, ["--home", str(home), "plan"])
-        told = CliRunner().invoke(cli, ["--home", str(home), "plan", "--measure"])
+        measured = CliRunner().invoke(cli, ["--home", str(home), "plan", "--measure"])
         assert sandbox.charges()["charges"] == []
-    assert (plain.exit_code, told.exit_code) == (0, 1)
+    assert (plain.exit_code, measured.exit_code) == (0, 1)
     check_user_text(plain.stdout[plain.stdout.index("short, long") :])
-    check_user_text(told.stdout[told.stdout.index("short: ") :])
-    assert "right: " not in told.stdout
+    check_user_text(measured.stdout[measured.stdout.index("short: ") :])
+    assert "right: " not in measured.stdout
     assert sorted(path.name for path in home.iterdir()) == ["accounts.yaml", "catalog.yaml"]

@@ -1,4 +1,4 @@
-"""A person's decisions about an attempt in doubt, and what they cost."""
+"""The operator's decisions about an attempt in doubt, and what they cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Home = Callable[..., Cli]
 
 @pytest.fixture
 def doubtful(home_of: Home, sandbox: SandboxHandle, request: pytest.FixtureRequest) -> Cli:
-    """A home of class C with one attempt in doubt: its submit was cut off before or after the task was made."""
+    """The command line of a home of class C whose one submit was cut off before or after the task existed."""
     key = request.node.name.replace("[", "-").replace("]", "")[:60]
     run = home_of(video(key, extend={"steps": 1, "prompt": "x"}), submit_class="C")
     sandbox.faults([{"kind": getattr(request, "param", "reset_before"), "where": "submit"}])
@@ -30,7 +30,7 @@ def _where(run: Cli) -> str:
     return str(doubt["extension"])
 
 
-def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cli) -> None:
+def test_status_shows_the_exposure_the_request_and_the_commands(doubtful: Cli) -> None:
     where = _where(doubtful)
     [doubt] = doubtful.json("status", code=1)["in_doubt"]
     assert doubt["exposure"] == {"unit": "kling-unit", "units": "2"}
@@ -38,11 +38,11 @@ def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cl
     assert (of_account["in_doubt"], of_account["budget"]["in_doubt"]) == ("2", "1000")
     assert doubt["external_task_id"] in doubt["request"]
     assert float(doubt["age_s"]) >= 0
-    told = doubtful("status").stdout
+    screen = doubtful("status").stdout
     sent = datetime.fromisoformat(doubt["sent_at"])
     assert doubt["path"] == "/v1/videos/video-extend"
     shown = {f"{sent:%Y-%m-%d %H:%M:%S} UTC": "SENT", doubt["request"]: "BODY", doubt["external_task_id"]: "KEY"}
-    check_user_text(told[told.index(f"in doubt: {where}") :], without=shown)
+    check_user_text(screen[screen.index(f"in doubt: {where}") :], without=shown)
 
 
 def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
@@ -55,7 +55,7 @@ def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
     assert doubtful.json("status", code=1)["in_doubt"]
 
 
-def test_a_person_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operator_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     where = _where(doubtful)
     monkeypatch.setattr("extend_pipeline.commands.resolve.is_interactive", lambda: True)
     declined = doubtful("resolve", where, "write-off", input="n\n")
@@ -66,23 +66,23 @@ def test_a_person_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.Monk
     assert doubtful.json("status", code=1)["in_doubt"] == []
 
 
-def test_resubmit_books_the_doubt_and_pays_again(doubtful: Cli, sandbox: SandboxHandle) -> None:
+def test_resubmit_charges_the_attempt_in_doubt_and_pays_again(doubtful: Cli, sandbox: SandboxHandle) -> None:
     where = _where(doubtful)
-    answer = doubtful.json("resolve", where, "resubmit", "--yes", "--who", "ann", "--why", "the console shows none")
-    assert answer["done"] is True
-    assert answer["extension"] == where
-    stood = doubtful.json("advance", "--until-idle")
-    assert stood["videos"][0]["state"] == "complete"
-    assert stood["accounts"][0]["committed"] == "4"
+    document = doubtful.json("resolve", where, "resubmit", "--yes", "--who", "ann", "--why", "the console shows none")
+    assert document["done"] is True
+    assert document["extension"] == where
+    status = doubtful.json("advance", "--until-idle")
+    assert status["videos"][0]["state"] == "complete"
+    assert status["accounts"][0]["committed"] == "4"
     events = doubtful.json("sql", "SELECT state, generation FROM extension_requests ORDER BY generation")
     assert events["rows"] == [["written_off", 1], ["stored", 2]]
 
 
-def test_a_written_off_step_waits_until_somebody_pays_again(doubtful: Cli) -> None:
+def test_a_written_off_step_waits_until_the_operator_pays_again(doubtful: Cli) -> None:
     where = _where(doubtful)
     assert doubtful.json("resolve", where, "write-off", "--yes")["done"] is True
-    stood = doubtful.json("status", code=1)
-    assert stood["videos"][0]["obstacle"]["kind"] == "written_off"
+    status = doubtful.json("status", code=1)
+    assert status["videos"][0]["obstacle"]["kind"] == "written_off"
     again = doubtful("resolve", where, "write-off", "--yes")
     assert again.exit_code == 1
     check_user_text(again.stderr)
@@ -96,9 +96,9 @@ def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox:
     check_user_text(wrong.stderr)
     task = sandbox.tasks()[-1]["task_id"]
     assert doubtful.json("resolve", where, "adopt", task)["task_id"] == task
-    stood = doubtful.json("advance", "--until-idle")
-    assert stood["videos"][0]["state"] == "complete"
-    assert stood["accounts"][0]["committed"] == "2"
+    status = doubtful.json("advance", "--until-idle")
+    assert status["videos"][0]["state"] == "complete"
+    assert status["accounts"][0]["committed"] == "2"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox:
         ["key/1", "forget"],
     ],
 )
-def test_wrong_use_is_told_before_anything_is_opened(home_of: Home, arguments: list[str]) -> None:
+def test_wrong_use_is_refused_before_anything_is_opened(home_of: Home, arguments: list[str]) -> None:
     run = home_of(video("key"))
     result = run("resolve", *arguments)
     assert result.exit_code == 2
@@ -127,25 +127,25 @@ def test_a_step_that_was_never_submitted_cannot_be_resolved(home_of: Home) -> No
     check_user_text(result.stderr)
 
 
-def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
+def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_shown(doubtful: Cli, sandbox: SandboxHandle) -> None:
     where = _where(doubtful)
     write_home(doubtful.home, sandbox.base_url, [video("another")], {"submit_class": "C"})
-    told = doubtful("status").stdout
-    assert f"in doubt: {where}" in told
-    check_user_text(line_with(told, " adopt TASK"))
+    screen = doubtful("status").stdout
+    assert f"in doubt: {where}" in screen
+    check_user_text(line_with(screen, " adopt TASK"))
 
 
-def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
+def test_attempts_of_a_removed_account_are_reported(doubtful: Cli, sandbox: SandboxHandle) -> None:
     elsewhere = account(sandbox.base_url, name="elsewhere")
     write_home(doubtful.home, "", [video("another", account="elsewhere")], accounts=[elsewhere])
-    assert doubtful.json("status", code=1)["unknown_accounts"] == [], "it is looked after as it was last written"
-    for kept in (doubtful.home / "state").glob("accounts.last-good*"):
-        kept.unlink()
+    assert doubtful.json("status", code=1)["unknown_accounts"] == [], "the account of the last good file still holds"
+    for copy in (doubtful.home / "state").glob("accounts.last-good*"):
+        copy.unlink()
     assert doubtful.json("status", code=1)["unknown_accounts"] == [{"account": "sandbox", "attempts": 1}]
     check_user_text(line_with(doubtful("status").stdout, "account sandbox"))
 
 
-def test_what_changed_while_a_person_was_asked_is_not_decided(
+def test_what_changed_while_the_operator_was_asked_is_not_decided(
     doubtful: Cli, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, before = _where(doubtful), len(sandbox.tasks())

@@ -1,4 +1,4 @@
-"""From plan to lineage on a real sandbox: what the verbs say, what they do, and how they end."""
+"""From plan to lineage on a real sandbox: what the verbs print, what they do, and how they end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 Home = Callable[..., Cli]
 
 
-def test_plan_advance_status_and_lineage_tell_the_same_story(home_of: Home, sandbox: SandboxHandle) -> None:
+def test_plan_advance_status_and_lineage_agree(home_of: Home, sandbox: SandboxHandle) -> None:
     run = home_of(video("dawn"), video("dusk", extend={"to": 12, "prompt": "night falls"}))
     before = sandbox.charges()["total_units"]
 
@@ -48,22 +48,22 @@ def test_plan_advance_status_and_lineage_tell_the_same_story(home_of: Home, sand
     assert done["stopped"] is False
     assert Decimal(str(sandbox.charges()["total_units"])) - Decimal(str(before)) == 8
 
-    stood = run.json("status")
-    assert {entry["video"]: entry["state"] for entry in stood["videos"]} == {"dawn": "complete", "dusk": "complete"}
-    assert stood["accounts"][0]["committed"] == "8"
-    assert stood["accounts"][0]["amount"] == "1.12"
-    assert stood["in_doubt"] == []
+    status = run.json("status")
+    assert {entry["video"]: entry["state"] for entry in status["videos"]} == {"dawn": "complete", "dusk": "complete"}
+    assert status["accounts"][0]["committed"] == "8"
+    assert status["accounts"][0]["amount"] == "1.12"
+    assert status["in_doubt"] == []
 
     lineage = run.json("sql", "SELECT video_key, hop, duration_before_s, duration_after_s FROM lineage ORDER BY 1, 2")
     assert lineage["columns"] == ["video_key", "hop", "duration_before_s", "duration_after_s"]
     rows = lineage["rows"]
     assert [row[:2] for row in rows] == [["dawn", 1], ["dawn", 2], ["dusk", 1], ["dusk", 2]]
     assert rows[0][3] == rows[1][2]
-    assert Decimal(rows[1][3]) * 1000 == Decimal(stood["videos"][0]["current_s"]) * 1000
+    assert Decimal(rows[1][3]) * 1000 == Decimal(status["videos"][0]["current_s"]) * 1000
     assert run.json("publish")["outcome"] == "already_fresh"
 
 
-def test_progress_off_a_terminal_is_one_line_an_event(home_of: Home) -> None:
+def test_progress_off_a_terminal_has_one_line_per_event(home_of: Home) -> None:
     run = home_of(video("lines"))
     out = run("advance", "--until-idle").stdout
     assert re.search(r"(?m)^\d\d:\d\d:\d\d lines/1 submitted$", out)
@@ -90,20 +90,20 @@ def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     did = run.json("advance", "--max-seconds", "1")
     assert did["did"]["submitted"] >= 1
     assert did["videos"][0]["state"] == "working"
-    told = run("advance")
-    assert told.exit_code == 0  # nobody stopped it
-    tasks = re.sub(r"\b[01] tasks?\b", "TASKS", told.stdout.splitlines()[-1])
+    result = run("advance")
+    assert result.exit_code == 0  # no signal stopped it
+    tasks = re.sub(r"\b[01] tasks?\b", "TASKS", result.stdout.splitlines()[-1])
     check_user_text(re.sub(r"\b(now|at \d\d:\d\d:\d\d UTC)", "TIME", tasks))
 
 
-def test_nothing_is_still_open_where_all_is_done_or_waits_for_a_person(home_of: Home) -> None:
+def test_no_work_is_left_where_every_video_is_complete(home_of: Home) -> None:
     run = home_of(video("ends", extend={"steps": 1}))
     assert run.json("advance", "--until-idle")["next_due_at"] is None
     check_user_text(run("advance", "--until-idle").stdout)
 
 
-def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Home) -> None:
-    run = home_of(video("mended", extend={"steps": 30, "prompt": "on and on"}))
+def test_files_that_break_while_the_work_goes_on_are_reported_once(home_of: Home) -> None:
+    run = home_of(video("edited", extend={"steps": 30, "prompt": "on and on"}))
     catalogue = run.home / "catalog.yaml"
     written = catalogue.read_text(encoding="utf-8")
 
@@ -125,19 +125,19 @@ def test_a_paused_home_submits_nothing_until_it_is_resumed(home_of: Home, sandbo
     posts = len(sandbox.tasks())
     paused = run.json("pause", "--why", "lunch", "--who", "ann")
     assert paused == {"paused": ["everything"], "why": "lunch", "who": "ann"}
-    stood = run.json("advance", "--until-idle", code=1)
-    assert stood["everything_paused"] is True
-    assert stood["videos"][0]["obstacle"]["kind"] == "paused"
-    check_user_text(stood["videos"][0]["obstacle"]["todo"])
+    status = run.json("advance", "--until-idle", code=1)
+    assert status["everything_paused"] is True
+    assert status["videos"][0]["obstacle"]["kind"] == "paused"
+    check_user_text(status["videos"][0]["obstacle"]["todo"])
     assert len(sandbox.tasks()) == posts
     assert run.json("plan", code=1)["needs_person"] == 1
     assert run.json("resume")["resumed"] == ["everything"]
     assert run.json("resume")["resumed"] == []
     assert run.json("advance")["did"]["submitted"] == 1
     with sqlite3.connect(run.home / "state" / "ledger.sqlite") as ledger:
-        told = ledger.execute("SELECT actor, data FROM events WHERE kind = 'account_paused'").fetchall()
+        recorded = ledger.execute("SELECT actor, data FROM events WHERE kind = 'account_paused'").fetchall()
     ledger.close()
-    assert told == [("ann", '{"why":"lunch"}')]
+    assert recorded == [("ann", '{"why":"lunch"}')]
 
 
 def test_an_account_is_paused_by_its_name_only(home_of: Home) -> None:
@@ -159,25 +159,25 @@ def test_refused_credentials_stop_the_account_and_no_secret_is_shown(
     run = home_of(video("locked"))
     for name in credentials_env(CONFIG):
         monkeypatch.setenv(name, "wrong-and-secret-value-of-more-than-32-bytes")
-    told = run("advance", "--until-idle")
-    assert told.exit_code == 1
-    assert "stopped" in told.output
+    advanced = run("advance", "--until-idle")
+    assert advanced.exit_code == 1
+    assert "stopped" in advanced.output
     for verb in ("status", "doctor", "plan"):
         result = run(verb)
         assert result.exit_code == 1, verb
-        assert "wrong-and-secret" not in result.output + told.output
+        assert "wrong-and-secret" not in result.output + advanced.output
     assert run.json("status", code=1)["accounts"][0]["stopped"].startswith("auth: ")
 
 
-def test_prompts_and_words_of_the_provider_cannot_reach_the_terminal(home_of: Home, sandbox: SandboxHandle) -> None:
+def test_prompts_and_texts_of_the_provider_cannot_control_the_terminal(home_of: Home, sandbox: SandboxHandle) -> None:
     link = ":smile: [link=http://evil]here"
     hostile = f"[bold red]x[/] \u202egnp.exe\u2066 {link}"
     run = home_of(video("hostile", extend={"steps": 1, "prompt": hostile}), submit_class="C")
     sandbox.faults([{"kind": "reset_before", "where": "submit"}])
-    told = run("advance", "--until-idle").stdout
-    assert "[bold red]x[/]" in told
-    assert link in told
-    assert "\\u202egnp.exe" in told
+    screen = run("advance", "--until-idle").stdout
+    assert "[bold red]x[/]" in screen
+    assert link in screen
+    assert "\\u202egnp.exe" in screen
     assert run("resolve", "hostile/1", "resubmit", "--yes").exit_code == 0
     assert run("advance", "--until-idle").exit_code == 0
     for arguments in (
@@ -190,7 +190,7 @@ def test_prompts_and_words_of_the_provider_cannot_reach_the_terminal(home_of: Ho
     assert run.json("sql", "SELECT prompt FROM lineage")["rows"] == [[hostile]]
 
 
-def test_sql_answers_exactly_and_tells_what_is_wrong(home_of: Home) -> None:
+def test_sql_returns_exact_values_and_names_mistakes(home_of: Home) -> None:
     run = home_of(video("asked"))
     early = run("sql", "SELECT 1")
     assert early.exit_code == 2
@@ -230,7 +230,7 @@ def test_one_signal_ends_the_work_after_what_is_under_way(home_of: Home, number:
     process = run.start("advance", "--until-idle", "--json", env=credentials_env(CONFIG))
     assert process.stderr is not None
     while "stored" not in (line := process.stderr.readline()):
-        assert line, "it ended by itself"
+        assert line, "advance ended before it was signalled"
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

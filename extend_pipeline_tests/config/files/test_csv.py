@@ -52,8 +52,8 @@ def test_dotted_branch_columns_work_as_well(tmp_path: Path) -> None:
 
 
 def test_yaml_and_csv_are_read_together_and_share_their_keys(tmp_path: Path) -> None:
-    both = load(write_home(tmp_path / "good", entry("zero"), table=f"{HEADER}\n{ROW}\n"))
-    assert [(video.key, video.file) for video in both.catalogue.videos.values()] == [
+    read_together = load(write_home(tmp_path / "good", entry("zero"), table=f"{HEADER}\n{ROW}\n"))
+    assert [(video.key, video.file) for video in read_together.catalogue.videos.values()] == [
         ("zero", "catalog.yaml"),
         ("one", "catalog.csv"),
     ]
@@ -68,7 +68,7 @@ def test_semicolons_and_tabs_separate_too(tmp_path: Path, separator: str) -> Non
 
 
 @pytest.mark.parametrize("start", ["sep=;\n", '\ufeff"sep=;"\r\n', "\n"])
-def test_a_sheet_as_it_is_saved_where_the_comma_is_decimal(tmp_path: Path, start: str) -> None:
+def test_a_sheet_saved_with_decimal_commas_is_read(tmp_path: Path, start: str) -> None:
     columns = "KEY;Account;Source.Video ID;source.model;source . mode;Source.Duration;source.created-at;extend.to"
     table = f"{start}{columns}\none;kling-main;827942411241803822;kling-v1-6;std;5,1;1.11.2026;30,5\n"
     plain = f"{HEADER},source.created_at\n{ROW}.5,2026-11-01\n"
@@ -95,13 +95,13 @@ def test_a_comma_with_two_meanings_is_refused_with_both(tmp_path: Path, cell: st
 
 
 @pytest.mark.parametrize(("cell", "ms"), [("5.041", 5_041), ("10.041", 10_041), ("5,1", 5_100), ("5,0410", 5_041)])
-def test_a_point_with_one_meaning_is_taken(tmp_path: Path, cell: str, ms: int) -> None:
+def test_a_point_with_one_meaning_is_accepted(tmp_path: Path, cell: str, ms: int) -> None:
     table = f"{HEADER}\n{ROW}\n".replace(",", ";").replace("5.1", cell)
     (video,) = load(write_home(tmp_path, table=table)).catalogue.videos.values()
     assert video.source.duration_ms == ms
 
 
-def test_a_point_that_may_part_thousands_is_refused(tmp_path: Path) -> None:
+def test_a_point_that_may_separate_thousands_is_refused(tmp_path: Path) -> None:
     table = f"{HEADER},extend.at_most\n{ROW},1.500\n".replace(",", ";")
     assert only_problem(write_home(tmp_path, table=table)).field == "extend.at_most"
 
@@ -133,7 +133,7 @@ def test_a_comma_is_no_decimal_sign_where_commas_separate(tmp_path: Path) -> Non
         ("  \n", 1, None, None),
     ],
 )
-def test_a_table_that_is_no_catalogue_says_where_and_why(
+def test_a_table_that_is_no_catalogue_is_refused_with_its_place(
     tmp_path: Path, *, table: str, line: int, subject: str | None, field: str | None
 ) -> None:
     problem = only_problem(write_home(tmp_path, table=table))
@@ -141,6 +141,6 @@ def test_a_table_that_is_no_catalogue_says_where_and_why(
     check_user_text(problem.text())
 
 
-def test_a_table_without_a_key_column_says_so_first(tmp_path: Path) -> None:
+def test_a_table_without_a_key_column_is_refused_at_line_1(tmp_path: Path) -> None:
     first = problems_of(write_home(tmp_path, table="a,b\n1,2\n"))
     assert "key" in {problem.field for problem in first if problem.line == 1}

@@ -39,7 +39,7 @@ IDS = st.text(
 
 
 def refusal_of(home: Path) -> ConfigError | None:
-    """The refusal of a home, or None; any other error is a failure of the test."""
+    """Return the refusal of a home, or None; any other error fails the test."""
     try:
         load(home)
     except ConfigError as error:
@@ -100,18 +100,18 @@ def test_keys_that_look_like_numbers_keep_their_zeros(tmp_path: Path) -> None:
 @example(written='"')
 def test_any_id_survives_yaml_and_csv_exactly(tmp_path: Path, written: str) -> None:
     fields = {"video_id": written, "model": "v1.6", "mode": "std", "duration": "5"}
-    one = {"key": "one", "account": "kling-main", "source": fields, "extend": {"to": "30"}}
+    fields_of_entry = {"key": "one", "account": "kling-main", "source": fields, "extend": {"to": "30"}}
     quoted = '"' + written.replace('"', '""') + '"'
     home = write_home(
         tmp_path,
-        catalogue=yaml.safe_dump({"videos": [one]}, allow_unicode=True),
+        catalogue=yaml.safe_dump({"videos": [fields_of_entry]}, allow_unicode=True),
         table="key,account,source.video_id,source.model,source.mode,source.duration,extend.to\n"
         f"two,kling-main,{quoted},v1.6,std,5,30\n",
     )
     assert video_id(home, "one") == video_id(home, "two") == written
 
 
-def test_eight_different_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:
+def test_nine_different_mistakes_are_reported_at_once_with_line_and_key(tmp_path: Path) -> None:
     home = write_home(
         tmp_path,
         entry("fine"),
@@ -120,14 +120,14 @@ def test_eight_different_mistakes_are_told_at_once_with_line_and_key(tmp_path: P
         entry("too-new", source=source(model="kling-v2-1")),
         entry("no-id", source=source(video_id=None)),
         entry("lost", account="kling-mian"),
-        entry("orphan", source="{branch_of: nobody, hop: 1}", account=None),
+        entry("orphan", source="{branch_of: nowhere, hop: 1}", account=None),
         entry("fine"),
         entry("typo", extend="{to: 30, promt: fog}"),
         accounts=ACCOUNTS.replace("per_day: 100", "per_day: -1"),
     )
     with pytest.raises(ConfigError) as caught:
         load(home)
-    assert [(each.line, each.subject, each.field) for each in caught.value.problems] == [
+    assert [(problem.line, problem.subject, problem.field) for problem in caught.value.problems] == [
         (6, "kling-main", "budget.per_day"),
         (8, "too-far", "extend.to"),
         (12, "too-strict", "extend.cfg_scale"),
@@ -141,9 +141,9 @@ def test_eight_different_mistakes_are_told_at_once_with_line_and_key(tmp_path: P
     check_user_text(str(caught.value))
 
 
-def test_several_mistakes_of_one_entry_are_all_told(tmp_path: Path) -> None:
+def test_all_mistakes_of_one_entry_are_reported(tmp_path: Path) -> None:
     bad = entry(source=source(model="x", mode="y", duration="z"), extend="{to: 999, steps: 0, cfg_scale: 2, what: 1}")
-    assert {each.field for each in problems_of(write_home(tmp_path, bad))} >= {
+    assert {problem.field for problem in problems_of(write_home(tmp_path, bad))} >= {
         "source.model",
         "source.mode",
         "source.duration",
@@ -167,7 +167,7 @@ def test_several_mistakes_of_one_entry_are_all_told(tmp_path: Path) -> None:
         ("videos:\n\t- key: a\n", 2),
         ("videos:\n  - key: 'a\n", 3),
         ("videos: []\n---\nvideos: []\n", 2),
-        ("videos:\n  - *nobody\n", 2),
+        ("videos:\n  - *nowhere\n", 2),
         ("videos: &a\n  - *a\n", 2),
         ("videos:\n  - ? [a]\n    : b\n", 2),
         ("videos: []\nvideos: []\n", 2),
@@ -176,22 +176,22 @@ def test_several_mistakes_of_one_entry_are_all_told(tmp_path: Path) -> None:
         ("videos: " + "[" * 60 + "]" * 60, 1),
     ],
 )
-def test_a_file_that_is_no_catalogue_says_where_and_why(tmp_path: Path, text: str, line: int) -> None:
+def test_a_file_that_is_no_catalogue_is_refused_with_its_place(tmp_path: Path, text: str, line: int) -> None:
     problem = problems_of(write_home(tmp_path, catalogue=text))[0]
     assert (problem.file, problem.line) == ("catalog.yaml", line)
     check_user_text(problem.text())
     assert without_jargon(problem.text())
 
 
-def test_the_pure_python_parser_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_yaml, "_LOADER", yaml.SafeLoader)
+def test_the_pure_python_parser_gives_the_same_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_yaml, "LOADER", yaml.SafeLoader)
     assert video_id(write_home(tmp_path / "good", entry(source=source(video_id="007", url="null")))) == "007"
     problem = only_problem(write_home(tmp_path / "bad", catalogue="videos: []\n# \x07\n"))
     assert problem.line == 2
     check_user_text(problem.text())
 
 
-def test_a_field_that_is_written_twice_is_told_with_its_video(tmp_path: Path) -> None:
+def test_a_field_that_is_written_twice_is_refused_with_its_video(tmp_path: Path) -> None:
     text = "videos:\n" + entry("first") + entry("one").replace("    extend:", "    key: other\n    extend:")
     problem = only_problem(write_home(tmp_path, catalogue=text))
     assert (problem.line, problem.subject, problem.field) == (8, "one", "key")
@@ -214,9 +214,9 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path) -> Non
     assert video_id(write_home(tmp_path, catalogue=text)) == "827942411241803822"
 
 
-def test_missing_files_say_how_to_make_them(tmp_path: Path) -> None:
+def test_missing_files_are_reported_with_how_to_make_them(tmp_path: Path) -> None:
     problems = problems_of(tmp_path)
-    assert [(each.file, each.line) for each in problems] == [("accounts.yaml", None), ("catalog.yaml", None)]
+    assert [(problem.file, problem.line) for problem in problems] == [("accounts.yaml", None), ("catalog.yaml", None)]
     with pytest.raises(ConfigError) as caught:
         load_accounts(Settings.for_home(tmp_path), PROVIDERS)
     check_user_text(str(caught.value))
@@ -257,7 +257,7 @@ videos:
     assert modes == ["pro", "std"]
 
 
-def test_a_mistake_behind_an_anchor_is_told_where_it_was_written(tmp_path: Path) -> None:
+def test_a_mistake_behind_an_anchor_is_reported_where_it_was_written(tmp_path: Path) -> None:
     text = f"""\
 x-defaults: &usual
   cfg_scale: 7
@@ -276,7 +276,7 @@ def test_aliases_that_multiply_cost_nothing(tmp_path: Path) -> None:
     problems = problems_of(write_home(tmp_path, catalogue="\n".join(lists) + "\nvideos: *a29\n"))
     assert time.monotonic() - started < 5
     assert len(problems) == 10
-    assert {each.file for each in problems} == {"catalog.yaml"}
+    assert {problem.file for problem in problems} == {"catalog.yaml"}
     for problem in problems:
         check_user_text(problem.text())
 
@@ -300,7 +300,7 @@ _trees = st.recursive(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(videos=_trees, accounts=_trees, wrap=st.booleans())
-def test_any_structure_is_read_or_refused_in_words(
+def test_any_structure_is_read_or_refused_without_jargon(
     tmp_path: Path, videos: object, accounts: object, wrap: bool
 ) -> None:
     home = write_home(
@@ -322,7 +322,7 @@ def test_any_structure_is_read_or_refused_in_words(
 @example(raw=b"- " * 100_000)
 @example(raw=b'videos: ["\\ud800"]')
 @example(raw=b"%YAML 3.0\n---\nvideos: []")
-def test_any_bytes_are_read_or_refused_in_words(tmp_path: Path, raw: bytes) -> None:
+def test_any_bytes_are_read_or_refused_with_a_message(tmp_path: Path, raw: bytes) -> None:
     home = write_home(tmp_path, catalogue=raw)
     (home / "catalog.csv").write_bytes(raw)
     (home / "accounts.yaml").write_bytes(raw)
@@ -331,7 +331,7 @@ def test_any_bytes_are_read_or_refused_in_words(tmp_path: Path, raw: bytes) -> N
     assert refusal is None or all("\n" not in problem.text() for problem in refusal.problems)
 
 
-def test_ten_thousand_entries_load_in_seconds_sound_or_not(tmp_path: Path) -> None:
+def test_ten_thousand_entries_load_in_seconds_valid_or_not(tmp_path: Path) -> None:
     roots = [entry(f"v{n}") for n in range(5000)]
     chain = [entry(f"b{n}", source=f"{{branch_of: v{n}, hop: 1}}", account=None) for n in range(4000)]
     lost = [entry(f"x{n}", source=f"{{branch_of: w{n}, hop: 1}}", account=f"kling-{n}") for n in range(1000)]

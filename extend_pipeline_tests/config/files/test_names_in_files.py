@@ -1,5 +1,5 @@
-"""Names in any script in catalog.yaml, catalog.csv and accounts.yaml; what is refused says where and why; and the
-schemas that editors have say the same."""
+"""Names in any script in catalog.yaml, catalog.csv and accounts.yaml; refusals name place and reason; and the schemas
+for editors accept the same names."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def problems(settings: Settings) -> tuple[ConfigIssue, ...]:
 def test_a_sheet_and_a_file_name_videos_and_accounts_in_any_script(tmp_path: Path) -> None:
     sheet = f"{DECOMPOSED},可灵,827942411241803823,kling-v1-6,std,5.1,30"
     settings = written(tmp_path, catalogue=entry("港口晨曦", account="可灵"), sheet=sheet, account="可灵")
-    found = read_configuration(settings, PROVIDERS, now=NOW)
-    assert found.problems == ()
-    assert list(found.catalogue.videos) == ["港口晨曦", "Zürich"]
-    assert set(found.accounts) == {"可灵"}
-    assert list(found.entries) == ["可灵"]
+    configuration = read_configuration(settings, PROVIDERS, now=NOW)
+    assert configuration.problems == ()
+    assert list(configuration.catalogue.videos) == ["港口晨曦", "Zürich"]
+    assert set(configuration.accounts) == {"可灵"}
+    assert list(configuration.entries) == ["可灵"]
 
 
 def test_the_same_key_in_a_sheet_and_in_another_form_in_the_file_is_the_same(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_same_key_in_a_sheet_and_in_another_form_in_the_file_is_the_same(tmp
         ("港/口", "/"),
     ],
 )
-def test_what_is_no_name_is_told_with_its_place_and_reason(tmp_path: Path, key: str, reason: str) -> None:
+def test_an_invalid_name_is_refused_with_its_place_and_reason(tmp_path: Path, key: str, reason: str) -> None:
     (problem,) = problems(written(tmp_path, catalogue=entry(key)))
     assert (problem.file, problem.line, problem.field) == ("catalog.yaml", 2, "key")
     assert reason in problem.message
@@ -74,7 +74,7 @@ def test_an_earlier_name_may_be_one_of_those_that_were_allowed_before(tmp_path: 
     assert [problem.field for problem in problems(settings)] == ([] if taken else ["was"])
 
 
-def test_the_schemas_for_editors_take_the_same_names() -> None:
+def test_the_schemas_for_editors_accept_the_same_names() -> None:
     catalogue, accounts = catalogue_schema(PROVIDERS), accounts_schema(PROVIDERS)
     key = catalogue["$defs"]["Entry"]["properties"]["key"]["pattern"]
     name = accounts["$defs"]["KlingAccount"]["properties"]["name"]["pattern"]

@@ -1,4 +1,4 @@
-"""An id that a spreadsheet may have rounded is asked about before anything is bought, in YAML and in CSV."""
+"""An id that a spreadsheet may have rounded is refused until it is confirmed, in YAML and in CSV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = {
 
 
 def home(folder: Path, written: str, *, account: str = "kling-main", exact: str = "") -> Path:
-    """A home with one entry of an account whose id is written so."""
+    """Write a home with one entry of an account whose id is `written`."""
     source = SOURCES[account][1].replace("ID", written)
     source = f"{source[:-1]}, exact: {exact}}}" if exact else source
     accounts = ACCOUNTS + "".join(
@@ -31,30 +31,30 @@ def home(folder: Path, written: str, *, account: str = "kling-main", exact: str 
 
 
 def table(folder: Path, cell: str, *, exact: str | None = None) -> Path:
-    """A home with one row of a sheet whose cell of the id holds this."""
+    """Write a home with one row of a sheet whose id is in `cell`."""
     more = ("", "") if exact is None else (",source.exact", f",{exact}")
     row = f"one,kling-main,{cell},kling-v1-6,std,5.1,30{more[1]}"
     return write_home(folder, table=f"{HEADER}{more[0]}\n{row}\n")
 
 
-def asks(problem: ConfigIssue, file: str, line: int, field: str, given: str) -> None:
-    """The problem names file, line, video, field and what was given."""
+def check_names_place(problem: ConfigIssue, file: str, line: int, field: str, value: str) -> None:
+    """Assert that the problem names file, line, video, field and the written value."""
     assert (problem.file, problem.line, problem.subject, problem.field) == (file, line, "one", field)
-    assert problem.given == given
+    assert problem.given == value
 
 
 @pytest.mark.parametrize("account", SOURCES)
 @pytest.mark.parametrize("written", [EXACT, f'"{EXACT}"', f"'{EXACT}'", "8279424112418030", "1234567890123450000"])
-def test_an_id_with_zeros_beyond_its_15th_digit_is_asked_about_and_answered_by_exact(
+def test_an_id_with_zeros_beyond_its_15th_digit_is_refused_until_exact_confirms_it(
     account: str, written: str, tmp_path: Path
 ) -> None:
-    problem = only_problem(home(tmp_path / "asked", written, account=account))
-    asks(problem, "catalog.yaml", 3, f"source.{SOURCES[account][0]}", written.strip("\"'"))
+    problem = only_problem(home(tmp_path / "refused", written, account=account))
+    check_names_place(problem, "catalog.yaml", 3, f"source.{SOURCES[account][0]}", written.strip("\"'"))
     assert "exact: true" in problem.hint
-    answered = load(home(tmp_path / "answered", written, account=account, exact="true"))
+    confirmed = load(home(tmp_path / "confirmed", written, account=account, exact="true"))
     plain = load(home(tmp_path / "plain", "827942411241803822", account=account))
     field = SOURCES[account][0]
-    source = answered.catalogue.videos["one"].source
+    source = confirmed.catalogue.videos["one"].source
     assert getattr(source, field) == written.strip("\"'")
     assert source.model_dump().keys() == plain.catalogue.videos["one"].source.model_dump().keys()
     assert "exact" not in source.model_dump()
@@ -73,17 +73,17 @@ def test_an_id_with_zeros_beyond_its_15th_digit_is_asked_about_and_answered_by_e
         f'"{EXACT},00"',
     ],
 )
-def test_a_number_in_place_of_an_id_is_refused_whatever_exact_says(cell: str, tmp_path: Path) -> None:
+def test_a_number_in_place_of_an_id_is_refused_with_and_without_exact(cell: str, tmp_path: Path) -> None:
     for exact in (None, "true"):
         problem = only_problem(table(tmp_path / f"csv-{exact}", cell, exact=exact))
-        asks(problem, "catalog.csv", 2, "source.video_id", cell.strip('"'))
+        check_names_place(problem, "catalog.csv", 2, "source.video_id", cell.strip('"'))
     problem = only_problem(home(tmp_path / "yaml", cell if cell.startswith('"') else f'"{cell}"'))
-    asks(problem, "catalog.yaml", 3, "source.video_id", cell.strip('"'))
+    check_names_place(problem, "catalog.yaml", 3, "source.video_id", cell.strip('"'))
 
 
-def test_a_sheet_answers_in_a_column_of_its_own(tmp_path: Path) -> None:
-    problem = only_problem(table(tmp_path / "asked", EXACT))
-    asks(problem, "catalog.csv", 2, "source.video_id", EXACT)
+def test_a_sheet_confirms_an_id_in_its_own_column(tmp_path: Path) -> None:
+    problem = only_problem(table(tmp_path / "refused", EXACT))
+    check_names_place(problem, "catalog.csv", 2, "source.video_id", EXACT)
     assert "source.exact" in problem.hint
     assert only_problem(table(tmp_path / "no", EXACT, exact="FALSE")).field == "source.video_id"
     assert load(table(tmp_path / "yes", EXACT, exact="TRUE")).catalogue.videos["one"].source.source_id == EXACT
@@ -101,12 +101,12 @@ def test_a_sheet_answers_in_a_column_of_its_own(tmp_path: Path) -> None:
         ("4665a07c-7641-4809-a133-107862010000", "4665a07c-7641-4809-a133-107862010000"),
     ],
 )
-def test_what_does_not_look_rounded_is_read_exactly_and_without_a_sheets_own_quotes(
+def test_an_id_that_does_not_look_rounded_is_read_exactly_and_without_the_quotes_of_a_sheet(
     cell: str, read: str, tmp_path: Path
 ) -> None:
     assert load(table(tmp_path, cell)).catalogue.videos["one"].source.source_id == read
 
 
 def test_digits_are_counted_from_the_first_that_is_no_zero() -> None:
-    found = ("827942411241804000", "827942411241804001", "827942411241804", "000827942411241804", "0", "a000", "")
-    assert [zeros_beyond_15_digits(text) for text in found] == [3, None, 0, 0, 0, 0, 0]
+    texts = ("827942411241804000", "827942411241804001", "827942411241804", "000827942411241804", "0", "a000", "")
+    assert [zeros_beyond_15_digits(text) for text in texts] == [3, None, 0, 0, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""When a source was made, as people and spreadsheets write it: taken with one meaning, or refused with an example."""
+"""The time when a source was made, as users and spreadsheets write it: unambiguous, or refused with an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def written(folder: Path, value: str) -> Path:
-    """A home with one source that was made then."""
+    """Write a home with one source that was made at `value`."""
     return write_home(folder, entry(source=source(created_at=value)))
 
 
@@ -37,21 +37,21 @@ def written(folder: Path, value: str) -> Path:
         ("01.11.2026 08:00Z", EIGHT),
     ],
 )
-def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in_utc_and_said(
+def test_an_unambiguous_time_is_read_and_a_day_alone_is_midnight_utc_with_a_note(
     value: str, read: datetime, tmp_path: Path
 ) -> None:
-    found = load(written(tmp_path, value))
-    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == read
-    said = [note for note in found.notes if "catalog.yaml:3 (" in note and "2026-11-01" in note]
-    assert len(said) == (read == MIDNIGHT)
+    configuration = load(written(tmp_path, value))
+    assert root_source(configuration.catalogue.videos["one"], configuration.catalogue.videos).created_at == read
+    notes = [note for note in configuration.notes if "catalog.yaml:3 (" in note and "2026-11-01" in note]
+    assert len(notes) == (read == MIDNIGHT)
 
 
 @pytest.mark.parametrize(
     ("value", "day"), [("20/11/2026", 20), ("11/20/2026", 20), ("20-11-2026", 20), ("11/11/2026", 11)]
 )
-def test_slashes_are_taken_where_the_numbers_leave_one_day(value: str, day: int, tmp_path: Path) -> None:
-    found = load(written(tmp_path, value))
-    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == datetime(
+def test_slashes_are_accepted_where_the_numbers_allow_one_day_only(value: str, day: int, tmp_path: Path) -> None:
+    configuration = load(written(tmp_path, value))
+    assert root_source(configuration.catalogue.videos["one"], configuration.catalogue.videos).created_at == datetime(
         2026, 11, day, tzinfo=UTC
     )
 
@@ -82,7 +82,7 @@ def test_slashes_are_taken_where_the_numbers_leave_one_day(value: str, day: int,
         "99999999999999999999",
     ],
 )
-def test_a_time_with_no_one_meaning_is_refused_with_an_example(value: str, tmp_path: Path) -> None:
+def test_an_ambiguous_or_invalid_time_is_refused_with_an_example(value: str, tmp_path: Path) -> None:
     problem = only_problem(written(tmp_path, value))
     assert (problem.file, problem.line, problem.subject, problem.field) == (
         "catalog.yaml",
@@ -95,16 +95,16 @@ def test_a_time_with_no_one_meaning_is_refused_with_an_example(value: str, tmp_p
     assert problem.hint
 
 
-def test_a_source_of_tomorrow_is_refused_and_one_of_this_evening_is_taken_and_told(tmp_path: Path) -> None:
+def test_a_source_of_tomorrow_is_refused_and_one_of_this_evening_is_accepted_with_a_note(tmp_path: Path) -> None:
     evening, tomorrow = NOW + timedelta(hours=14), NOW + timedelta(hours=25)
-    found = load(written(tmp_path / "evening", evening.isoformat()))
-    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == evening
-    (note,) = found.notes
+    configuration = load(written(tmp_path / "evening", evening.isoformat()))
+    assert root_source(configuration.catalogue.videos["one"], configuration.catalogue.videos).created_at == evening
+    (note,) = configuration.notes
     check_user_text(note)
     assert only_problem(written(tmp_path / "tomorrow", tomorrow.isoformat())).field == "source.created_at"
 
 
-def test_five_hundred_days_alone_are_one_sentence(tmp_path: Path) -> None:
+def test_five_hundred_days_alone_are_one_note(tmp_path: Path) -> None:
     rows = [f"v{n},kling-main,82{n},kling-v1-6,std,5,2026-11-02,30" for n in range(500)]
     header = "key,account,source.video_id,source.model,source.mode,source.duration,source.created_at,extend.to"
     (note,) = load(write_home(tmp_path, table="\n".join([header, *rows]))).notes

@@ -1,4 +1,4 @@
-"""Notes: what is no mistake and still worth a word before money is spent."""
+"""Notes: entries that are valid and still deserve a look before money is spent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def branch(key: str, of: str, hop: int, prompt: str) -> str:
 
 
 def test_videos_that_begin_with_the_same_extension_are_noted(tmp_path: Path) -> None:
-    fog = ["{to: 30, prompt: fog}", "{steps: 2, prompts: [fog, rain]}", "{to: 60, prompt: rain}"]
-    (note,) = load(write_home(tmp_path, *(entry(f"v{n}", extend=each) for n, each in enumerate(fog)))).notes
+    extends = ["{to: 30, prompt: fog}", "{steps: 2, prompts: [fog, rain]}", "{to: 60, prompt: rain}"]
+    (note,) = load(write_home(tmp_path, *(entry(f"v{n}", extend=extend) for n, extend in enumerate(extends)))).notes
     check_user_text(note)
 
 
@@ -33,13 +33,13 @@ def test_other_parameters_and_other_sources_are_other_extensions(tmp_path: Path)
     assert read.notes == ()
 
 
-def test_branches_of_one_hop_are_compared_too_and_long_lists_are_cut(tmp_path: Path) -> None:
-    twins = [branch(f"t{n}", "root", 2, "night") for n in range(6)]
-    (note,) = load(write_home(tmp_path, entry("root"), *twins)).notes
+def test_branches_of_one_hop_are_noted_too_and_long_lists_are_cut(tmp_path: Path) -> None:
+    branches = [branch(f"t{n}", "root", 2, "night") for n in range(6)]
+    (note,) = load(write_home(tmp_path, entry("root"), *branches)).notes
     check_user_text(note)
 
 
-def test_a_copy_of_a_picture_is_the_same_picture(tmp_path: Path) -> None:
+def test_a_copy_of_an_image_is_the_same_image(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png(16, 9))
     entries = [

@@ -25,13 +25,13 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 def home(
     folder: Path, *lines: str, written: str | None = None, extend: str = "{to: 30}", price: str | None = CREDIT
 ) -> Path:
-    """One video on one gateway account."""
-    given = lines if price is None else (price, *lines)
-    one = entry(source=written or source(), extend=extend, account="kling-gateway")
-    return write_home(folder, one, accounts=account_of("kling-gateway", *given))
+    """Write a home with one video on one gateway account."""
+    fields = lines if price is None else (price, *lines)
+    video = entry(source=written or source(), extend=extend, account="kling-gateway")
+    return write_home(folder, video, accounts=account_of("kling-gateway", *fields))
 
 
-def test_an_account_passes_nothing_and_promises_class_c_by_default(tmp_path: Path) -> None:
+def test_an_account_passes_nothing_and_has_class_c_by_default(tmp_path: Path) -> None:
     read = load(home(tmp_path))
     account = read.accounts["kling-gateway"]
     assert isinstance(account, GatewayAccount)
@@ -47,7 +47,7 @@ def test_an_account_passes_nothing_and_promises_class_c_by_default(tmp_path: Pat
     assert (video.source.mode, video.source.created_at, video.source.task_id) == ("std", None, None)
 
 
-def test_prices_may_be_given_by_mode_and_a_missing_mode_is_told(tmp_path: Path) -> None:
+def test_a_price_by_mode_that_lacks_the_mode_is_refused(tmp_path: Path) -> None:
     by_mode = CREDIT.replace("4", "{pro: 7}")
     problem = only_problem(home(tmp_path, price=by_mode))
     assert problem.field == "price.per_extension"
@@ -71,7 +71,7 @@ def test_no_budget_no_spending_holds_for_gateways_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("negative_prompt", "text"), ("cfg_scale", "0.5"), ("watermark", "false")]
 )
-def test_what_the_gateway_does_not_pass_is_refused_instead_of_dropped(tmp_path: Path, field: str, value: str) -> None:
+def test_a_field_that_the_gateway_does_not_pass_is_refused(tmp_path: Path, field: str, value: str) -> None:
     extend = f"{{to: 30, {field}: {value}}}"
     problem = only_problem(home(tmp_path / "off", extend=extend))
     assert (problem.subject, problem.field, problem.line) == ("one", f"extend.{field}", 4)
@@ -80,7 +80,7 @@ def test_what_the_gateway_does_not_pass_is_refused_instead_of_dropped(tmp_path: 
     assert list(passing.extend.hop_params(1)) == [field]
 
 
-def test_a_branch_is_held_to_what_its_account_passes(tmp_path: Path) -> None:
+def test_a_branch_may_use_only_the_fields_that_its_account_passes(tmp_path: Path) -> None:
     leaf = entry("leaf", source="{branch_of: one, hop: 1}", extend="{to: 40, cfg_scale: 1}", account=None)
     path = home(tmp_path)
     with (path / "catalog.yaml").open("a") as file:
@@ -110,14 +110,14 @@ def test_the_task_id_is_needed_only_where_the_account_passes_it(tmp_path: Path) 
         ("batch_query: true", "batch_query"),
     ],
 )
-def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, field: str) -> None:
+def test_an_invalid_account_is_refused(tmp_path: Path, line: str, field: str) -> None:
     problem = only_problem(home(tmp_path, line))
     assert (problem.file, problem.subject, problem.field) == ("accounts.yaml", "kling-gateway", field)
     check_user_text(problem.text())
     assert without_jargon(problem.text())
 
 
-def test_class_a_is_taken_from_a_gateway_that_passes_our_id(tmp_path: Path) -> None:
+def test_class_a_is_accepted_of_a_gateway_that_passes_our_id(tmp_path: Path) -> None:
     account = load(home(tmp_path, "submit_class: A", "passes: [external_task_id]")).accounts["kling-gateway"]
     assert account.submit_class == "A"
 

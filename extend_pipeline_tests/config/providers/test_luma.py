@@ -1,4 +1,4 @@
-"""Luma through a reseller: a prompt for every hop, pictures, accounts."""
+"""Luma through a reseller: a prompt for every hop, images, accounts."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def home(
     extend: str = "{steps: 3, prompt: add cat}",
     price: str | None = CREDIT,
 ) -> Path:
-    """One video on one Luma account."""
-    given = lines if price is None else (price, *lines)
-    return write_home(folder, entry(source=source, extend=extend, account="luma"), accounts=account_of("luma", *given))
+    """Write a home with one video on one Luma account."""
+    fields = lines if price is None else (price, *lines)
+    return write_home(folder, entry(source=source, extend=extend, account="luma"), accounts=account_of("luma", *fields))
 
 
-def test_a_video_is_a_generation_and_sends_only_what_was_given(tmp_path: Path) -> None:
+def test_a_video_is_a_generation_and_sends_only_the_written_fields(tmp_path: Path) -> None:
     extend = '{steps: 3, prompts: ["add cat", "it jumps"], expand_prompt: yes}'
     video = load(home(tmp_path, extend=extend)).catalogue.videos["one"]
     assert isinstance(video.source, LumaSource)
@@ -46,7 +46,7 @@ def test_a_video_is_a_generation_and_sends_only_what_was_given(tmp_path: Path) -
     assert video.extend.hop_params(3) == {"prompt": "it jumps", "expand_prompt": True}
 
 
-def test_pictures_may_be_addresses_or_data_uris(tmp_path: Path) -> None:
+def test_images_may_be_addresses_or_data_uris(tmp_path: Path) -> None:
     uri = data_uri(png(16, 9))
     extend = f"{{to: 300, prompt: x, image_url: 'https://a.example.com/i.png?s=1', image_end_url: '{uri}'}}"
     params = load(home(tmp_path, extend=extend)).catalogue.videos["one"].extend.hop_params(1)
@@ -63,12 +63,12 @@ def test_an_account_has_its_defaults(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_prompt_is_told_by_its_field_beside_all_other_mistakes(tmp_path: Path) -> None:
+def test_a_missing_prompt_is_reported_beside_all_other_mistakes(tmp_path: Path) -> None:
     problem = only_problem(home(tmp_path / "alone", extend="{steps: 3}"))
     assert (problem.line, problem.subject, problem.field) == (4, "one", "extend.prompt")
     check_user_text(problem.text())
-    both = problems_of(home(tmp_path / "both", extend="{steps: 0, expand_prompt: maybe}"))
-    assert [each.field for each in both] == ["extend.steps", "extend.prompt", "extend.expand_prompt"]
+    problems = problems_of(home(tmp_path / "both", extend="{steps: 0, expand_prompt: maybe}"))
+    assert [problem.field for problem in problems] == ["extend.steps", "extend.prompt", "extend.expand_prompt"]
 
 
 def test_a_prompt_that_can_not_be_read_is_not_called_missing_too(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_prompt_that_can_not_be_read_is_not_called_missing_too(tmp_path: Path)
         ("{to: 30, prompt: a, seconds: 5}", "extend.seconds"),
     ],
 )
-def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, field: str) -> None:
+def test_an_invalid_extend_is_refused(tmp_path: Path, extend: str, field: str) -> None:
     problem = only_problem(home(tmp_path, source=f"{{task_id: {TASK}, duration: 5}}", extend=extend))
     assert (problem.line, problem.subject, problem.field) == (4, "one", field)
     check_user_text(problem.text())
@@ -104,10 +104,10 @@ def test_no_length_is_too_long(tmp_path: Path) -> None:
     assert load(home(tmp_path, extend="{to: 3600, prompt: a}")).catalogue.videos["one"].extend.to_ms == 3_600_000
 
 
-def test_fields_of_other_providers_are_told_with_their_owners(tmp_path: Path) -> None:
+def test_fields_of_other_providers_are_refused_with_their_owners(tmp_path: Path) -> None:
     path = home(tmp_path, source=f"{{task_id: {TASK}, mode: std}}", extend="{to: 9, prompt: a, last_frame_url: x}")
     problems = problems_of(path)
-    assert [each.field for each in problems] == ["source.mode", "extend.last_frame_url"]
+    assert [problem.field for problem in problems] == ["source.mode", "extend.last_frame_url"]
     for problem in problems:
         check_user_text(problem.text())
 
@@ -121,7 +121,7 @@ def test_fields_of_other_providers_are_told_with_their_owners(tmp_path: Path) ->
         ("public_media_url: https://a.example.com", "public_media_url"),
     ],
 )
-def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, field: str) -> None:
+def test_an_invalid_account_is_refused(tmp_path: Path, line: str, field: str) -> None:
     problem = only_problem(home(tmp_path, line))
     assert (problem.file, problem.subject, problem.field) == ("accounts.yaml", "luma", field)
     check_user_text(problem.text())
@@ -136,7 +136,7 @@ def test_a_price_is_needed_and_is_one_number(tmp_path: Path) -> None:
     check_user_text(problem.text())
 
 
-def test_the_registry_knows_no_limit_of_lumas() -> None:
+def test_the_registry_has_no_limit_for_luma() -> None:
     luma = spec_of("luma")
     assert (luma.longest_ms, luma.source_life_ms, luma.source_range_ms, luma.modes) == (None, None, None, ())
     assert luma.result_life_ms == 86_400_000

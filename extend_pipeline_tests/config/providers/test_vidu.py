@@ -31,16 +31,16 @@ def home(
     source: str = f"{{video_url: '{URL}', duration: 5}}",
     extend: str = "{to: 20, model: viduq2-turbo}",
 ) -> Path:
-    """One video on one Vidu account."""
+    """Write a home with one video on one Vidu account."""
     return write_home(folder, entry(source=source, extend=extend, account="vidu"), accounts=account_of("vidu", *lines))
 
 
 def quote(price: Price, params: dict[str, object]) -> int | None:
-    """The price of one extension."""
+    """Return the price of one extension in micro-units, or None."""
     return price.quote(spec_of("vidu").price_key(None, params))
 
 
-def test_a_video_has_the_defaults_of_the_page(tmp_path: Path) -> None:
+def test_a_video_has_the_documented_defaults(tmp_path: Path) -> None:
     video = load(home(tmp_path, extend="{to: 20, model: viduq2-turbo, prompt: smooth}")).catalogue.videos["one"]
     assert isinstance(video.source, ViduSource)
     assert (video.source.source_id, video.source.duration_ms) == (URL, 5000)
@@ -93,7 +93,7 @@ def test_the_list_price_is_by_model_resolution_and_seconds(model: str, resolutio
     assert quote(PRICE, params) == round(float(cny) * 1_000_000)
 
 
-def test_a_price_that_nobody_knows_is_none() -> None:
+def test_an_unknown_price_is_none() -> None:
     assert quote(PRICE, {}) is None
     assert quote(PRICE, {"model": "viduq2-pro", "resolution": "720p"}) is None
     assert quote(PRICE, {"model": "viduq3", "resolution": "720p", "seconds": 5}) is None
@@ -145,14 +145,14 @@ def test_a_price_for_what_vidu_does_not_sell_is_refused(tmp_path: Path, key: str
         ("{to: 20, model: viduq2-pro, last_frame: x}", "extend.last_frame"),
     ],
 )
-def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, field: str) -> None:
+def test_an_invalid_extend_is_refused(tmp_path: Path, extend: str, field: str) -> None:
     problem = only_problem(home(tmp_path, extend=extend))
     assert (problem.file, problem.line, problem.subject, problem.field) == ("catalog.yaml", 4, "one", field)
     check_user_text(problem.text())
     assert without_jargon(problem.text())
 
 
-def test_steps_are_counted_with_the_seconds_that_were_chosen(tmp_path: Path) -> None:
+def test_steps_are_counted_with_the_seconds_of_the_entry(tmp_path: Path) -> None:
     extend = "{steps: 62, model: viduq2-pro, seconds: 1}"
     assert load(home(tmp_path, extend=extend)).notes == ()
 
@@ -171,7 +171,7 @@ def test_steps_are_counted_with_the_seconds_that_were_chosen(tmp_path: Path) -> 
         (f"{{video_url: '{URL}', mode: std}}", "source.mode"),
     ],
 )
-def test_a_source_that_can_not_be_extended_is_refused(tmp_path: Path, source: str, field: str) -> None:
+def test_an_invalid_source_is_refused(tmp_path: Path, source: str, field: str) -> None:
     problem = only_problem(home(tmp_path, source=source))
     assert (problem.line, problem.subject, problem.field) == (3, "one", field)
     check_user_text(problem.text())
@@ -192,7 +192,7 @@ def test_the_length_of_a_source_may_be_left_to_be_measured(tmp_path: Path) -> No
     assert root_source(read.videos["leaf"], read.videos).duration_ms is None
 
 
-def test_a_branchs_start_is_reckoned_with_its_parents_seconds(tmp_path: Path) -> None:
+def test_the_start_of_a_branch_is_computed_with_its_parents_seconds(tmp_path: Path) -> None:
     # two hops of 3 s from 5 s are 11 s, no more and no less
     path = home(tmp_path, extend="{to: 20, model: viduq2-pro, seconds: 3}")
     with (path / "catalog.yaml").open("a") as file:
@@ -211,8 +211,8 @@ def test_local_accounts_may_use_local_addresses(tmp_path: Path) -> None:
     extend = "{to: 20, model: viduq2-pro, last_frame_url: 'http://127.0.0.1:8123/a.png'}"
     local = ("allow_local: true", "public_media_url: 'http://localhost:9/store'")
     assert load(home(tmp_path / "local", *local, source=source, extend=extend)).catalogue.videos
-    found = [problem.field for problem in problems_of(home(tmp_path / "real", source=source, extend=extend))]
-    assert found == ["source.video_url", "extend.last_frame_url"]
+    fields = [problem.field for problem in problems_of(home(tmp_path / "real", source=source, extend=extend))]
+    assert fields == ["source.video_url", "extend.last_frame_url"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_local_accounts_may_use_local_addresses(tmp_path: Path) -> None:
         ("passes: []", "passes"),
     ],
 )
-def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, field: str) -> None:
+def test_an_invalid_account_is_refused(tmp_path: Path, line: str, field: str) -> None:
     problem = only_problem(home(tmp_path, line))
     assert (problem.file, problem.subject, problem.field) == ("accounts.yaml", "vidu", field)
     check_user_text(problem.text())
@@ -235,7 +235,7 @@ def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, f
     assert without_jargon(problem.text())
 
 
-def test_a_table_holds_vidus_columns_too(tmp_path: Path) -> None:
+def test_a_table_may_have_vidus_columns(tmp_path: Path) -> None:
     table = (
         "key,account,source.video_url,source.duration,extend.to,extend.model,extend.seconds,extend.last_frame_url\n"
         f"one,vidu,{URL},5,20,viduq2-pro,3,https://media.example.com/a.png\n"

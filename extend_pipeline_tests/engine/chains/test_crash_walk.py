@@ -1,4 +1,4 @@
-"""`kill -9` at every named place, then another process that finishes the work: never paid twice, no half file."""
+"""`kill -9` at every failpoint, then another process that finishes the work: never paid twice, no half file."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ LOST_ANSWERS: list[dict[str, Any]] = [
     {"kind": "reset_after", "where": "submit"},
     {"kind": "reset_after", "where": "submit", "skip": 2},
 ]
-# a dead downloader is told from a slow one by its lease alone
+# only the lease distinguishes a dead downloader from a slow one
 PAST_A_LEASE_MS = 8_000
 _databases = itertools.count()
 
 
-# what an advance passes; the others stand in verbs of their own, with tests of their own
+# what an advance passes; the others are in commands of their own, with tests of their own
 ADVANCED = [point for point in POINTS if not point.startswith(("reconcile.", "callbacks.", "copy."))]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """One point, and the how-manieth hit of it kills."""
+    """A failpoint, and the number of the hit of it that kills."""
 
     point: str
     hit: int
 
     @property
     def armed(self) -> str:
-        """As the environment says it."""
+        """Return the value of the environment variable that arms it."""
         return f"{self.point}=kill@{self.hit}"
 
     @property
     def around_a_fetch(self) -> bool:
-        """Whether films, and the confined processes that read them, are what the kill is about."""
+        """Return whether the kill concerns films and the confined processes that read them."""
         return self.point.startswith("collect")
 
 
 def walks(part: str) -> list[Walk]:
-    """Every point of a part; around a submit at its second hit too, when something is under way already."""
+    """Return a walk for every failpoint of a part; of submit and recover also at the second hit, amid other work."""
     hits = (1, 2) if part in ("submit", "recover") else (1,)
     return [Walk(point, hit) for point in POINTS if point.startswith(part) for hit in hits]
 
 
 def settings_of(home: EngineHome) -> dict[str, Any]:
-    """What a child opens the home with."""
+    """Return the settings that a child opens the home with."""
     return {"home": home.path, "ledger_url": home.ledger_url, **home.options}
 
 
@@ -78,7 +78,7 @@ def know_a_task(home: EngineHome) -> None:
 
 
 def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
-    """Kill one process, let another finish, and check everything; answers how many charges there are."""
+    """Kill one process, let another finish, and check everything; return the number of charges."""
     home.seeded(VIDEOS, steps=STEPS)
     if walk.point.startswith("recover"):
         home.sandbox.faults(LOST_ANSWERS)
@@ -87,24 +87,24 @@ def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
         know_a_task(home)
     confined = walk.around_a_fetch
     victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
-    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; it said: {victim.told}"
+    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.output_text}"
     skipped = PAST_A_LEASE_MS if walk.around_a_fetch else 0
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
-    assert heir.wait() == 0, f"after {walk} the next process said: {heir.told}"
+    assert heir.wait() == 0, f"output of the next process after {walk}: {heir.output_text}"
 
     LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     with home.open() as pipeline:
         states = [video.state for video in plan(plan_input(pipeline)).videos]
         assert states == [VideoState.COMPLETE] * VIDEOS, walk
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert found.states.pop("stored") == VIDEOS * STEPS, walk
-    assert found.states.keys() <= {"released"}, walk
-    assert found.charges == VIDEOS * STEPS, walk
-    assert found.films >= VIDEOS * STEPS, walk
+    assert totals.states.pop("stored") == VIDEOS * STEPS, walk
+    assert totals.states.keys() <= {"released"}, walk
+    assert totals.charges == VIDEOS * STEPS, walk
+    assert totals.films >= VIDEOS * STEPS, walk
     assert list(home.settings.media_dir.glob(".incoming/*")) == []
     assert not list(home.path.rglob("*.wal")), walk
-    return found.charges
+    return totals.charges
 
 
 def walk_all(chosen: Sequence[Walk], make_home: Callable[[Walk], EngineHome]) -> None:
@@ -141,7 +141,7 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
     know_a_task(home)
     entries = [entry("v000", source_id(0), steps=1)]
     deaths = 0
-    for number, point in enumerate(ADVANCED, start=1):  # each finds something new to do beside what was left to it
+    for number, point in enumerate(ADVANCED, start=1):  # each process has new work besides what was left to it
         home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0}])
         entries.append(entry(f"v{number:03}", source_id(number), steps=1))
         home.catalogue(entries)
@@ -153,12 +153,12 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
         )
         deaths += child.wait() == -signal.SIGKILL
     last = advancing(settings, home.path / "last.txt", skipped_ms=PAST_A_LEASE_MS * (len(ADVANCED) + 2))
-    assert last.wait() == 0, last.told
+    assert last.wait() == 0, last.output_text
     assert deaths == len(ADVANCED) >= 25
     ledger = open_ledger(home.ledger_url)
     try:
-        found = reckon(home, ledger)
-        assert found.charges == found.states["stored"] == len(ADVANCED) + 1
+        totals = reckon(home, ledger)
+        assert totals.charges == totals.states["stored"] == len(ADVANCED) + 1
         assert replays_to_the_same(ledger, home.path) > 200
     finally:
         ledger.close()
@@ -179,7 +179,7 @@ def test_the_command_itself_is_killed_and_called_again(point: str, home: EngineH
     assert done.returncode == 0, done.stdout + done.stderr
     ledger = open_ledger(home.ledger_url)
     try:
-        found = reckon(home, ledger)
+        totals = reckon(home, ledger)
     finally:
         ledger.close()
-    assert found.charges == found.states["stored"] == VIDEOS
+    assert totals.charges == totals.states["stored"] == VIDEOS

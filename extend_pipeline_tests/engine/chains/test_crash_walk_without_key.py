@@ -1,5 +1,5 @@
-"""`kill -9` at every named place of submit, poll and collect, with providers that know no key of ours: what can't be
-known stays in doubt for a person, all else is finished by the next process, and nothing is paid twice."""
+"""`kill -9` at every failpoint of submit, poll and collect, with providers that know no key of ours: what can't be
+known stays in doubt for the operator, all else is finished by the next process, and nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 VIDEOS: Final = 2
 PAST_A_LEASE_MS: Final = 8_000
 FETCHES: Final = ("collect.mid_download", "collect.after_rename")
-"""Hit while sources are fetched too, which comes before anything is paid where a provider tells nothing of them."""
+"""Hit while sources are fetched too, which comes before anything is paid where a provider reports nothing of them."""
 
 UNKNOWABLE: Final = ("submit.after_sending", "submit.after_post", "submit.before_outcome")
 PERHAPS: Final = "submit.after_outcome"  # the other video's POST may be under way when the first one's is written down
@@ -36,7 +36,7 @@ PERHAPS: Final = "submit.after_outcome"  # the other video's POST may be under w
 
 @dataclass(frozen=True)
 class Walk:
-    """One point, and the how-manieth hit of it kills."""
+    """A failpoint, and the number of the hit of it that kills."""
 
     provider: str
     point: str
@@ -44,13 +44,13 @@ class Walk:
 
     @property
     def armed(self) -> str:
-        """As the environment says it."""
+        """Return the value of the environment variable that arms it."""
         return f"{self.point}=kill@{self.hit}"
 
 
 @dataclass(frozen=True)
-class Found:
-    """How a walk ended."""
+class WalkResult:
+    """The counts at the end of a walk."""
 
     charges: int
     stored: int
@@ -58,20 +58,20 @@ class Found:
 
 
 def walks(provider: str) -> list[Walk]:
-    """Every point of submit, and fetches of sources and of results. The matrix (`faults/`) walks all the others."""
+    """Return a walk for every failpoint of submit and of fetches. The matrix (`faults/`) walks all the others."""
     chosen = [Walk(provider, point) for point in POINTS if point.startswith("submit.")]
     if provider != "kling-gateway":
         chosen += [Walk(provider, point, VIDEOS + 1) for point in FETCHES]
     return chosen
 
 
-def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
+def killed_and_finished(home: EngineHome, walk: Walk) -> WalkResult:
     """Kill one process, let another go on, and check everything."""
     other_home(home, walk.provider, VIDEOS)
     settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     confined = walk.point in FETCHES
     victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
-    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; it said: {victim.told}"
+    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.output_text}"
     before = home.sandbox.charges()["charges"]
     skipped = PAST_A_LEASE_MS if confined else 0
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
@@ -79,11 +79,11 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
     LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     clock = JumpClock(skipped)
     with home.open(clock) as pipeline:
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-        doubts = found.states.get("in_doubt", 0)
-        assert ended == (1 if doubts else 0), f"after {walk} the next process said: {heir.told}"
-        assert found.states.keys() <= {"stored", "in_doubt", "released"}, walk
+        doubts = totals.states.get("in_doubt", 0)
+        assert ended == (1 if doubts else 0), f"output of the next process after {walk}: {heir.output_text}"
+        assert totals.states.keys() <= {"stored", "in_doubt", "released"}, walk
         for video in plan(plan_input(pipeline)).videos:
             if video.state is VideoState.COMPLETE:
                 continue
@@ -93,14 +93,14 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
         if doubts:  # no time and no look-up settles it
             clock.skip(2 * DAY_MS)
             advance(pipeline, publish=False)
-            assert reckon(home, pipeline.ledger) == found, walk
+            assert reckon(home, pipeline.ledger) == totals, walk
             assert len(status(pipeline).doubts) == doubts
     assert {charge["task_id"] for charge in before} <= {c["task_id"] for c in home.sandbox.charges()["charges"]}
-    return Found(found.charges, found.states.get("stored", 0), doubts)
+    return WalkResult(totals.charges, totals.states.get("stored", 0), doubts)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_a_killed_process_leaves_a_doubt_only_where_nobody_can_know(
+def test_a_killed_process_leaves_a_doubt_only_where_nothing_can_be_known(
     provider: str, make_home: Callable[..., EngineHome]
 ) -> None:
     chosen = walks(provider)

@@ -1,4 +1,4 @@
-"""Videos of the three providers beside Kling go from the catalogue to the published lineage."""
+"""Videos of the three providers besides Kling go from the catalogue to the published lineage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_th
 
 
 def attempts(pipeline: Pipeline) -> list[Any]:
-    """All attempts, by video, hop and generation."""
+    """Return all attempts, by video, hop and generation."""
     table = tables.attempts
     with pipeline.ledger.read() as connection:
         query = select(table).order_by(table.c.video_key, table.c.hop, table.c.claimed_at, table.c.seq)
@@ -32,15 +32,15 @@ def attempts(pipeline: Pipeline) -> list[Any]:
 
 
 def published(home: EngineHome, table: str) -> list[dict[str, Any]]:
-    """The rows of a published table."""
+    """Return the rows of a published table."""
     with duckdb.connect(str(home.settings.warehouse_path), read_only=True) as connection:
-        found = connection.execute(f"SELECT * FROM {table} ORDER BY ALL")
-        names = [column[0] for column in found.description or []]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        result = connection.execute(f"SELECT * FROM {table} ORDER BY ALL")
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def sums_are_the_providers(home: EngineHome, pipeline: Pipeline) -> int:
-    """Each account's units are what the sandbox charged it, with nothing left reserved; answers how many charges."""
+    """Assert that each account's committed units are what the sandbox charged it; return the number of charges."""
     book = {row["provider"]: row for row in home.sandbox.charges()["by_account"].values() if row["provider"] != "kling"}
     for account in status(pipeline).accounts:
         assert account.committed == Decimal(book[account.provider]["units"]) > 0, account
@@ -48,23 +48,23 @@ def sums_are_the_providers(home: EngineHome, pipeline: Pipeline) -> int:
     return sum(row["charges"] for row in book.values())
 
 
-def test_three_providers_go_from_the_catalogue_to_the_lineage_and_pay_what_was_charged(home: EngineHome) -> None:
+def test_three_providers_go_from_the_catalogue_to_the_lineage_and_book_what_was_charged(home: EngineHome) -> None:
     targets: list[dict[str, Any]] = [{"steps": 2, "prompts": ["one", "two"]}, {"to": 12.0}]
     entries = [
         planted(home, provider, number, **target) for provider in OTHERS for number, target in enumerate(targets)
     ]
     home.write(entries, *(other_account(provider, home.sandbox.base_url) for provider in OTHERS))
     with home.open(wall_ms) as pipeline:
-        told = advance_until_idle(pipeline, max_seconds=45)
-        assert {video.key: video.state for video in told.videos} == {e["key"]: VideoState.COMPLETE for e in entries}
+        report = advance_until_idle(pipeline, max_seconds=45)
+        assert {video.key: video.state for video in report.videos} == {e["key"]: VideoState.COMPLETE for e in entries}
         assert status(pipeline).exit_code == 0
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         rows = attempts(pipeline)
-        assert found.charges == found.states["stored"] == len(rows) == sums_are_the_providers(home, pipeline) >= 12
+        assert totals.charges == totals.states["stored"] == len(rows) == sums_are_the_providers(home, pipeline) >= 12
         assert replays_to_the_same(pipeline.ledger, home.path) > 60
     kinds = {(row.provider, row.output_kind) for row in rows}
     assert kinds == {("kling-gateway", "full"), ("vidu", "full"), ("luma", "segment")}
-    by_key = {video.key: video for video in told.videos}
+    by_key = {video.key: video for video in report.videos}
     for entry in entries:
         lengths = [row.film_duration_ms or row.probed_duration_ms for row in rows if row.video_key == entry["key"]]
         assert lengths == sorted(set(lengths)), entry["key"]
@@ -102,16 +102,16 @@ def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(home: Eng
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_a_luma_account_that_answers_for_many_is_asked_once_for_all(batch: bool, home: EngineHome) -> None:
+def test_a_luma_account_with_batch_queries_is_queried_once_for_all(batch: bool, home: EngineHome) -> None:
     other_home(home, "luma", 3)
     home.accounts(other_account("luma", home.sandbox.base_url, batch_query=batch))
     with home.open() as pipeline:
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert reckon(home, pipeline.ledger).charges == 3
-    asked = home.sandbox.requests()["by_route"]
-    together = asked.get("POST /luma/tasks", 0)
-    singly = sum(count for route, count in asked.items() if route.startswith("GET /luma"))
-    assert (together >= 1, singly) == (batch, 3 if batch else 6)  # each source is asked for once
+    by_route = home.sandbox.requests()["by_route"]
+    together = by_route.get("POST /luma/tasks", 0)
+    singly = sum(count for route, count in by_route.items() if route.startswith("GET /luma"))
+    assert (together >= 1, singly) == (batch, 3 if batch else 6)  # each source is queried once
 
 
 def test_a_changed_prompt_in_a_vidu_chain_pays_for_its_hop_and_those_after_it_only(home: EngineHome) -> None:
@@ -137,9 +137,7 @@ def test_a_changed_prompt_in_a_vidu_chain_pays_for_its_hop_and_those_after_it_on
 
 
 @pytest.mark.parametrize("provider", ["vidu", "luma"])
-def test_an_account_that_does_not_say_what_its_files_are_has_them_looked_at(
-    provider: str, make_home: Callable[..., EngineHome]
-) -> None:
+def test_the_files_of_an_account_without_output_are_probed(provider: str, make_home: Callable[..., EngineHome]) -> None:
     home = make_home(vidu=ViduConfig(output="segment"), luma=LumaConfig(output="full"))
     other_home(home, provider, to=12.0)
     home.accounts(other_account(provider, home.sandbox.base_url, output="unknown"))

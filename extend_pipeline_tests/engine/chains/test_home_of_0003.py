@@ -1,4 +1,4 @@
-"""A home of the version before goes on as it is: no step has another name, and nothing is bought again."""
+"""A home of an earlier version goes on as it is: no step has another name, and nothing is bought again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _read() -> dict[str, Any]:
     text = (Path(homes_of_before.__file__).parent / "schema_0003.json").read_text(encoding="utf-8")
     last = max(row["at"] for row in json.loads(text)["tables"]["events"])
     later = wall_ms() - 3_600_000 - last
-    home: dict[str, Any] = json.loads(_A_TIME.sub(lambda found: str(int(found[0]) + later), text))
+    home: dict[str, Any] = json.loads(_A_TIME.sub(lambda match: str(int(match[0]) + later), text))
     for entry in home["catalogue"]:
         if "video_id" in entry["source"]:
             entry["source"]["exact"] = True  # the first source's id ends in zeros
@@ -50,8 +50,8 @@ BEFORE = _read()
 
 @pytest.fixture
 def old_home(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHome:
-    """A home whose ledger was written by the version before; its sandbox knows the last films as sources."""
-    home = make_home(ledger_url=ledger_url, seed=7)  # which gives out other ids
+    """Return a home whose ledger an earlier version wrote; its sandbox knows the last films as sources."""
+    home = make_home(ledger_url=ledger_url, seed=7)  # which assigns other ids
     ledger = Ledger(ledger_url)
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
@@ -61,7 +61,7 @@ def old_home(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHom
             config.attributes["connection"] = connection
             command.upgrade(config, "0003")
             for name, rows in BEFORE["tables"].items():
-                columns = [found["name"] for found in inspect(connection).get_columns(name)]
+                columns = [column_facts["name"] for column_facts in inspect(connection).get_columns(name)]
                 target = named(name, *map(column, columns))
                 if rows:
                     connection.execute(insert(target), rows)
@@ -74,7 +74,7 @@ def old_home(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHom
 
 
 def lay_files(home: EngineHome) -> None:
-    """Lay files of the right names and lengths into the media store; what is in them is not looked at here."""
+    """Lay files of the right names and lengths into the media store; their content is not read here."""
     rows = [(row["path"], row["bytes"]) for row in BEFORE["tables"]["attempts"]]
     rows += [(row["film_path"], 1) for row in BEFORE["tables"]["attempts"]]
     rows += [(row["source_path"], 1) for row in BEFORE["tables"]["videos"]]
@@ -92,7 +92,7 @@ def write(home: EngineHome, entries: list[dict[str, Any]]) -> None:
 
 
 def longer(written: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """An entry with one hop more and other changes."""
+    """Return the entry with one hop more and other changes."""
     return {**written, "extend": {**written["extend"], "steps": 3, **changes}}
 
 
@@ -127,7 +127,7 @@ def test_a_longer_target_buys_the_next_hop_only(old_home: EngineHome) -> None:
     assert len(old_home.sandbox.charges()["charges"]) == 2
 
 
-def test_its_paid_steps_are_asked_about_like_any(old_home: EngineHome) -> None:
+def test_edits_of_its_paid_steps_are_questions_like_any(old_home: EngineHome) -> None:
     harbour, bridge = BEFORE["catalogue"][:2]
     again = {**harbour, "key": "copy"}
     write(old_home, [longer(harbour, prompt="the fog lifts."), bridge, again])

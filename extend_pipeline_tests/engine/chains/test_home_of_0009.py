@@ -1,5 +1,5 @@
 """A home that commit 12d5390 wrote goes on by the command line: nothing that was submitted is submitted again, what is
-in flight comes home, and every query of then is answered. Knows the package by its command line and sandbox only."""
+in flight is fetched, and every query of that version works. Knows the package by its command line and sandbox only."""
 
 from __future__ import annotations
 
@@ -59,27 +59,27 @@ OBSTACLES = {
     "at-rest": "paused",
 }
 """What stands in a video's way before anything is done. Accounts k and luma have patience for a day, so that of theirs
-only notes that no patience helps are told."""
+only notes that no patience helps are reported."""
 
 
 @dataclass
 class Home:
-    """The home, its sandbox, and what that had been asked for before."""
+    """The home, its sandbox, and the ids of the tasks that the sandbox had before."""
 
     path: Path
     sandbox: SandboxHandle
     tasks: list[str]
 
-    def __call__(self, *words: str, codes: tuple[int, ...] = (0,)) -> Result:
-        """Run a verb; its exit code is one of `codes`."""
-        result = CliRunner().invoke(cli, ["--home", str(self.path), *words])
-        assert result.exit_code in codes, (words, result.exit_code, result.output)
+    def __call__(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> Result:
+        """Run a command; assert that its exit code is one of `codes`."""
+        result = CliRunner().invoke(cli, ["--home", str(self.path), *arguments])
+        assert result.exit_code in codes, (arguments, result.exit_code, result.output)
         return result
 
-    def asked(self, query: str) -> list[dict[str, Any]]:
-        """Ask the warehouse; the rows."""
-        answer = json.loads(self("sql", "--json", query).stdout)
-        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+    def rows_of(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of a query of the warehouse."""
+        result = json.loads(self("sql", "--json", query).stdout)
+        return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
 
     def planned(self) -> list[dict[str, Any]]:
         """Return what the plan says of every video of the catalogue."""
@@ -108,13 +108,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def queries() -> list[str]:
-    """Return the queries that were asked of the warehouse of then."""
+    """Return the queries that worked on the warehouse of that version."""
     parts = QUERIES.read_text(encoding="utf-8").partition("\n")[2].split(";\n")
     return [part.strip() for part in parts if part.strip()]
 
 
 def goes_on(home: Home) -> None:
-    """Advance until idle, and hold the end against the sandbox's book."""
+    """Advance until idle, and compare the end with the sandbox's charges."""
     before = home.states()
     assert {before[key] for key in FINISHED} == {"complete"}
     home("status", codes=(0, 1))
@@ -131,23 +131,23 @@ def goes_on(home: Home) -> None:
     home("publish")
     for query in queries():
         home("sql", query)
-    rows = home.asked("SELECT video_key, task_id FROM completed_extensions")
+    rows = home.rows_of("SELECT video_key, task_id FROM completed_extensions")
     stored = {row["video_key"]: row["task_id"] for row in rows}
     assert complete <= stored.keys()
     assert sum(key.startswith("orphan:") for key in stored) == 1
     assert {stored[key] for key in (*IN_FLIGHT, *NOT_FETCHED, *KNOWN_ELSEWHERE)} <= set(home.tasks)
-    assert {row["verdict"] for row in home.asked("FROM reconciliations")} >= {"accepted", "matched"}
+    assert {row["verdict"] for row in home.rows_of("FROM reconciliations")} >= {"accepted", "matched"}
     home("doctor", codes=(0, 1))
 
 
-def test_every_query_is_answered_before_anything_is_done(home: Home) -> None:
+def test_every_query_works_before_anything_is_done(home: Home) -> None:
     assert len(queries()) >= 18
     for query in queries():
         home("sql", query)
 
 
 def test_it_goes_on_as_a_home_that_was_copied(home: Home) -> None:
-    """The ledger is asked about first: a copy spends nothing until a person has accepted it."""
+    """A copy spends nothing until the operator has accepted its ledger."""
     home("advance", codes=(1,))
     assert [task["task_id"] for task in home.sandbox.tasks()] == home.tasks
     home("ledger", "accept", "--who", "ann", "--why", "it is the only one")
@@ -155,7 +155,7 @@ def test_it_goes_on_as_a_home_that_was_copied(home: Home) -> None:
 
 
 def test_it_goes_on_in_place(home: Home) -> None:
-    """Without the memory of the ledger, which knows a copy, it is as if it had never been moved."""
+    """Without the record of its ledger, by which a copy is known, the home counts as never moved."""
     (home.path / "state" / "ledger.json").unlink()
     before = home.states()
     assert "complete" not in {

@@ -1,4 +1,4 @@
-"""What speaks against a task that a callback named, as a table; and looks that go on on both databases."""
+"""Which tasks that a callback named are refused, as a table; and look-ups of them on both databases."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ ROW: Any = SimpleNamespace(external_task_id="ours", parent_video_id="parent", se
 
 @pytest.fixture
 def home(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """A home whose gateway passes callback addresses on."""
+    """Return a home whose gateway passes callback addresses on."""
     return make_home(gateway=GatewayConfig(passes=frozenset({"callback_url"})))
 
 
 def view(**fields: Any) -> TaskView:
-    """A task as a GET shows it."""
+    """Return a task as a GET shows it."""
     return TaskView(**{"task_id": "7", "state": TaskState.PROCESSING, "status_word": "processing", **fields})
 
 
 @pytest.mark.parametrize(
-    ("shown", "mismatched"),
+    ("task", "mismatched"),
     [
         (view(external_task_id="ours"), False),
         (view(parent_video_id="parent"), False),
@@ -67,13 +67,13 @@ def view(**fields: Any) -> TaskView:
         (view(), True),
     ],
 )
-def test_what_a_task_tells_of_itself_decides(shown: TaskView, mismatched: bool) -> None:
-    against = mismatch_reason(ROW, shown, task_id="7", post_deadline_ms=DEADLINE)
-    assert bool(against) is mismatched
-    check_user_text(against)
+def test_a_tasks_own_fields_decide_whether_it_matches(task: TaskView, mismatched: bool) -> None:
+    reason = mismatch_reason(ROW, task, task_id="7", post_deadline_ms=DEADLINE)
+    assert bool(reason) is mismatched
+    check_user_text(reason)
 
 
-def test_a_doubt_clears_up_by_a_callback_on_both_databases(
+def test_a_doubt_is_resolved_by_a_callback_on_both_databases(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url, gateway=GatewayConfig(passes=frozenset({"callback_url"})))
@@ -83,18 +83,18 @@ def test_a_doubt_clears_up_by_a_callback_on_both_databases(
     with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
-        true = home.sandbox.tasks()[0]["task_id"]
-        for name in ("wrong", true, "wrong too"):
+        task_id = home.sandbox.tasks()[0]["task_id"]
+        for name in ("wrong", task_id, "wrong too"):
             assert receiver.post(tokens[0], json.dumps({"task_id": name}).encode()) == 204
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        assert {row.task_id: row.note for row in inbox_rows(pipeline.ledger)}[true] == "found"
-        found = reckon(home, pipeline.ledger)
+        assert {row.task_id: row.note for row in inbox_rows(pipeline.ledger)}[task_id] == "found"
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_after_an_outage_one_no_such_task_is_not_the_end(home: EngineHome) -> None:
+def test_one_no_such_task_after_an_outage_ends_no_look_up(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     called_back_home(home, "kling-gateway", port)
     home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
@@ -111,7 +111,7 @@ def test_after_an_outage_one_no_such_task_is_not_the_end(home: EngineHome) -> No
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
 
 
-def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: EngineHome) -> None:
+def test_the_blocker_names_the_tasks_of_callbacks_and_why_they_were_refused(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     called_back_home(home, "luma", port)
     home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
@@ -119,29 +119,29 @@ def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: En
     with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
         tokens = tokens_of(pipeline)
 
-        def told() -> tuple[str, str]:
+        def message_and_todo() -> tuple[str, str]:
             blocker = plan(plan_input(pipeline)).videos[0].blocker
             assert blocker is not None
             return blocker.message, blocker.todo
 
         advance(pipeline, publish=False)
-        check_user_text(told()[1])
+        check_user_text(message_and_todo()[1])
         receiver.post(tokens[0], json.dumps({"id": "not-there"}).encode())
         advance(pipeline, publish=False)
-        check_user_text(told()[0])
+        check_user_text(message_and_todo()[0])
         receiver.post(tokens[0], json.dumps({"id": foreign}).encode())
         drive(pipeline)
         clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
         for _ in range(MAX_LOOKUPS):
             advance(pipeline, publish=False)
             clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
-        message, todo = told()
+        message, todo = message_and_todo()
         assert foreign in message
         check_user_text(message)
         check_user_text(todo)
 
 
-def test_nobody_is_told_to_wait_for_a_callback_when_no_task_would_still_run(home: EngineHome) -> None:
+def test_no_blocker_waits_for_a_callback_once_no_task_could_still_run(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     called_back_home(home, "kling-gateway", port, patience=600)
     home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
@@ -156,7 +156,7 @@ def test_nobody_is_told_to_wait_for_a_callback_when_no_task_would_still_run(home
         check_user_text("\n".join(todos))
 
 
-def test_a_task_that_an_account_with_the_same_credentials_holds_is_not_taken_again(home: EngineHome) -> None:
+def test_a_task_of_an_account_with_the_same_credentials_is_not_adopted_again(home: EngineHome) -> None:
     port = free_port()
     first, second = (
         called_back_account("luma", home.sandbox.base_url, port, name=name) for name in ("luma", "luma-again")

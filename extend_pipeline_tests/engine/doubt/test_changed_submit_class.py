@@ -1,5 +1,5 @@
 """Accounts that changed their class: what was sent without our key is not held to be absent because no look-up by that
-key finds it, and what a look-up can't find any more stands in nobody's way."""
+key finds it, and what a look-up can't find any more blocks nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROMOTED: dict[str, Any] = {
     "passes": ["callback_url", "external_task_id"],
     "in_doubt": {"settle": 10, "absences": 2},
 }
-LOST_UNTOLD: list[dict[str, Any]] = [
+LOST_WITHOUT_CALLBACK: list[dict[str, Any]] = [
     {"kind": "callback_drop", "times": 9},
     {"kind": "reset_after", "where": "submit"},
 ]
@@ -41,23 +41,23 @@ LOST_UNTOLD: list[dict[str, Any]] = [
 
 @pytest.fixture
 def home(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """A home whose gateway takes our own key and finds tasks by it, whether the account says so or not."""
+    """Return a home whose gateway takes our own key and finds tasks by it, declared or not."""
     return make_home(gateway=GatewayConfig(passes=frozenset(PROMOTED["passes"]), finds_own_ids=True))
 
 
 def rewrite(home: EngineHome, entries: list[dict[str, Any]], port: int, **changes: Any) -> None:
-    """Write the account anew."""
+    """Write the account file with these changes."""
     home.write(entries, called_back_account("kling-gateway", home.sandbox.base_url, port, **changes))
 
 
-def test_a_doubt_of_before_a_promotion_waits_for_its_callback_and_is_never_paid_again(home: EngineHome) -> None:
+def test_a_doubt_from_before_a_promotion_waits_for_its_callback_and_is_never_paid_again(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     entries = called_back_home(home, "kling-gateway", port)
-    home.sandbox.faults(LOST_UNTOLD)
+    home.sandbox.faults(LOST_WITHOUT_CALLBACK)
     with home.open(clock) as pipeline, open_receiving(home, clock, port=port) as receiver:
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
-        true = home.sandbox.tasks()[0]["task_id"]
+        task_id = home.sandbox.tasks()[0]["task_id"]
         rewrite(home, [*entries, planted(home, "kling-gateway", 7)], port, **PROMOTED)
         pipeline.refresh()
         drive(pipeline)  # the second video's task is found by its key: the control of a look-up
@@ -66,18 +66,18 @@ def test_a_doubt_of_before_a_promotion_waits_for_its_callback_and_is_never_paid_
             advance(pipeline, publish=False)
             clock.skip(20_000)
         assert attempts(pipeline.ledger)[0].state == "in_doubt"
-        told = drive(pipeline).videos[0].blocker
-        assert told is not None
-        assert told.reason is BlockReason.IN_DOUBT
-        check_user_text(told.message)
-        receiver.post(tokens[0], json.dumps({"task_id": true}).encode())
+        blocker = drive(pipeline).videos[0].blocker
+        assert blocker is not None
+        assert blocker.reason is BlockReason.IN_DOUBT
+        check_user_text(blocker.message)
+        receiver.post(tokens[0], json.dumps({"task_id": task_id}).encode())
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (2, {"stored": 2})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (2, {"stored": 2})
 
 
-def test_a_send_of_before_a_promotion_that_died_is_not_proved_absent(home: EngineHome) -> None:
+def test_an_interrupted_send_from_before_a_promotion_is_not_proved_absent(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     entries = called_back_home(home, "kling-gateway", port)
     with home.open(clock) as pipeline:
@@ -95,10 +95,10 @@ def test_a_send_of_before_a_promotion_that_died_is_not_proved_absent(home: Engin
         assert what_is_due(pipeline, list(pipeline.accounts)) == ""
 
 
-def test_a_doubt_of_an_account_that_is_class_a_no_more_is_a_persons(home: EngineHome) -> None:
+def test_a_doubt_of_an_account_that_is_no_longer_class_a_is_left_to_the_operator(home: EngineHome) -> None:
     port, clock = free_port(), JumpClock()
     entries = called_back_home(home, "kling-gateway", port, **PROMOTED)
-    home.sandbox.faults([*LOST_UNTOLD, {"kind": "html", "where": "query", "times": 99}])
+    home.sandbox.faults([*LOST_WITHOUT_CALLBACK, {"kind": "html", "where": "query", "times": 99}])
     with home.open(clock) as pipeline:
         advance(pipeline, publish=False)
         advance(pipeline, publish=False)
@@ -107,9 +107,9 @@ def test_a_doubt_of_an_account_that_is_class_a_no_more_is_a_persons(home: Engine
         rewrite(home, entries, port)
         pipeline.refresh()
         clock.skip(60_000)
-        told = drive(pipeline).videos[0].blocker
-        assert told is not None
-        assert told.reason is BlockReason.IN_DOUBT
-        check_user_text(told.todo)
+        blocker = drive(pipeline).videos[0].blocker
+        assert blocker is not None
+        assert blocker.reason is BlockReason.IN_DOUBT
+        check_user_text(blocker.todo)
         assert due_at(pipeline.ledger, row.attempt_id) is None
         assert what_is_due(pipeline, list(pipeline.accounts)) == ""

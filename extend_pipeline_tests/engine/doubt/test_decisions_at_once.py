@@ -1,5 +1,5 @@
-"""A person decides about what they were shown. What a look-up, another person or the catalogue has made of it meanwhile
-is not decided by the way."""
+"""An operator decides about the attempt as it was shown. Where a look-up, another operator or the catalogue has changed
+it meanwhile, the decision is declined."""
 
 from __future__ import annotations
 
@@ -25,56 +25,54 @@ FAILS = {"kind": "fail_task", "where": "submit"}
 DECISIONS = {"resubmit": resolve.resubmit, "write-off": resolve.write_off}
 
 
-class Meanwhile(JumpClock):
-    """A clock that lets something happen, once, when it is asked: a decision asks it between reading and writing."""
+class InterruptedClock(JumpClock):
+    """A clock that calls `interrupt` once before its next reading, which a decision does between read and write."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.happens: Callable[[], Any] | None = None
+        self.interrupt: Callable[[], Any] | None = None
 
     def __call__(self) -> int:
-        happens, self.happens = self.happens, None
-        if happens is not None:
-            happens()
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt is not None:
+            interrupt()
         return super().__call__()
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_a_task_that_was_found_while_a_person_decided_is_neither_given_up_nor_paid_again(
-    decision: str, home: EngineHome
-) -> None:
+def test_a_task_found_during_a_decision_is_neither_given_up_nor_paid_again(decision: str, home: EngineHome) -> None:
     home.seeded(1)
-    clock = Meanwhile()
-    with home.open(clock) as pipeline, home.open(JumpClock()) as other:
+    clock = InterruptedClock()
+    with home.open(clock) as pipeline, home.open(JumpClock()) as other_process:
         home.sandbox.faults([LOST_AFTER])
         assert advance(pipeline, publish=False).submitted.in_doubt == ["v000/1"]
-        clock.happens = lambda: recover(other)
-        word = DECISIONS[decision](pipeline, "v000/1", who="ann", why="not in the console")
-        assert isinstance(word, resolve.Declined)
-        check_user_text(word.message)
+        clock.interrupt = lambda: recover(other_process)
+        resolution = DECISIONS[decision](pipeline, "v000/1", who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Declined)
+        check_user_text(resolution.message)
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_two_people_who_were_shown_the_same_failure_pay_for_one_more_try(decision: str, home: EngineHome) -> None:
+def test_two_operators_who_saw_the_same_failure_pay_for_one_more_try(decision: str, home: EngineHome) -> None:
     home.seeded(1)
     home.sandbox.faults([{**FAILS, "times": 2}])
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
-        anns = bens = resolve.newest_attempt(pipeline, "v000/1")
-        assert isinstance(resolve.resubmit(pipeline, "v000/1", who="ann", why="", seen=anns), resolve.Resolved)
-        drive(pipeline)  # it fails once more, which is news to Ben
-        late = DECISIONS[decision](pipeline, "v000/1", who="ben", why="", seen=bens)
+        first_seen = second_seen = resolve.newest_attempt(pipeline, "v000/1")
+        assert isinstance(resolve.resubmit(pipeline, "v000/1", who="ann", why="", seen=first_seen), resolve.Resolved)
+        drive(pipeline)  # it fails again, which the second operator has not seen
+        late = DECISIONS[decision](pipeline, "v000/1", who="ben", why="", seen=second_seen)
         assert isinstance(late, resolve.Declined)
         check_user_text(late.message)
         drive(pipeline)
         assert len(home.sandbox.tasks()) == 2
 
 
-def test_a_decision_is_about_the_parameters_that_the_catalogue_has_now(home: EngineHome) -> None:
+def test_a_decision_concerns_the_parameters_that_the_catalogue_has_now(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     home.sandbox.faults([{**FAILS, "times": 2}])
     home.write([entry("v", source_id(0), steps=1, prompt="fog")])
@@ -89,26 +87,26 @@ def test_a_decision_is_about_the_parameters_that_the_catalogue_has_now(home: Eng
         table = tables.attempts
         with pipeline.ledger.read() as connection:
             query = select(table.c.params, table.c.generation, table.c.state).order_by(table.c.claimed_at)
-            told = [("fog" in row.params, row.generation, row.state) for row in connection.execute(query)]
-    assert told == [(True, 1, "failed"), (False, 1, "failed"), (True, 2, "stored")]
+            attempts = [("fog" in row.params, row.generation, row.state) for row in connection.execute(query)]
+    assert attempts == [(True, 1, "failed"), (False, 1, "failed"), (True, 2, "stored")]
 
 
-def test_what_was_found_while_a_person_adopted_is_told_as_it_is(home: EngineHome) -> None:
+def test_an_adoption_is_declined_where_the_task_was_found_meanwhile(home: EngineHome) -> None:
     home.seeded(1)
-    clock = Meanwhile()
-    with home.open(clock) as pipeline, home.open(JumpClock()) as other:
+    clock = InterruptedClock()
+    with home.open(clock) as pipeline, home.open(JumpClock()) as other_process:
         home.sandbox.faults([LOST_AFTER])
         advance(pipeline, publish=False)
-        clock.happens = lambda: recover(other)
-        word = resolve.adopt(pipeline, "v000/1", home.sandbox.tasks()[0]["task_id"], who="ann", why="")
-        assert isinstance(word, resolve.Declined)
-        check_user_text(word.message)
+        clock.interrupt = lambda: recover(other_process)
+        resolution = resolve.adopt(pipeline, "v000/1", home.sandbox.tasks()[0]["task_id"], who="ann", why="")
+        assert isinstance(resolution, resolve.Declined)
+        check_user_text(resolution.message)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_a_task_that_an_attempt_of_another_account_holds_is_not_adopted(home: EngineHome) -> None:
-    """Two accounts with the same keys, at a provider whose tasks don't tell what they were made from."""
+def test_a_task_of_another_accounts_attempt_is_not_adopted(home: EngineHome) -> None:
+    """Two accounts with the same keys, at a provider whose tasks don't name what they were made from."""
     entries = [planted(home, "luma", number) for number in (0, 1)]
     entries[1]["account"] = "twin"
     home.write(entries, *(other_account("luma", home.sandbox.base_url, name=name) for name in ("luma", "twin")))
@@ -119,13 +117,13 @@ def test_a_task_that_an_attempt_of_another_account_holds_is_not_adopted(home: En
             tasks = connection.execute(select(tables.attempts.c.task_id).order_by("video_key")).scalars().all()
         assert tasks[0] is not None
         assert tasks[1] is None
-        word = resolve.adopt(pipeline, "luma-1/1", tasks[0], who="ann", why="")
-        assert isinstance(word, resolve.Declined)
-        assert tasks[0] in word.message
-        check_user_text(word.message)
+        resolution = resolve.adopt(pipeline, "luma-1/1", tasks[0], who="ann", why="")
+        assert isinstance(resolution, resolve.Declined)
+        assert tasks[0] in resolution.message
+        check_user_text(resolution.message)
 
 
-def test_a_person_who_wrote_a_doubt_off_is_told_by_the_next(home: EngineHome) -> None:
+def test_a_decision_after_a_write_off_is_declined_and_names_the_operator_who_wrote_off(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     home.write([entry("v", source_id(0))], account(home.sandbox.base_url, submit_class="D"))
     with home.open(JumpClock()) as pipeline:

@@ -1,4 +1,4 @@
-"""Submits whose answer was lost at providers that know no key of ours: nothing is guessed, and a person decides."""
+"""Submits whose response was lost at providers without our key: nothing is guessed, and the operator decides."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PRICES = {"kling-gateway": Decimal(1), "vidu": Decimal("0.5"), "luma": Decimal(1
 
 
 def lost(provider: str, kind: str, **changes: Any) -> dict[str, Any]:
-    """The order that the answer to one submit be lost."""
+    """Return the order that the response to one submit be lost."""
     return {"kind": kind, "where": "submit", "match": {"provider": provider}, **changes}
 
 
 @pytest.mark.parametrize("provider", OTHERS)
 @pytest.mark.parametrize(
-    ("kind", "changes", "made"),
+    ("kind", "changes", "charges"),
     [
         ("reset_after", {}, 1),
         ("5xx_after", {}, 1),
@@ -36,8 +36,8 @@ def lost(provider: str, kind: str, **changes: Any) -> dict[str, Any]:
         ("html", {"after": False, "code": 200}, 0),
     ],
 )
-def test_an_answer_that_says_nothing_leaves_a_doubt_that_keeps_its_reservation(
-    kind: str, changes: dict[str, Any], made: int, provider: str, home: EngineHome
+def test_a_lost_response_leaves_a_doubt_that_keeps_its_reservation(
+    kind: str, changes: dict[str, Any], charges: int, provider: str, home: EngineHome
 ) -> None:
     other_home(home, provider)
     home.sandbox.faults([lost(provider, kind, **changes)])
@@ -51,15 +51,15 @@ def test_an_answer_that_says_nothing_leaves_a_doubt_that_keeps_its_reservation(
             check_user_text(video.blocker.todo)
             now = status(pipeline)
             assert now.exit_code == 1
-            assert now.doubts[0].sent_key == ""  # nobody there knows a key of ours
+            assert now.doubts[0].sent_key == ""  # these providers take no key of ours
             assert now.accounts[0].committed == now.doubts[0].exposure == PRICES[provider]
-            assert reckon(home, pipeline.ledger).charges == made
+            assert reckon(home, pipeline.ledger).charges == charges
             clock.skip(2 * DAY_MS)
             (video,) = drive(pipeline).videos
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_a_task_that_a_person_found_is_adopted_and_fetched(provider: str, home: EngineHome) -> None:
+def test_a_task_that_the_operator_found_is_adopted_and_fetched(provider: str, home: EngineHome) -> None:
     other_home(home, provider, steps=2)
     home.sandbox.faults([lost(provider, "reset_after")])
     with home.open() as pipeline:
@@ -67,27 +67,27 @@ def test_a_task_that_a_person_found_is_adopted_and_fetched(provider: str, home: 
         (task,) = home.sandbox.tasks()
         where = f"{provider}-0/1"
         assert isinstance(resolve.adopt(pipeline, where, "no-such-task", who="ann", why=""), resolve.Declined)
-        word = resolve.adopt(pipeline, where, task["task_id"], who="ann", why="seen in the console")
-        assert isinstance(word, resolve.Resolved), word
+        resolution = resolve.adopt(pipeline, where, task["task_id"], who="ann", why="seen in the console")
+        assert isinstance(resolution, resolve.Resolved), resolution
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (2, {"stored": 2})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (2, {"stored": 2})
         assert status(pipeline).exit_code == 0
         assert replays_to_the_same(pipeline.ledger, home.path) > 10
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_a_task_that_was_never_made_is_sent_again_by_a_persons_word(provider: str, home: EngineHome) -> None:
+def test_a_task_that_was_never_made_is_sent_again_by_the_operators_decision(provider: str, home: EngineHome) -> None:
     other_home(home, provider)
     home.sandbox.faults([lost(provider, "reset_before")])
     with home.open() as pipeline:
         drive(pipeline)
         where = f"{provider}-0/1"
-        word = resolve.resubmit(pipeline, where, who="ann", why="not in the console")
-        assert isinstance(word, resolve.Resolved)
+        resolution = resolve.resubmit(pipeline, where, who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
         assert status(pipeline).accounts[0].committed == 2 * PRICES[provider]  # both are booked: the first may be real
 
 
@@ -102,6 +102,6 @@ def test_a_doubt_that_is_written_off_is_booked_and_nothing_more_is_sent(provider
         assert video.blocker is not None
         assert video.blocker.reason is BlockReason.WRITTEN_OFF
         assert advance(pipeline, publish=False).submitted.posts == 0
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1})
         assert status(pipeline).accounts[0].committed == PRICES[provider]

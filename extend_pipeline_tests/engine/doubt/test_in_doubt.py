@@ -1,4 +1,4 @@
-"""What is in doubt is looked up, proved absent only with a control, or decided by a person; never guessed."""
+"""Attempts in doubt are looked up, proved absent only with a control, or decided by the operator; never guessed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOST_AFTER = {"kind": "reset_after", "where": "submit"}
 
 
 def known_task(home: EngineHome, clock: JumpClock, **changes: Any) -> list[dict[str, Any]]:
-    """A home in which one task is known to exist, and a second video that nobody has asked for yet."""
+    """Make one task that is known to exist, and a second video that was not submitted yet; return both entries."""
     home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in (0, 1)])
     entries = [entry("known", source_id(0)), entry("v", source_id(1))]
     home.write(entries[:1], account(home.sandbox.base_url, **changes))
@@ -53,11 +53,11 @@ def known_task(home: EngineHome, clock: JumpClock, **changes: Any) -> list[dict[
 
 
 def video(pipeline: Pipeline, key: str = "v") -> VideoPlan:
-    return next(each for each in plan(plan_input(pipeline)).videos if each.key == key)
+    return next(video_plan for video_plan in plan(plan_input(pipeline)).videos if video_plan.key == key)
 
 
 def row(pipeline: Pipeline, key: str = "v") -> Row[Any]:
-    """The newest attempt of a video."""
+    """Return the newest attempt of a video."""
     table = tables.attempts
     with pipeline.ledger.read() as connection:
         query = select(table).where(table.c.video_key == key).order_by(table.c.claimed_at.desc(), table.c.seq.desc())
@@ -75,30 +75,30 @@ def test_a_task_that_was_made_is_found_by_its_own_key(home: EngineHome) -> None:
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_not_found_counts_only_after_the_window_and_so_many_times(home: EngineHome) -> None:
+def test_not_found_counts_only_after_the_settle_window_and_several_times(home: EngineHome) -> None:
     clock = JumpClock()
     known_task(home, clock, in_doubt={"settle": 100, "absences": 3})
     with home.open(clock) as pipeline:
         home.sandbox.faults([LOST_BEFORE])
         advance(pipeline, publish=False)
-        seen = []
+        looks = []
         for _ in range(12):
             advance(pipeline, submit=False, publish=False)
-            seen.append((row(pipeline).state, row(pipeline).absences))
+            looks.append((row(pipeline).state, row(pipeline).absences))
             clock.skip(12_000)
-        assert seen[0] == ("in_doubt", 1)
-        assert seen[:9] == sorted(seen[:9])
-        early = [entry for entry, _ in zip(seen, range(9), strict=False)]  # 8 × 12 s is not yet the window
+        assert looks[0] == ("in_doubt", 1)
+        assert looks[:9] == sorted(looks[:9])
+        early = [entry for entry, _ in zip(looks, range(9), strict=False)]  # 8 × 12 s is not yet the window
         assert {state for state, _ in early} == {"in_doubt"}
         assert max(count for _, count in early) == 3
-        assert seen[-1][0] == "released"
+        assert looks[-1][0] == "released"
         assert drive(pipeline).videos[1].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-    assert found.charges == 2
-    assert found.states == {"stored": 2, "released": 1}
+        totals = reckon(home, pipeline.ledger)
+    assert totals.charges == 2
+    assert totals.states == {"stored": 2, "released": 1}
 
 
-def test_without_a_known_task_a_look_up_proves_nothing_and_a_person_is_told(home: EngineHome) -> None:
+def test_without_a_known_task_a_look_up_proves_nothing_and_needs_the_operator(home: EngineHome) -> None:
     home.seeded(1)
     home.sandbox.faults([LOST_BEFORE])
     clock = JumpClock()
@@ -129,7 +129,7 @@ def test_a_control_that_fails_does_not_count(home: EngineHome) -> None:
         assert reckon(home, pipeline.ledger).charges == 2
 
 
-def test_a_look_up_without_an_answer_does_not_count(home: EngineHome) -> None:
+def test_a_look_up_without_a_response_does_not_count(home: EngineHome) -> None:
     clock = JumpClock()
     known_task(home, clock)
     with home.open(clock) as pipeline:
@@ -141,7 +141,7 @@ def test_a_look_up_without_an_answer_does_not_count(home: EngineHome) -> None:
 
 
 @pytest.mark.parametrize("submit_class", ["C", "D"])
-def test_without_a_key_of_our_own_only_a_person_decides(submit_class: str, home: EngineHome) -> None:
+def test_without_a_key_of_our_own_only_the_operator_decides(submit_class: str, home: EngineHome) -> None:
     clock = JumpClock()
     known_task(home, clock, submit_class=submit_class)
     with home.open(clock) as pipeline:
@@ -160,7 +160,7 @@ def test_without_a_key_of_our_own_only_a_person_decides(submit_class: str, home:
         assert reckon(home, pipeline.ledger).charges == 2
 
 
-def test_a_person_can_adopt_only_a_task_of_the_same_parent_that_no_attempt_holds(home: EngineHome) -> None:
+def test_only_a_task_of_the_same_parent_that_no_attempt_has_can_be_adopted(home: EngineHome) -> None:
     clock = JumpClock()
     entries = known_task(home, clock, submit_class="D")
     home.sandbox.seed([{"video_id": source_id(2), "duration": 5.0}])
@@ -170,20 +170,20 @@ def test_a_person_can_adopt_only_a_task_of_the_same_parent_that_no_attempt_holds
         drive(pipeline)
         tasks = {task["parent_video_id"]: task["task_id"] for task in home.sandbox.tasks()}
         for task in (tasks[source_id(2)], tasks[source_id(0)], "no-such-task"):
-            word = resolve.adopt(pipeline, "v/1", task, who="ann", why="")
-            assert isinstance(word, resolve.Declined), task
-            check_user_text(word.message)
+            resolution = resolve.adopt(pipeline, "v/1", task, who="ann", why="")
+            assert isinstance(resolution, resolve.Declined), task
+            check_user_text(resolution.message)
         unclear = resolve.adopt(pipeline, "known/1", tasks[source_id(1)], who="ann", why="")
         assert isinstance(unclear, resolve.Declined)
         check_user_text(unclear.message)
         assert isinstance(resolve.adopt(pipeline, "v/1", tasks[source_id(1)], who="ann", why=""), resolve.Resolved)
         assert isinstance(resolve.adopt(pipeline, "w/1", tasks[source_id(2)], who="ann", why=""), resolve.Resolved)
-        assert {each.state for each in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert reckon(home, pipeline.ledger).charges == 3
 
 
-def test_a_task_that_another_attempt_holds_is_not_adopted(home: EngineHome) -> None:
-    """Two entries of one source: their tasks have the same parent, and only the ledger tells them apart."""
+def test_a_task_of_another_attempt_is_not_adopted(home: EngineHome) -> None:
+    """Two entries of one source: their tasks have the same parent, and only the ledger distinguishes them."""
     clock = JumpClock()
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     entries = [entry("one", source_id(0), prompt="a", steps=1), entry("two", source_id(0), prompt="b", steps=1)]
@@ -198,8 +198,8 @@ def test_a_task_that_another_attempt_holds_is_not_adopted(home: EngineHome) -> N
     with home.open(clock) as pipeline:
         home.sandbox.faults([LOST_AFTER])
         drive(pipeline)
-        word = resolve.adopt(pipeline, "three/1", held, who="ann", why="")
-        assert isinstance(word, resolve.Declined), word
+        resolution = resolve.adopt(pipeline, "three/1", held, who="ann", why="")
+        assert isinstance(resolution, resolve.Declined), resolution
         assert row(pipeline, "three").state == "in_doubt"
 
 
@@ -220,15 +220,15 @@ def test_resubmitting_a_doubt_books_its_charge_and_pays_again_in_a_new_generatio
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         again = resolve.resubmit(pipeline, "v/1", who="ann", why="thrice")
         assert isinstance(again, resolve.Declined)
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         with pipeline.ledger.read() as connection:
             table = tables.attempts
             rows = list(connection.execute(select(table).order_by(table.c.generation)))
-        assert [(each.generation, each.state) for each in rows] == [(1, "written_off"), (2, "stored")]
+        assert [(attempt.generation, attempt.state) for attempt in rows] == [(1, "written_off"), (2, "stored")]
         assert rows[0].external_task_id != rows[1].external_task_id
         assert status(pipeline).accounts[0].committed == 4
         actors = _actors(pipeline, "resubmit_allowed")
-    assert found.charges == 1
+    assert totals.charges == 1
     assert actors[0] == f"ann ({why})"
 
 
@@ -243,13 +243,13 @@ def test_writing_a_doubt_off_books_its_charge_and_pays_nothing_more(home: Engine
         assert waiting.blocker is not None
         assert waiting.blocker.reason is BlockReason.WRITTEN_OFF
         assert isinstance(resolve.write_off(pipeline, "v/1", who="ann", why="lost"), resolve.Declined)
-        assert isinstance(resolve.write_off(pipeline, "nobody/1", who="ann", why=""), resolve.Declined)
+        assert isinstance(resolve.write_off(pipeline, "unknown/1", who="ann", why=""), resolve.Declined)
         assert reckon(home, pipeline.ledger).states == {"stored": 1, "written_off": 1}
         assert status(pipeline).accounts[0].committed == 4
 
 
 @pytest.mark.parametrize("where", ["v", "v/", "/1", "v/0", "v/x", "v/1/"])
-def test_what_is_no_video_and_hop_is_refused_with_the_right_form(where: str) -> None:
+def test_an_argument_that_is_no_video_and_hop_is_refused_with_the_right_form(where: str) -> None:
     with pytest.raises(ValueError, match="VIDEO/HOP") as raised:
         resolve.split_where(where)
     check_user_text(str(raised.value))
@@ -261,20 +261,20 @@ def _actors(pipeline: Pipeline, kind: str) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
-def test_a_doubt_that_is_looked_up_in_vain_for_long_is_told_to_a_person_and_looked_up_on(home: EngineHome) -> None:
+def test_a_doubt_that_stays_unresolved_needs_the_operator_and_is_looked_up_on(home: EngineHome) -> None:
     home.seeded(1)
     clock = JumpClock()
     with home.open(clock) as pipeline:
         home.sandbox.faults([LOST_AFTER, {"kind": "html", "where": "query", "times": 999}])
         advance(pipeline, publish=False)
-        told = []
+        reasons = []
         for _ in range(3):
             clock.skip(2_000_000)
             advance(pipeline, publish=False)
             blocker = video(pipeline, "v000").blocker
             assert blocker is not None
-            told.append(blocker.reason)
-        assert told == [BlockReason.IN_DOUBT_CHECKING, BlockReason.IN_DOUBT, BlockReason.IN_DOUBT]
+            reasons.append(blocker.reason)
+        assert reasons == [BlockReason.IN_DOUBT_CHECKING, BlockReason.IN_DOUBT, BlockReason.IN_DOUBT]
         check_user_text(blocker.message)
         assert status(pipeline).exit_code == 1
         home.sandbox.clear_faults()
@@ -283,19 +283,19 @@ def test_a_doubt_that_is_looked_up_in_vain_for_long_is_told_to_a_person_and_look
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_a_task_that_was_taken_over_without_a_key_is_no_control_for_keys(home: EngineHome) -> None:
+def test_a_task_that_was_adopted_without_a_key_is_no_control_for_keys(home: EngineHome) -> None:
     clock = JumpClock()
     known_task(home, clock)
     with home.open(clock) as pipeline:
-        made = row(pipeline, "known")
+        known = row(pipeline, "known")
         with pipeline.ledger.write(now_ms=clock(), actor="books") as tx:
             names = [field.name for field in fields(UnmatchedTask) if field.name not in ("created_ms", "zone")]
-            stranger = {name: getattr(made, name) for name in names} | {
+            adopted = {name: getattr(known, name) for name in names} | {
                 "task_id": "made-by-hand",
                 "external_task_id": "",
             }
-            assert isinstance(adopt_unmatched(tx, UnmatchedTask(**stranger)), Moved)
-            tx.connection.execute(tables.schedule.delete())  # nobody polls it: the sandbox doesn't know it
+            assert isinstance(adopt_unmatched(tx, UnmatchedTask(**adopted)), Moved)
+            tx.connection.execute(tables.schedule.delete())  # it is not polled: the sandbox doesn't know it
         home.sandbox.faults([LOST_BEFORE])
         for _ in range(6):
             advance(pipeline, publish=False)
@@ -304,8 +304,8 @@ def test_a_task_that_was_taken_over_without_a_key_is_no_control_for_keys(home: E
 
 
 @dataclass
-class _Forgetful:
-    """A gateway that answers every POST with its first task."""
+class _RepeatingGateway:
+    """A gateway that responds to every POST with its first task."""
 
     real: Provider
     first: list[SubmitOutcome] = field(default_factory=list)
@@ -320,11 +320,11 @@ class _Forgetful:
             return self.first[0]
 
 
-def test_an_answer_that_names_the_task_of_another_attempt_is_a_doubt_at_once(home: EngineHome) -> None:
+def test_a_response_that_names_another_attempts_task_is_a_doubt_at_once(home: EngineHome) -> None:
     other_home(home, "kling-gateway", 2)
 
     def make(account: Account, *, settings: Settings) -> Any:
-        return _Forgetful(impatient_provider(account, settings=settings))
+        return _RepeatingGateway(impatient_provider(account, settings=settings))
 
     with home.open(JumpClock(), make_provider=make) as pipeline:
         advance(pipeline, publish=False)

@@ -31,7 +31,7 @@ ID_OF = {"kling-gateway": "task_id", "luma": "id", "kling": "task_id"}
 
 @pytest.mark.parametrize("early", [False, True], ids=["after", "before"])
 @pytest.mark.parametrize("provider", ["kling-gateway", "luma"])
-def test_the_task_of_a_written_off_attempt_comes_home_by_a_callback(
+def test_the_task_of_a_written_off_attempt_is_adopted_by_a_callback(
     provider: str, early: bool, make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url, gateway=GatewayConfig(passes=frozenset({"callback_url"})))
@@ -62,7 +62,7 @@ def test_the_task_of_a_written_off_attempt_comes_home_by_a_callback(
         replays_to_the_same(pipeline.ledger, home.path)
 
 
-def test_what_a_callback_can_not_prove_is_a_question_with_its_commands(make_home: Callable[..., EngineHome]) -> None:
+def test_a_callback_that_proves_nothing_is_a_question_with_its_commands(make_home: Callable[..., EngineHome]) -> None:
     home = make_home()
     port, clock = free_port(), JumpClock()
     called_back_home(home, "luma", port)
@@ -88,7 +88,7 @@ def test_what_a_callback_can_not_prove_is_a_question_with_its_commands(make_home
         assert status(pipeline).disagreements == ()
 
 
-def test_a_removed_video_whose_task_never_ends_holds_nobody_up(home: EngineHome, ledger_url: str) -> None:
+def test_a_removed_video_whose_task_never_ends_holds_nothing_up(home: EngineHome, ledger_url: str) -> None:
     home.ledger_url = ledger_url
     gateway = other_account("kling-gateway", home.sandbox.base_url, patience=600)
     home.write([planted(home, "kling-gateway", 0)], gateway)

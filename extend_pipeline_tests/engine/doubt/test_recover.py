@@ -1,4 +1,4 @@
-"""Claims of the dead are given back, sends of the dead are in doubt, and the living are left alone."""
+"""Claims of ended processes are released, their sends are put in doubt, and living processes are left alone."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ LEASE_MS = 60_000
 
 
 def claimed_by(pipeline: Pipeline, owner: str, *, sending: bool) -> str:
-    """Claim the first due step for an owner, and go as far as `sending` says; answers the attempt."""
+    """Claim the first due step for an owner, and mark it as sending if `sending`; return the attempt's id."""
     declare_catalogue(pipeline)
     step = plan(plan_input(pipeline)).due[0]
-    wanted = claim_request(pipeline, step)
+    request = claim_request(pipeline, step)
     now_ms = pipeline.now_ms()
     until = now_ms + LEASE_MS
     with pipeline.ledger.write(now_ms=now_ms, actor=owner) as tx:
-        assert claims.claim(tx, [wanted], caps=pipeline.budget_limits(), owner=owner, lease_until=until).claimed
+        assert claims.claim(tx, [request], caps=pipeline.budget_limits(), owner=owner, lease_until=until).claimed
         if sending:
-            transitions.mark_sending(tx, wanted.attempt_id, owner=owner, lease_until=until)
-    return wanted.attempt_id
+            transitions.mark_sending(tx, request.attempt_id, owner=owner, lease_until=until)
+    return request.attempt_id
 
 
 def state_of(pipeline: Pipeline, attempt_id: str) -> str:
@@ -49,7 +49,7 @@ def state_of(pipeline: Pipeline, attempt_id: str) -> str:
 
 
 @pytest.mark.parametrize(("sending", "after"), [(False, "released"), (True, "in_doubt")])
-def test_a_lease_that_ran_out_frees_a_claim_and_puts_a_send_in_doubt(
+def test_an_expired_lease_releases_a_claim_and_puts_a_send_in_doubt(
     sending: bool, after: str, home: EngineHome
 ) -> None:
     home.seeded(1)
@@ -69,14 +69,14 @@ def test_a_lease_that_ran_out_frees_a_claim_and_puts_a_send_in_doubt(
 
 
 def ended_process() -> str:
-    """The name of an owner on this host that has ended."""
+    """Return the name of a process on this host that has ended."""
     code = "from extend_pipeline.engine.home import process_name; print(process_name())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return told.stdout.strip()
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return output.stdout.strip()
 
 
 @pytest.mark.parametrize(("sending", "after"), [(False, "released"), (True, "in_doubt")])
-def test_an_owner_on_this_host_that_ended_is_not_waited_for(sending: bool, after: str, home: EngineHome) -> None:
+def test_an_ended_owner_on_this_host_is_not_waited_for(sending: bool, after: str, home: EngineHome) -> None:
     home.seeded(1)
     with home.open() as pipeline:
         attempt_id = claimed_by(pipeline, ended_process(), sending=sending)
@@ -85,7 +85,7 @@ def test_an_owner_on_this_host_that_ended_is_not_waited_for(sending: bool, after
         assert state_of(pipeline, attempt_id) == after
 
 
-def test_an_owner_that_lives_or_may_live_is_left_alone(home: EngineHome) -> None:
+def test_an_owner_that_runs_or_may_run_is_left_alone(home: EngineHome) -> None:
     home.seeded(3)
     living = subprocess.Popen(
         [
@@ -103,12 +103,12 @@ def test_an_owner_that_lives_or_may_live_is_left_alone(home: EngineHome) -> None
         owner = living.stdout.readline().strip()
         assert owner_is_gone(owner) is False
         with home.open() as pipeline:
-            taken = [claimed_by(pipeline, who, sending=True) for who in (owner, ELSEWHERE, "nonsense")]
+            attempt_ids = [claimed_by(pipeline, claimant, sending=True) for claimant in (owner, ELSEWHERE, "nonsense")]
             recover(pipeline)
-            assert [state_of(pipeline, attempt_id) for attempt_id in taken] == ["sending"] * 3
+            assert [state_of(pipeline, attempt_id) for attempt_id in attempt_ids] == ["sending"] * 3
             living.communicate("\n")
             recover(pipeline)
-            states = [state_of(pipeline, attempt_id) for attempt_id in taken]
+            states = [state_of(pipeline, attempt_id) for attempt_id in attempt_ids]
             assert states[0] != "sending"
             assert states[1:] == ["sending", "sending"]
     finally:
@@ -116,7 +116,7 @@ def test_an_owner_that_lives_or_may_live_is_left_alone(home: EngineHome) -> None
         living.wait()
 
 
-def test_a_process_id_that_was_given_away_is_another_owner() -> None:
+def test_a_reused_process_id_is_another_owner() -> None:
     host, pid, started = process_name().split(":")
     assert (pid, owner_is_gone(f"{host}:{pid}:{started}")) == (str(os.getpid()), False)
     assert owner_is_gone(f"{host}:{pid}:{int(started) - 1}") is True
@@ -139,19 +139,19 @@ def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(home: E
             assert sorted(recover(pipeline).released) == ["v000/1", "v001/1"]
             assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
             sleeper.go_on()
-            assert sleeper.wait() == 0, sleeper.told
-            found = reckon(home, pipeline.ledger)
+            assert sleeper.wait() == 0, sleeper.output_text
+            totals = reckon(home, pipeline.ledger)
             with pipeline.ledger.read() as connection:
                 table = tables.events
                 senders = connection.execute(select(table.c.actor).where(table.c.kind == "attempt_sending")).scalars()
                 assert set(senders) == {pipeline.owner}
     finally:
         os.kill(sleeper.pid, signal.SIGCONT) if sleeper.process.is_alive() else None
-    assert found.charges == 2
-    assert found.states == {"stored": 2, "released": 2}
+    assert totals.charges == 2
+    assert totals.states == {"stored": 2, "released": 2}
 
 
-def test_an_answer_that_comes_after_its_send_was_put_in_doubt_still_counts(home: EngineHome) -> None:
+def test_a_response_after_its_send_was_put_in_doubt_still_counts(home: EngineHome) -> None:
     home.seeded(1)
     sleeper = advancing(child_settings(home), home.path / "sleeper.txt", points="submit.after_post=pause")
     try:
@@ -161,15 +161,15 @@ def test_an_answer_that_comes_after_its_send_was_put_in_doubt_still_counts(home:
         with home.open(clock) as pipeline:
             assert recover(pipeline).put_in_doubt == ["v000/1"]
             sleeper.go_on()
-            assert sleeper.wait() == 0, sleeper.told
+            assert sleeper.wait() == 0, sleeper.output_text
             assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-            found = reckon(home, pipeline.ledger)
+            totals = reckon(home, pipeline.ledger)
     finally:
         os.kill(sleeper.pid, signal.SIGCONT) if sleeper.process.is_alive() else None
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_a_round_of_a_person_who_only_looks_submits_nothing(home: EngineHome) -> None:
+def test_a_round_without_submits_submits_nothing(home: EngineHome) -> None:
     home.seeded(2)
     with home.open() as pipeline:
         looked = advance(pipeline, submit=False, publish=False)

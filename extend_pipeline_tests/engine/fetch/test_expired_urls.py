@@ -1,4 +1,4 @@
-"""Results of the providers beside Kling whose URLs end: asked for anew where that helps, else lost, and loudly."""
+"""Results of the providers besides Kling whose URLs expire: requested anew where that helps, else lost and reported."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-# the first download is the source's, but for the gateway, whose results tell where their parent lies
+# the first download is the source's, but for the gateway, whose results name where their parent is
 SOURCES = {"kling-gateway": 0, "vidu": 1, "luma": 1}
 
 
 def ended(provider: str, **changes: Any) -> dict[str, Any]:
-    """The order that a result's URL be refused when it is fetched."""
+    """Return the order that a result's URL be refused when it is fetched."""
     order = {"kind": "expired_url", "where": "download", "skip": SOURCES[provider], "match": {"provider": provider}}
     return {**order, **changes}
 
 
 @pytest.mark.parametrize("provider", ["kling-gateway", "luma"])
-def test_a_url_that_has_ended_is_asked_for_anew_and_nothing_is_paid_again(provider: str, home: EngineHome) -> None:
+def test_an_expired_url_is_requested_anew_and_nothing_is_paid_again(provider: str, home: EngineHome) -> None:
     other_home(home, provider)
     home.sandbox.faults([ended(provider)])
     with home.open() as pipeline:
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 1
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: EngineHome) -> None:
-    """A process that was away for hours; its fetch from the fresh URL is cut at first, which proves nothing."""
+def test_a_luma_result_is_fetched_though_its_url_expired_long_ago(home: EngineHome) -> None:
+    """The process did not run for hours; its fetch from the fresh URL is cut at first, which proves nothing."""
     other_home(home, "luma")
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -54,18 +54,18 @@ def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: Engin
         clock.skip(3 * 3_600_000)
         for _ in range(3):
             (video,) = drive(pipeline).videos
-            if video.blocker is not None:  # said, since it is late; tried again all the same
+            if video.blocker is not None:  # reported, because it is late, and tried again
                 assert video.blocker.reason is BlockReason.NOT_FETCHED
             clock.skip(600_000)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 3
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(home: EngineHome) -> None:
+def test_a_vidu_result_with_an_expired_url_is_reported_lost_after_a_few_refusals(home: EngineHome) -> None:
     other_home(home, "vidu")
-    home.sandbox.faults([ended("vidu")])  # once is enough: its queries tell the same URL for ever
+    home.sandbox.faults([ended("vidu")])  # once is enough: its queries return the same URL for ever
     with home.open() as pipeline:
         (video,) = drive(pipeline).videos
         assert video.blocker is not None
@@ -74,18 +74,18 @@ def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(h
         check_user_text(video.blocker.todo)
         assert video.state is VideoState.BLOCKED
         assert status(pipeline).exit_code == 1
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"result_lost": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"result_lost": 1})
         refused = [row for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
         assert 3 <= sum(row["count"] for row in refused) <= 6
-        # a person pays again, knowing it
+        # the operator pays again, knowing it
         assert isinstance(resolve.resubmit(pipeline, "vidu-0/1", who="ann", why="gone"), resolve.Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert status(pipeline).exit_code == 0
     assert len(home.sandbox.charges()["charges"]) == 2
 
 
-def test_a_servers_bad_moments_are_not_the_end_of_a_vidu_result(home: EngineHome) -> None:
+def test_transient_server_errors_do_not_lose_a_vidu_result(home: EngineHome) -> None:
     other_home(home, "vidu")
     home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
     with home.open() as pipeline:
@@ -94,8 +94,8 @@ def test_a_servers_bad_moments_are_not_the_end_of_a_vidu_result(home: EngineHome
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: EngineHome) -> None:
-    """A process that was away while the URL ended, and comes back to a provider that can't be asked for a moment."""
+def test_an_outage_past_the_expiry_of_a_url_does_not_lose_its_result(home: EngineHome) -> None:
+    """The process did not run while the URL expired; when it runs again, the provider is unavailable for a moment."""
     other_home(home, "luma")
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -118,11 +118,11 @@ def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: Engi
         check_user_text(held.todo)
         home.sandbox.clear_faults()
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_bad_moments_before_a_refusal_do_not_count_as_refusals(home: EngineHome) -> None:
+def test_transient_errors_before_a_refusal_do_not_count_as_refusals(home: EngineHome) -> None:
     other_home(home, "vidu")
     home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
     clock = JumpClock()

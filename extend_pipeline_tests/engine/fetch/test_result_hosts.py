@@ -1,5 +1,5 @@
-"""Results of hosts that an account's rules refuse are told of at once, and come once the rules are fixed; and how long
-a provider must say that a result is gone before it is lost."""
+"""Results of hosts that an account's rules refuse are reported at once, and fetched once the rules are fixed; and how
+long a provider must refuse a result before it is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 
 def doctor(home: EngineHome) -> list[dict[str, Any]]:
-    """What doctor finds."""
+    """Return doctor's findings."""
     env = {"EXTEND_PIPELINE_LEDGER_URL": home.ledger_url}
     result = CliRunner().invoke(cli, ["--home", str(home.path), "doctor", "--offline", "--json"], env=env)
     return list(json.loads(result.stdout)["findings"])
@@ -35,11 +35,11 @@ def test_doctor_names_the_hosts_that_results_came_from(home: EngineHome, ledger_
     with home.open() as pipeline:
         drive(pipeline)
         assert reckon(home, pipeline.ledger).states == {"stored": 2}
-    [hosts] = [found["message"] for found in doctor(home) if "http://127.0.0.1 (2)" in found["message"]]
+    [hosts] = [finding["message"] for finding in doctor(home) if "http://127.0.0.1 (2)" in finding["message"]]
     check_user_text(hosts)
 
 
-def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_fixed(
+def test_a_result_that_our_rules_refuse_is_reported_at_once_and_fetched_once_they_are_fixed(
     home: EngineHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.seeded(1)
@@ -51,17 +51,19 @@ def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_
                 advance(pipeline, publish=False)
                 clock.skip(60_000)
             assert [ending.urgency for ending in ending_now(pipeline)] == [Urgency.SOON]
-            [told] = [found for found in doctor(home) if (found["level"], found["check"]) == ("warning", "account k")]
-            check_user_text(told["message"])
+            [warning] = [
+                totals for totals in doctor(home) if (totals["level"], totals["check"]) == ("warning", "account k")
+            ]
+            check_user_text(warning["message"])
             [video] = status(pipeline).plan.videos
             assert video.blocker is not None
             assert video.blocker.reason is BlockReason.NOT_FETCHED
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
-def test_vidu_s_host_must_refuse_for_hours_before_a_paid_result_is_lost(home: EngineHome) -> None:
+def test_vidus_host_must_refuse_for_hours_before_a_paid_result_is_lost(home: EngineHome) -> None:
     other_home(home, "vidu")
     home.options["lost_after_s"] = 6 * 3600
     home.sandbox.faults([{"kind": "expired_url", "where": "download", "skip": 1, "match": {"provider": "vidu"}}])

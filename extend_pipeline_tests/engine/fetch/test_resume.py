@@ -1,4 +1,4 @@
-"""A download goes on where it stopped: across tries, processes and URLs, whatever the server makes of ranges."""
+"""A download goes on where it stopped: across tries, processes and URLs, with servers that refuse or ignore ranges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CUT = 4_096
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a film."""
+    """Return the bytes of a film."""
     content = make_clip(tmp_path_factory.mktemp("films") / "film.mp4", seconds=2).read_bytes()
     assert len(content) > 2 * CUT
     return content
@@ -40,40 +40,41 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _films_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check films in this process instead of in a worker."""
     monkeypatch.setattr(isolated_probe, "check_file", probe.check_file)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
-    """An empty store."""
+    """Return an empty store."""
     return LocalStore(tmp_path / "media")
 
 
 @dataclass
 class FilmServer:
-    """Serves one file over a bad line: at most `cut` bytes an answer. What a server may do otherwise are fields."""
+    """Serve one file over a bad line, at most `cut` bytes a response. The fields set other behaviours of a server."""
 
     content: bytes
     cut: int = 10**9
     ranges: bool = True
     validator: str | None = '"v1"'
     shift: int = 0  # added to the first byte of a Content-Range
-    refuse_ranges: int = 0  # the status that a range gets instead
+    refuse_ranges: int = 0  # the status of the response to a range
     pause_s: float = 0.0  # between pieces of 1 kB
     sent: list[int] = field(default_factory=list)
 
     def __call__(self, server: RawServer, connection: socket.socket, _index: int) -> None:
         """Answer one request."""
-        asked = server.header("range")
+        requested = server.header("range")
         size = len(self.content)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.ranges else 0
         if start and server.header("if-range") not in (None, self.validator):
             start = 0
         headers = {"Content-Type": "video/mp4", "Connection": "close"}
         if self.validator is not None:
             headers["ETag"] = self.validator
         status = 206 if start else 200
-        if asked and self.refuse_ranges:
+        if requested and self.refuse_ranges:
             status, start = self.refuse_ranges, size
         elif start >= size:
             status = 416
@@ -94,14 +95,14 @@ class FilmServer:
 
 
 def fetch(store: LocalStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored | FetchFailure:
-    """One fetch, as a round of `advance` does it."""
+    """Fetch once, as a round of `advance` does."""
     with store.partial(KEY) as partial:
         assert partial is not None
         return fetch_rest(store, partial, url, policy)
 
 
 def left(store: LocalStore) -> list[Path]:
-    """What lies in the folder of incoming files."""
+    """Return the paths in the folder of incoming files."""
     return list((store.root / ".incoming").iterdir())
 
 
@@ -111,24 +112,24 @@ def test_a_line_that_is_cut_every_4_kb_brings_the_film_and_no_byte_twice(
 ) -> None:
     line = FilmServer(film, cut=CUT, validator=validator)
     with raw_server(line) as server:
-        got = fetch(store, server.base_url)
+        outcome = fetch(store, server.base_url)
         assert server.header("if-range") == validator
         assert server.header("accept-encoding") == "identity"
-    assert isinstance(got, Stored)
-    assert (store.root / got.path).read_bytes() == film
+    assert isinstance(outcome, Stored)
+    assert (store.root / outcome.path).read_bytes() == film
     assert sum(line.sent) == len(film)
     assert left(store) == []
 
 
-def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: LocalStore, film: bytes) -> None:
+def test_another_process_with_a_renewed_url_continues_the_partial_file(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=500)  # too little a try for the next one to follow at once
     with raw_server(line) as server:
         first = fetch(store, f"{server.base_url}/old.mp4?sig=1")
         assert isinstance(first, FetchFailure)
         assert (first.cut, first.progress) == (True, True)
         line.cut = 10**9
-        got = fetch(LocalStore(store.root), f"{server.base_url}/new.mp4?sig=2")
-    assert isinstance(got, Stored)
+        outcome = fetch(LocalStore(store.root), f"{server.base_url}/new.mp4?sig=2")
+    assert isinstance(outcome, Stored)
     assert sum(line.sent) == len(film)
 
 
@@ -137,22 +138,22 @@ def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: LocalSt
     line = FilmServer(film, pause_s=0.08)
     with raw_server(line) as server:
         began = time.monotonic()
-        got = fetch(store, server.base_url, policy)
+        outcome = fetch(store, server.base_url, policy)
         assert time.monotonic() - began > 0.6
-    assert isinstance(got, Stored)
+    assert isinstance(outcome, Stored)
     assert len(line.sent) == 1
 
 
 @pytest.mark.parametrize("how", ["ignores ranges", "another place", "another file", "another length, no validator"])
-def test_what_does_not_continue_the_file_is_read_from_the_start(
+def test_bytes_that_do_not_continue_the_file_are_read_from_the_start(
     store: LocalStore, film: bytes, tmp_path: Path, how: str
 ) -> None:
-    other = make_clip(tmp_path / "other.mp4", seconds=3).read_bytes()
+    other_film = make_clip(tmp_path / "other.mp4", seconds=3).read_bytes()
     changes: dict[str, dict[str, object]] = {
         "ignores ranges": {"ranges": False},
         "another place": {"shift": 1},
-        "another file": {"content": other, "validator": '"v2"'},
-        "another length, no validator": {"content": other, "validator": None},
+        "another file": {"content": other_film, "validator": '"v2"'},
+        "another length, no validator": {"content": other_film, "validator": None},
     }
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
@@ -160,38 +161,38 @@ def test_what_does_not_continue_the_file_is_read_from_the_start(
         line.cut = 10**9
         for name, value in changes[how].items():
             setattr(line, name, value)
-        got = fetch(store, server.base_url)
-    assert isinstance(got, Stored)
-    assert (store.root / got.path).read_bytes() == line.content
+        outcome = fetch(store, server.base_url)
+    assert isinstance(outcome, Stored)
+    assert (store.root / outcome.path).read_bytes() == line.content
     assert left(store) == []
 
 
-def test_a_joined_file_that_is_unsound_is_fetched_from_the_start_before_it_counts(
+def test_a_resumed_file_that_is_invalid_is_fetched_from_the_start_before_it_counts(
     store: LocalStore, film: bytes
 ) -> None:
-    """The file changes between two tries, is as long as before, and the server tells nothing of it."""
+    """The file changes between two tries and is as long as before, and the server sends no validator."""
     line = FilmServer(bytes(len(film)), cut=900, validator=None)
     with raw_server(line) as server:
         assert isinstance(fetch(store, server.base_url), FetchFailure)
         line.content, line.cut = film, 10**9
-        got = fetch(store, server.base_url)
-    assert isinstance(got, Stored)
-    assert (store.root / got.path).read_bytes() == film
+        outcome = fetch(store, server.base_url)
+    assert isinstance(outcome, Stored)
+    assert (store.root / outcome.path).read_bytes() == film
     assert not (store.root / "quarantine").exists()
 
 
-def test_an_unsound_file_counts_even_where_every_answer_is_cut(store: LocalStore) -> None:
+def test_an_invalid_file_counts_even_where_every_response_is_cut(store: LocalStore) -> None:
     line = FilmServer(b"no film at all" * 1_000, cut=CUT)
     with raw_server(line) as server:
-        got = fetch(store, server.base_url)
-    assert isinstance(got, FetchFailure)
-    assert got.sha256 is not None
-    assert [path.stem.rpartition("-")[2] for path in (store.root / "quarantine").iterdir()] == [got.sha256]
+        outcome = fetch(store, server.base_url)
+    assert isinstance(outcome, FetchFailure)
+    assert outcome.sha256 is not None
+    assert [path.stem.rpartition("-")[2] for path in (store.root / "quarantine").iterdir()] == [outcome.sha256]
     assert left(store) == []
 
 
 @pytest.mark.parametrize("total_known", [True, False])
-def test_a_whole_file_that_was_not_checked_yet_is_not_sent_again(
+def test_a_whole_file_that_was_not_checked_yet_is_not_downloaded_again(
     store: LocalStore, film: bytes, total_known: bool
 ) -> None:
     with store.partial(KEY) as partial:
@@ -205,22 +206,22 @@ def test_a_whole_file_that_was_not_checked_yet_is_not_sent_again(
     assert len(line.sent) == (0 if total_known else 1)
 
 
-def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: LocalStore, film: bytes) -> None:
+def test_a_server_that_refuses_ranges_is_asked_for_the_whole_file_in_the_end(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
         assert isinstance(fetch(store, server.base_url), FetchFailure)
         line.cut, line.refuse_ranges = 10**9, 501
-        got = [fetch(store, server.base_url) for _ in range(MAX_REFUSED + 1)]
-    assert [isinstance(one, Stored) for one in got] == [False] * MAX_REFUSED + [True]
+        outcomes = [fetch(store, server.base_url) for _ in range(MAX_REFUSED + 1)]
+    assert [isinstance(outcome, Stored) for outcome in outcomes] == [False] * MAX_REFUSED + [True]
 
 
 def test_more_than_the_limit_is_refused(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
         assert isinstance(fetch(store, server.base_url), FetchFailure)
-        got = fetch(store, server.base_url, DownloadPolicy(allow_local=True, max_bytes=len(film) - 1))
-    assert isinstance(got, FetchFailure)
-    assert got.refused
+        outcome = fetch(store, server.base_url, DownloadPolicy(allow_local=True, max_bytes=len(film) - 1))
+    assert isinstance(outcome, FetchFailure)
+    assert outcome.refused
 
 
 CHILD = """
@@ -241,7 +242,7 @@ with store.partial("result:a1") as partial:
 
 
 @pytest.mark.parametrize("failpoint", ["collect.mid_download", "collect.before_rename"])
-def test_a_process_killed_in_a_download_leaves_what_came_to_the_next(
+def test_a_process_killed_in_a_download_leaves_its_bytes_to_the_next(
     store: LocalStore, film: bytes, failpoint: str
 ) -> None:
     line = FilmServer(film, pause_s=0.01)
@@ -255,9 +256,9 @@ def test_a_process_killed_in_a_download_leaves_what_came_to_the_next(
         assert done.returncode == -signal.SIGKILL
         line.sent.clear()
         line.pause_s = 0
-        got = fetch(store, server.base_url)
-    assert isinstance(got, Stored)
-    assert (store.root / got.path).read_bytes() == film
+        outcome = fetch(store, server.base_url)
+    assert isinstance(outcome, Stored)
+    assert (store.root / outcome.path).read_bytes() == film
     assert sum(line.sent) < len(film)
     assert left(store) == []
 
@@ -271,28 +272,26 @@ def test_bytes_that_a_power_cut_may_have_taken_do_not_count(store: LocalStore, f
     facts.write_text(json.dumps({**json.loads(facts.read_text()), "boot": "another", "synced": 5_000}))
     line = FilmServer(film)
     with raw_server(line) as server:
-        got = fetch(store, server.base_url)
-    assert isinstance(got, Stored)
-    assert (store.root / got.path).read_bytes() == film
+        outcome = fetch(store, server.base_url)
+    assert isinstance(outcome, Stored)
+    assert (store.root / outcome.path).read_bytes() == film
     assert line.sent == [len(film) - 5_000]
 
 
-def test_two_writers_never_share_a_partial_file_and_none_waits_for_a_stopped_one(
-    store: LocalStore, film: bytes
-) -> None:
+def test_two_writers_never_share_a_partial_file_nor_wait_for_a_stopped_one(store: LocalStore, film: bytes) -> None:
     with raw_server(FilmServer(film)) as server, store.partial(KEY) as stopped:
         assert stopped is not None
         stopped.begin('"v1"', len(film))
         stopped.append([film[:5_000]])
         with LocalStore(store.root).partial(KEY) as second:
             assert second is None
-        got = fetch_whole(store, KEY, server.base_url, LOCAL)
-        assert isinstance(got, Stored)
-        assert fetch_rest(store, stopped, server.base_url, LOCAL) == got
+        outcome = fetch_whole(store, KEY, server.base_url, LOCAL)
+        assert isinstance(outcome, Stored)
+        assert fetch_rest(store, stopped, server.base_url, LOCAL) == outcome
     assert left(store) == []
 
 
-def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: LocalStore, film: bytes) -> None:
+def test_sweep_keeps_what_is_still_to_be_fetched_and_removes_the_rest(store: LocalStore, film: bytes) -> None:
     for key in ("result:open", "result:ended"):
         with store.partial(key) as partial:
             assert partial is not None
@@ -309,7 +308,7 @@ def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: Loca
 
 
 @pytest.mark.parametrize("facts", ["", "[]", '{"total": "x"}', '{"other": 1}', '{"total": 3, "boot": "b"}'])
-def test_facts_that_can_not_be_read_cost_the_bytes_and_nothing_else(store: LocalStore, film: bytes, facts: str) -> None:
+def test_unreadable_facts_of_a_partial_file_cost_only_its_bytes(store: LocalStore, film: bytes, facts: str) -> None:
     with store.partial(KEY) as partial:
         assert partial is not None
         partial.begin(None, len(film))

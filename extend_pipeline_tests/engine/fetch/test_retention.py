@@ -1,4 +1,4 @@
-"""What will be gone upstream is fetched first, and said in time: at half of its keeping time, and in its last hour."""
+"""What will be gone upstream is fetched first, and reported in time: at half its keeping time and in its last hour."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_a_result_whose_fetch_is_refused_is_urgent_at_once() -> None:
 @given(st.integers(0, 10**12), st.integers(1, 10**10), st.lists(st.integers(0, 2 * 10**10), min_size=2))
 def test_urgency_only_ever_rises(begun: int, life: int, ages: list[int]) -> None:
     order = list(Urgency)
-    seen = [urgency_of(begun_ms=begun, ends_ms=begun + life, now_ms=begun + age) for age in sorted(ages)]
-    assert seen == sorted(seen, key=order.index)
+    urgencies = [urgency_of(begun_ms=begun, ends_ms=begun + life, now_ms=begun + age) for age in sorted(ages)]
+    assert urgencies == sorted(urgencies, key=order.index)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_every_paid_result_has_an_end(updated_ms: int | None, expires_ms: int | 
         ("20260101T000000Z", "-1", None),
     ],
 )
-def test_when_a_url_ends_by_its_own_words(date: str, seconds: str, ends: int | None) -> None:
+def test_a_urls_expiry_is_read_from_its_query(date: str, seconds: str, ends: int | None) -> None:
     assert presigned_expiry_ms(f"https://cdn.example/a.mp4?X-Amz-Date={date}&X-Amz-Expires={seconds}") == ends
 
 
-def test_a_paid_result_that_can_not_be_fetched_is_told_of_twice(home: EngineHome) -> None:
+def test_a_paid_result_that_can_not_be_fetched_is_reported_twice(home: EngineHome) -> None:
     home.write([planted(home, "vidu", 0)], other_account("vidu", home.sandbox.base_url))
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -161,11 +161,11 @@ def test_downloads_go_soonest_ending_first(home: EngineHome) -> None:
     assert stored[2] == "kling-0"  # 30 days
 
 
-def test_a_source_is_shown_in_its_last_week_and_is_an_obstacle_afterwards(home: EngineHome) -> None:
+def test_a_source_is_reported_in_its_last_week_and_blocks_afterwards(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
-    made = entry("v", source_id(0), steps=2)
+    video = entry("v", source_id(0), steps=2)
     clock = JumpClock()
-    home.write([made], account(home.sandbox.base_url, budget={"per_day": 2, "total": 2}))
+    home.write([video], account(home.sandbox.base_url, budget={"per_day": 2, "total": 2}))
     with home.open(clock) as pipeline:
         drive(pipeline)  # the budget is for one hop
         assert status(pipeline).expiring == ()

@@ -1,4 +1,4 @@
-"""Two processes and one result, of which one takes longer over it than its hold lasts."""
+"""Two processes and one result; the fetch of the first takes longer than its lease."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ WHERE = "kling-gateway-0/1"
 DOWNLOADING = 5  # looks at the clock: before it takes, whether anything is due, taking, beginning, and a piece came
 
 
-class Nudged:
-    """A process's clock: while it is on, each look at it lets something happen elsewhere first."""
+class InterruptedClock:
+    """A process's clock that, while `on`, calls `interrupt` before each reading."""
 
-    def __init__(self, clock: JumpClock, happen: Callable[[], object]) -> None:
-        self.clock, self.happen, self.looks, self.on = clock, happen, 0, False
+    def __init__(self, clock: JumpClock, interrupt: Callable[[], object]) -> None:
+        self.clock, self.interrupt, self.looks, self.on = clock, interrupt, 0, False
 
     def __call__(self) -> int:
         if self.on:
-            self.on = False  # what happens looks at clocks too
+            self.on = False  # `interrupt` reads clocks too
             self.looks += 1
-            self.happen()
+            self.interrupt()
             self.on = True
         return self.clock()
 
 
 def made_and_not_fetched(home: EngineHome, pipeline: Pipeline, clock: JumpClock) -> None:
-    """One task of a gateway, ended and paid; its result is due."""
+    """Make one task of a gateway, ended and paid, whose result is due."""
     home.sandbox.faults([{"kind": "5xx_before", **AT_DOWNLOAD}])
     for _ in range(4):
         advance(pipeline, publish=False)
@@ -51,57 +51,57 @@ def made_and_not_fetched(home: EngineHome, pipeline: Pipeline, clock: JumpClock)
 
 
 def holder(pipeline: Pipeline) -> str | None:
-    """Who has taken the result, if anybody has."""
+    """Return the owner of the result's lease, if there is one."""
     with pipeline.ledger.read() as connection:
         return connection.execute(select(tables.schedule.c.owner)).scalar_one_or_none()
 
 
-def test_a_fetch_that_outlasts_its_hold_stays_with_its_process(home: EngineHome) -> None:
+def test_a_fetch_that_outlasts_its_lease_stays_with_its_process(home: EngineHome) -> None:
     other_home(home, "kling-gateway")
     clock = JumpClock()
-    others: list[CollectReport] = []
+    other_reports: list[CollectReport] = []
 
     def time_passes() -> None:
         if holder(second) == first.owner:
             clock.skip(LEASE_MS * 0.45)
-            others.append(collect_due(second))
+            other_reports.append(collect_due(second))
 
-    nudged = Nudged(clock, time_passes)
-    with home.open(nudged) as first, home.open(clock) as second:
+    interrupted = InterruptedClock(clock, time_passes)
+    with home.open(interrupted) as first, home.open(clock) as second:
         made_and_not_fetched(home, first, clock)
-        began, nudged.on = clock.skipped_ms, True
+        began, interrupted.on = clock.skipped_ms, True
         report = collect_due(first)
-        nudged.on = False
+        interrupted.on = False
         assert clock.skipped_ms - began > LEASE_MS
         assert report.stored == [WHERE]
-        assert others == [CollectReport()] * len(others), "the other process finds nothing to do"
+        assert other_reports == [CollectReport()] * len(other_reports), "the other process finds nothing to do"
         assert reckon(home, first.ledger).states == {"stored": 1}
 
 
 def fetched_while_another_gives_up(home: EngineHome, then: Callable[[Pipeline], object]) -> tuple[str, str | None]:
-    """One process is stopped in the middle of a download, for so long that another takes the result and finds that it
-    is gone. Then it goes on, after what `then` does. Answers the attempt's state and error in the end."""
+    """Stop one process in the middle of a download, for so long that another claims the result and finds that it is
+    gone; call `then`, and let the first go on. Return the attempt's state and error at the end."""
     other_home(home, "kling-gateway")
     clock = JumpClock()
-    others: list[CollectReport] = []
+    other_reports: list[CollectReport] = []
 
     def stopped_for_a_month() -> None:
-        if others or nudged.looks < DOWNLOADING or holder(second) != first.owner:
+        if other_reports or interrupted.looks < DOWNLOADING or holder(second) != first.owner:
             return
         assert list((home.settings.media_dir / ".incoming").iterdir()) != [], "it is being written"
         home.sandbox.faults([{"kind": "expired_url", **AT_DOWNLOAD}])
         home.sandbox.set_offset(31 * 86_400)
         clock.skip(31 * DAY_MS)
-        others.append(collect_due(second))
+        other_reports.append(collect_due(second))
         then(second)
 
-    nudged = Nudged(clock, stopped_for_a_month)
-    with home.open(nudged) as first, home.open(clock) as second:
+    interrupted = InterruptedClock(clock, stopped_for_a_month)
+    with home.open(interrupted) as first, home.open(clock) as second:
         made_and_not_fetched(home, first, clock)
-        nudged.on = True
+        interrupted.on = True
         collect_due(first)
-        nudged.on = False
-        assert [other.lost for other in others] == [[WHERE]]
+        interrupted.on = False
+        assert [report.lost for report in other_reports] == [[WHERE]]
         assert check_invariants(first.ledger) == []
         with first.ledger.read() as connection:
             [row] = connection.execute(select(tables.attempts.c.state, tables.attempts.c.error_reason))
@@ -109,19 +109,17 @@ def fetched_while_another_gives_up(home: EngineHome, then: Callable[[Pipeline], 
     return row.state, row.error_reason
 
 
-def test_a_file_that_comes_after_it_was_given_up_is_ours_all_the_same(home: EngineHome) -> None:
+def test_a_file_that_arrives_after_it_was_given_up_is_stored(home: EngineHome) -> None:
     assert fetched_while_another_gives_up(home, lambda pipeline: None) == ("stored", None)
 
 
-def test_a_file_that_comes_after_somebody_allowed_to_pay_again_is_told_of(
-    home: EngineHome, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_arrives_after_a_resubmit_is_reported(home: EngineHome, caplog: pytest.LogCaptureFixture) -> None:
     def pay_again(pipeline: Pipeline) -> None:
-        found = resolve.resubmit(pipeline, WHERE, who="ann", why="it is gone")
-        assert isinstance(found, resolve.Resolved)
+        resolution = resolve.resubmit(pipeline, WHERE, who="ann", why="it is gone")
+        assert isinstance(resolution, resolve.Resolved)
 
     assert fetched_while_another_gives_up(home, pay_again) == ("result_lost", "expired")
-    [said] = [message for message in caplog.messages if ".mp4" in message]
-    name = next(word for word in said.split() if word.endswith(".mp4"))
+    [message] = [message for message in caplog.messages if ".mp4" in message]
+    name = next(part for part in message.split() if part.endswith(".mp4"))
     assert (home.settings.media_dir / name).stat().st_size > 0
-    check_user_text(said, without={name: "FILE"})
+    check_user_text(message, without={name: "FILE"})

@@ -1,4 +1,4 @@
-"""A person gives a paid extension the film that could not be fetched: nothing is paid, and only a film that fits."""
+"""The operator gives a paid extension the film that could not be fetched: nothing is paid; a wrong film is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHY = "sent by their support"
 
 @pytest.fixture
 def lost(home: EngineHome, ledger_url: str) -> Iterator[Pipeline]:
-    """A home whose only extension was paid, and whose result can't be had any more."""
+    """Yield a home whose only extension was paid and whose result is lost."""
     home.ledger_url = ledger_url
     other_home(home, "vidu")
     home.sandbox.faults([{"kind": "expired_url", "where": "download", "skip": 1, "match": {"provider": "vidu"}}])
@@ -39,18 +39,18 @@ def lost(home: EngineHome, ledger_url: str) -> Iterator[Pipeline]:
 
 
 def take(pipeline: Pipeline, file: Path) -> Resolved | Declined:
-    """Give the file as the film of the lost extension."""
+    """Take the file as the film of the lost extension."""
     return take_file(pipeline, WHERE, file, who="ann", why=WHY)
 
 
-def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
+def test_a_film_from_the_provider_completes_the_video_and_pays_nothing(
     lost: Pipeline, home: EngineHome, tmp_path: Path
 ) -> None:
     film = make_clip(tmp_path / "sent.mp4", seconds=9)
     assert isinstance(take(lost, film), Resolved)
     assert drive(lost).videos[0].state is VideoState.COMPLETE
-    found = reckon(home, lost.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    totals = reckon(home, lost.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
     with lost.ledger.read() as connection:
         [row] = queries.attempts_of(connection, ["vidu-0"])
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")
@@ -61,7 +61,7 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
     assert isinstance(take(lost, film), Declined)  # it waits for none any more
 
 
-def test_what_is_no_film_and_a_film_of_another_place_are_declined(
+def test_a_file_that_is_no_film_and_a_film_of_another_hop_are_declined(
     lost: Pipeline, home: EngineHome, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.mp4"

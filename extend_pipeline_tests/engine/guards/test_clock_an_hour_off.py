@@ -1,4 +1,4 @@
-"""A clock that is an hour off, ours or the upstream's: the work completes, or it says that the clock is to be checked;
+"""A clock that is an hour off, ours or the upstream's: the work completes, or the blocker names the clock;
 nothing is paid twice, and nothing that can still be fetched is given up."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OFF = pytest.mark.parametrize("off_s", [HOUR_S, -HOUR_S], ids=["an hour ahead", 
 
 
 def provider_at(off_s: float) -> Any:
-    """Makes providers whose tokens are dated by a clock that is so far off, like everything else of ours."""
+    """Return a maker of providers whose tokens are dated by a clock that is `off_s` off."""
 
     def make(account: Account, *, settings: Settings) -> Any:
         if account.provider != "kling":
@@ -46,22 +46,22 @@ def complete(pipeline: Pipeline) -> None:
 
 
 @OFF
-def test_a_token_dated_by_a_wrong_clock_is_the_clocks_fault_and_says_so(off_s: int, home: EngineHome) -> None:
+def test_a_token_dated_by_a_wrong_clock_blocks_with_the_clock_as_reason(off_s: int, home: EngineHome) -> None:
     home.seeded(3, steps=2)
     with home.open(JumpClock(off_s * 1000), make_provider=provider_at(off_s)) as pipeline:
         for _ in range(4):
             advance(pipeline, publish=False)
         assert home.sandbox.charges()["charges"] == []
         held = [video.blocker for video in status(pipeline).plan.videos if video.blocker]
-        assert {each.reason for each in held} == {BlockReason.WRONG_CLOCK}
+        assert {blocker.reason for blocker in held} == {BlockReason.WRONG_CLOCK}
         check_user_text(re.sub(r"\b(3599|3600|3601) s\b", "3600 s", held[0].message))
-    with home.open() as pipeline:  # the clock is right, and nobody says so
+    with home.open() as pipeline:  # the clock is right, and no operator has resumed the account
         complete(pipeline)
         assert reckon(home, pipeline.ledger).charges == 6
 
 
 @OFF
-def test_a_clock_that_goes_wrong_while_tasks_run_loses_none_of_them(off_s: int, home: EngineHome) -> None:
+def test_a_clock_that_goes_wrong_while_tasks_run_loses_no_task(off_s: int, home: EngineHome) -> None:
     home.seeded(4, steps=1)
     with home.open() as pipeline:
         advance(pipeline, publish=False)
@@ -81,7 +81,7 @@ def test_a_clock_that_goes_wrong_while_tasks_run_loses_none_of_them(off_s: int, 
 
 @OFF
 @pytest.mark.parametrize("provider", OTHERS)
-def test_keys_that_have_no_date_work_by_any_clock(off_s: int, provider: str, home: EngineHome) -> None:
+def test_keys_without_a_date_work_with_any_clock(off_s: int, provider: str, home: EngineHome) -> None:
     other_home(home, provider)
     with home.open(JumpClock(off_s * 1000), make_provider=provider_at(off_s)) as pipeline:
         complete(pipeline)
@@ -93,7 +93,7 @@ def test_keys_that_have_no_date_work_by_any_clock(off_s: int, provider: str, hom
 def test_an_upstream_whose_clock_is_wrong_is_paid_once_and_its_results_are_fetched(
     off_s: int, provider: str, home: EngineHome
 ) -> None:
-    """Its dates, and the ends of its URLs, are an hour off; tokens are what the tests above are about."""
+    """Its dates, and the ends of its URLs, are an hour off; tokens are tested above."""
     if provider == "kling":
         home.seeded(2, steps=2)
     else:
@@ -105,18 +105,18 @@ def test_an_upstream_whose_clock_is_wrong_is_paid_once_and_its_results_are_fetch
 
 
 @pytest.mark.parametrize("provider", ["kling-gateway", "luma", "vidu"])
-def test_a_url_that_seems_to_have_ended_is_tried_all_the_same(provider: str, home: EngineHome) -> None:
+def test_a_url_that_seems_to_have_expired_is_tried(provider: str, home: EngineHome) -> None:
     """The upstream's clock is an hour and more behind: its fresh URLs are past their end by ours, and still good."""
     other_home(home, provider)
     home.sandbox.set_offset(-3 * HOUR_S)
     with home.open() as pipeline:
         complete(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 @OFF
-def test_a_doubt_is_looked_up_and_never_paid_again_by_a_wrong_clock(off_s: int, home: EngineHome) -> None:
+def test_a_doubt_is_looked_up_and_never_paid_again_with_a_wrong_clock(off_s: int, home: EngineHome) -> None:
     """The settle window is reckoned by our own clock; one that jumps ahead ends it early, so absence has to be seen
     several times, while a task that is known is found."""
     home.seeded(3, steps=1)

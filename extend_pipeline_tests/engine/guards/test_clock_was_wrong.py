@@ -37,7 +37,7 @@ MakeHome = Callable[..., EngineHome]
 
 @pytest.fixture
 def everything(make_home: MakeHome, ledger_url: str) -> EngineHome:
-    """A home with one video of each provider, on SQLite and on PostgreSQL."""
+    """Return a home with one video of each provider, on SQLite and on PostgreSQL."""
     home = make_home(ledger_url=ledger_url)
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     entries = [entry("k-0", source_id(0)), *(planted(home, provider, 0) for provider in OTHERS)]
@@ -48,13 +48,13 @@ def everything(make_home: MakeHome, ledger_url: str) -> EngineHome:
 
 @contextmanager
 def off_by(home: EngineHome, off_s: float) -> Iterator[Pipeline]:
-    """The home, opened by a process whose clock is so far off."""
+    """Open the home as a process does whose clock is `off_s` off."""
     with home.open(JumpClock(int(off_s * 1000)), make_provider=provider_at(off_s)) as pipeline:
         yield pipeline
 
 
 def states(pipeline: Pipeline) -> dict[str, str]:
-    """The state of each video's newest attempt."""
+    """Return the state of the newest attempt of each account."""
     table = tables.attempts
     with pipeline.ledger.read() as connection:
         rows = connection.execute(select(table.c.account, table.c.state).order_by(table.c.seq))
@@ -62,7 +62,7 @@ def states(pipeline: Pipeline) -> dict[str, str]:
 
 
 @OFF
-def test_what_was_sent_by_a_wrong_clock_is_fetched_at_once_by_a_right_one(
+def test_tasks_submitted_with_a_wrong_clock_are_fetched_at_once_with_a_right_one(
     off_s: int, everything: EngineHome, tmp_path: Path
 ) -> None:
     with off_by(everything, off_s) as pipeline:
@@ -99,8 +99,8 @@ def test_a_result_that_could_not_be_fetched_while_the_clock_was_ahead_is_fetched
         assert reckon(everything, pipeline.ledger).charges == 1 + len(OTHERS)
 
 
-def test_an_account_waits_for_a_right_clock_while_tasks_run_and_goes_on_by_itself(everything: EngineHome) -> None:
-    """The refusal of a poll is the clock's fault as well; a pause by a person outlives it."""
+def test_an_account_that_a_wrong_clock_stopped_goes_on_with_a_right_one(everything: EngineHome) -> None:
+    """The refusal of a poll is the clock's fault as well; a pause by the operator outlives it."""
     with everything.open() as pipeline:
         advance(pipeline, publish=False)
     with off_by(everything, -DAY_S) as pipeline:
@@ -108,12 +108,12 @@ def test_an_account_waits_for_a_right_clock_while_tasks_run_and_goes_on_by_itsel
             tx.append("account_paused", account="k", data={"why": "lunch"})
             tx.connection.execute(tables.schedule.update().values(due_at=0))
         advance(pipeline, publish=False)
-        (stopped,) = (each for each in status(pipeline).accounts if each.account == "k")
+        (stopped,) = (account for account in status(pipeline).accounts if account.account == "k")
         assert stopped.stopped is not None
         assert stopped.stopped.startswith("clock")
     with everything.open() as pipeline:
         advance(pipeline, publish=False)
-        (paused,) = (each for each in status(pipeline).accounts if each.account == "k")
+        (paused,) = (account for account in status(pipeline).accounts if account.account == "k")
         assert (paused.stopped, paused.paused) == (None, True)
         assert set(states(pipeline).values()) == {"stored"}
 
@@ -147,7 +147,7 @@ def test_a_doubt_that_is_dated_after_now_settles_by_its_absences(home: EngineHom
 
 
 @pytest.mark.parametrize("off_s", [-DAY_S, 2 * HOUR_S])
-def test_a_doubt_of_a_wrong_clock_is_found_by_a_right_one(off_s: int, home: EngineHome) -> None:
+def test_a_doubt_dated_by_a_wrong_clock_is_found_with_a_right_one(off_s: int, home: EngineHome) -> None:
     home.seeded(2, steps=1)
     home.sandbox.faults([{"kind": "reset_after", "where": "submit", "times": 1}])
     with home.open(JumpClock(off_s * 1000)) as pipeline:  # only what the ledger dates is wrong

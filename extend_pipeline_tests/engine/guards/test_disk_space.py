@@ -1,5 +1,5 @@
-"""Nothing is bought that has no room, what is paid for waits for room and says so, and nothing stays held that nobody
-is at work on."""
+"""Nothing is bought that has no room, paid results wait for room and the disk is named, and no interrupted work stays
+leased."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ MIB = 1024**2
 
 
 def space(media_free: int | None, *, state_free: int | None = 500 * GIB, awaited: int = 0) -> DiskSpace:
-    """Disks with the bounds that are the default."""
+    """Return the state of the disks, with the default bounds."""
     return DiskSpace("/films", media_free, Path("/state"), state_free, awaited, 128 * MIB, GIB)
 
 
-def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[BlockReason | None]:
-    """What each of so many due videos waits for."""
+def block_reasons(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[BlockReason | None]:
+    """Return what each of `steps` due videos waits for."""
     configuration = configured(folder, [entry(f"v{number:02}", source_id(number)) for number in range(steps)])
-    made = plan(replace(given(configuration), disk=disk))
-    return [video.blocker.reason if video.blocker else None for video in made.videos]
+    planned = plan(replace(given(configuration), disk=disk))
+    return [video.blocker.reason if video.blocker else None for video in planned.videos]
 
 
 @pytest.mark.parametrize(
-    ("disk", "due", "others"),
+    ("disk", "due", "reason"),
     [
         pytest.param(space(20 * GIB), 20, None, id="a laptop"),
-        pytest.param(space(None), 20, None, id="a disk that doesn't tell"),
+        pytest.param(space(None), 20, None, id="a disk of unknown size"),
         pytest.param(space(2 * GIB), 8, BlockReason.DISK_RESERVED, id="room for some"),
         pytest.param(space(2 * GIB, awaited=8), 0, BlockReason.DISK_RESERVED, id="room for what is under way"),
         pytest.param(space(GIB + 128 * MIB), 1, BlockReason.DISK_RESERVED, id="room for one"),
@@ -60,31 +60,31 @@ def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[BlockRe
         pytest.param(space(20 * GIB, state_free=GIB - 1), 0, BlockReason.NO_DISK_SPACE, id="the ledger's disk"),
     ],
 )
-def test_a_plan_buys_no_more_than_there_is_room_for(
-    disk: DiskSpace, due: int, others: BlockReason | None, tmp_path: Path
+def test_a_plan_buys_only_what_there_is_room_for(
+    disk: DiskSpace, due: int, reason: BlockReason | None, tmp_path: Path
 ) -> None:
-    assert obstacles(tmp_path, disk) == [None] * due + [others] * (20 - due)
+    assert block_reasons(tmp_path, disk) == [None] * due + [reason] * (20 - due)
 
 
 @pytest.mark.parametrize(
     "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG]
 )
-def test_an_error_of_a_disk_names_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:
+def test_a_disk_error_names_the_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:
     part = home.settings.media_dir / ".incoming" / "x.part"
-    disk_error = as_disk_error(OSError(code, "it says", str(part)), home.settings, awaited=3)
-    assert disk_error is not None
-    assert disk_error.errno == code
-    assert str(home.settings.media_dir) in str(disk_error)
-    check_user_text(str(disk_error))
+    error = as_disk_error(OSError(code, "it says", str(part)), home.settings, awaited=3)
+    assert error is not None
+    assert error.errno == code
+    assert str(home.settings.media_dir) in str(error)
+    check_user_text(str(error))
     assert as_disk_error(OSError(errno.ENOENT, "gone"), home.settings, awaited=0) is None
 
 
 def test_a_file_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
     require_space(LocalStore(tmp_path), None)
     require_space(LocalStore(tmp_path / "later"), 1)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as told:
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as raised:
         require_space(LocalStore(tmp_path), 1 << 60)
-    assert told.value.errno == errno.ENOSPC
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_nothing_is_bought_without_room_and_everything_once_there_is(home: EngineHome) -> None:
@@ -102,28 +102,26 @@ def test_nothing_is_bought_without_room_and_everything_once_there_is(home: Engin
         assert document["disk"]["media"]["needed_bytes"] == 1 * MIB
         assert document["disk"]["media"]["free_bytes"] <= 512 * 1024
         doctor = json.loads(run_bounded(home, "doctor", "--offline", "--json").stdout)
-        assert [each["level"] for each in doctor["findings"] if each["check"] == "disk"] == ["problem"]
+        assert [finding["level"] for finding in doctor["findings"] if finding["check"] == "disk"] == ["problem"]
         subprocess.run(["mount", "-o", "remount,size=64m", str(home.settings.media_dir)], check=True)
         finishes(home, charges=3)
 
 
-def test_a_disk_that_fills_up_after_the_plan_is_seen_before_the_claim(home: EngineHome) -> None:
+def test_a_disk_that_fills_up_after_the_plan_is_noticed_before_the_claim(home: EngineHome) -> None:
     home.seeded(20, steps=1)
     home.options.update(min_free_bytes=1 * MIB, result_bytes=100_000, max_submits=4)
     with full_tmpfs(home.settings.media_dir, size="16m"), home.open() as pipeline:
         declare_catalogue(pipeline)
-        made = plan(plan_input(pipeline))
-        assert len(made.due) == 20
+        planned = plan(plan_input(pipeline))
+        assert len(planned.due) == 20
         (home.settings.media_dir / "others").write_bytes(b"x" * (15 * MIB - 650_000))
-        report = submit_due(pipeline, made)
+        report = submit_due(pipeline, planned)
         assert len(report.accepted) == len(home.sandbox.charges()["charges"]) == 6
         with pipeline.ledger.read() as connection:
             assert len(connection.execute(select(tables.attempts)).all()) == 6
 
 
-def test_results_that_have_no_room_wait_unheld_and_are_fetched_once_there_is(
-    make_home: MakeHome, ledger_url: str
-) -> None:
+def test_results_without_room_wait_unleased_and_are_fetched_once_there_is(make_home: MakeHome, ledger_url: str) -> None:
     home = make_home(ledger_url=ledger_url)
     home.seeded(4, steps=1)
     with full_tmpfs(home.settings.media_dir, size="24k"):
@@ -134,9 +132,9 @@ def test_results_that_have_no_room_wait_unheld_and_are_fetched_once_there_is(
             assert now.collected.disk_error.errno == errno.ENOSPC
             assert {v.blocker.reason for v in now.plan.videos if v.blocker} == {BlockReason.NO_DISK_SPACE}
             with pipeline.ledger.read() as connection:
-                left = connection.execute(select(tables.schedule)).all()
-                assert {row.owner for row in left} == {""}, "nobody is at work on it"
-                assert max(row.due_at for row in left) <= pipeline.now_ms() + 30_000
+                rows = connection.execute(select(tables.schedule)).all()
+                assert {row.owner for row in rows} == {""}, "no worker has a lease on it"
+                assert max(row.due_at for row in rows) <= pipeline.now_ms() + 30_000
         subprocess.run(["mount", "-o", "remount,size=64m", str(home.settings.media_dir)], check=True)
         finishes(home, charges=4)
 
@@ -157,16 +155,16 @@ def test_a_folder_that_became_read_only_is_named_and_buys_nothing(home: EngineHo
 
 
 class Interrupted(BaseException):
-    """What Ctrl-C or Dagster's cancel raises."""
+    """Stands for what Ctrl-C or Dagster's cancel raises."""
 
 
-def broken(*_arguments: Any, **_named: Any) -> Any:
-    """Ends the step that is under way."""
+def interrupt(*_arguments: Any, **_named: Any) -> Any:
+    """Interrupt the step that is under way."""
     raise Interrupted
 
 
 @pytest.mark.parametrize("method", ["query", "find"])
-def test_what_an_interrupted_look_held_is_due_at_once(
+def test_what_an_interrupted_poll_had_leased_is_due_at_once(
     method: str, make_home: MakeHome, ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -176,26 +174,26 @@ def test_what_an_interrupted_look_held_is_due_at_once(
     with home.open() as pipeline:
         advance(pipeline, publish=False)
         pipeline.now_ms.skip(60_000)  # type: ignore[attr-defined]
-        monkeypatch.setattr(pipeline.provider("k"), method, broken)
+        monkeypatch.setattr(pipeline.provider("k"), method, interrupt)
         with pytest.raises(Interrupted):
             advance(pipeline, publish=False)
-        assert due_later(pipeline) == []
+        assert held_or_later(pipeline) == []
 
 
-def test_what_an_interrupted_fetch_held_is_due_at_once(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_interrupted_fetch_had_leased_is_due_at_once(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     home.seeded(2, steps=1)
     with home.open() as pipeline:
         advance(pipeline, publish=False)
         pipeline.now_ms.skip(60_000)  # type: ignore[attr-defined]
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline.store, "partial", broken)
+            patch.setattr(pipeline.store, "partial", interrupt)
             with pytest.raises(Interrupted):
                 advance(pipeline, publish=False)
-        assert due_later(pipeline) == []
+        assert held_or_later(pipeline) == []
         assert {video.state for video in advance(pipeline, publish=False).plan.videos} == {VideoState.COMPLETE}
 
 
-def test_a_claim_that_an_interruption_left_unsent_is_given_back(
+def test_a_claim_that_an_interruption_left_unsent_is_released(
     make_home: MakeHome, ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -203,7 +201,7 @@ def test_a_claim_that_an_interruption_left_unsent_is_given_back(
     home.accounts(account(home.sandbox.base_url))
     with home.open() as pipeline:
         with monkeypatch.context() as patch:
-            patch.setattr("extend_pipeline.ledger.write.transitions.mark_sending", broken)
+            patch.setattr("extend_pipeline.ledger.write.transitions.mark_sending", interrupt)
             with pytest.raises(Interrupted):
                 advance(pipeline, publish=False)
         with pipeline.ledger.read() as connection:
@@ -212,8 +210,8 @@ def test_a_claim_that_an_interruption_left_unsent_is_given_back(
     finishes(home, charges=2)
 
 
-def due_later(pipeline: Pipeline) -> list[str]:
-    """Attempts that are scheduled, and not due now."""
+def held_or_later(pipeline: Pipeline) -> list[str]:
+    """Return the attempts that are scheduled and leased or not due now."""
     with pipeline.ledger.read() as connection:
         rows = connection.execute(select(tables.schedule))
         return [row.attempt_id for row in rows if row.owner or row.due_at > pipeline.now_ms()]

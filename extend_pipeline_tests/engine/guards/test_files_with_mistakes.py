@@ -1,5 +1,5 @@
 """A mistake in the catalogue or the accounts, or a file that is gone, stops submits alone: what is paid for is polled,
-fetched, checked and published, whatever the files say, and the mistake is told with 2."""
+fetched, checked and published all the same, and the mistake is reported with exit code 2."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from extend_pipeline_tests.support.servers.postgres import PostgresServer
 Break = Callable[[EngineHome], None]
 
 
-def run(home: EngineHome, *words: str) -> Result:
-    """One command in this process, with its ledger and deadlines."""
+def run(home: EngineHome, *arguments: str) -> Result:
+    """Run one command in this process, with the home's ledger."""
     environment = {"EXTEND_PIPELINE_LEDGER_URL": home.ledger_url}
-    return CliRunner().invoke(cli, ["--home", str(home.path), *words], env=environment)
+    return CliRunner().invoke(cli, ["--home", str(home.path), *arguments], env=environment)
 
 
 def document(result: Result) -> Any:
-    """What a command wrote with --json."""
+    """Return what a command wrote with --json."""
     return json.loads(result.stdout)
 
 
 def states(home: EngineHome) -> list[str]:
-    """The states of all attempts, in the order of their hops."""
+    """Return the states of all attempts, in the order of their hops."""
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
@@ -53,7 +53,7 @@ def states(home: EngineHome) -> list[str]:
 
 
 def video_states(home: EngineHome) -> set[str]:
-    """The states of all videos."""
+    """Return the states of all videos."""
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
@@ -115,8 +115,8 @@ def _replaced(home: EngineHome) -> None:
     home.accounts(account(home.sandbox.base_url, name="another"))
 
 
-def _restore(home: EngineHome, kept: dict[str, bytes]) -> None:
-    for name, content in kept.items():
+def _restore(home: EngineHome, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
         if (home.path / name).is_dir():
             (home.path / name).rmdir()
         (home.path / name).write_bytes(content)
@@ -153,10 +153,10 @@ WALKED = {
 }
 
 
-def test_every_way_in_which_a_file_can_be_wrong_is_told_and_hides_no_account_and_no_video(home: EngineHome) -> None:
+def test_every_mistake_in_a_file_is_reported_and_hides_no_account_and_no_video(home: EngineHome) -> None:
     home.seeded(1, steps=2)
     run(home, "advance")
-    kept = {name: (home.path / name).read_bytes() for name in ("catalog.yaml", "accounts.yaml")}
+    contents = {name: (home.path / name).read_bytes() for name in ("catalog.yaml", "accounts.yaml")}
     for name, spoil in BREAKS.items():
         spoil(home)
         with open_home(home.settings) as pipeline:
@@ -165,46 +165,46 @@ def test_every_way_in_which_a_file_can_be_wrong_is_told_and_hides_no_account_and
             assert pipeline.budget_limits() == {}, name
             assert declare_catalogue(pipeline).withdrawn == (), name
             assert plan(plan_input(pipeline)).due == (), name
-        _restore(home, kept)
+        _restore(home, contents)
     with open_home(home.settings) as pipeline:
         assert not pipeline.configuration.problems
 
 
 @pytest.mark.parametrize(("database", "broken"), WALKED.items())
-def test_what_is_paid_for_is_polled_fetched_and_published_and_nothing_is_submitted(
+def test_paid_attempts_are_polled_fetched_and_published_and_nothing_is_submitted(
     database: str, broken: Sequence[str], make_home: Callable[..., EngineHome], postgres: PostgresServer
 ) -> None:
     home = make_home(ledger_url=postgres.new_ledger("mistakes") if database == "postgresql" else None)
     home.seeded(1, steps=len(broken) + 1)
-    kept = {name: (home.path / name).read_bytes() for name in ("catalog.yaml", "accounts.yaml")}
+    contents = {name: (home.path / name).read_bytes() for name in ("catalog.yaml", "accounts.yaml")}
     for done, name in enumerate(broken):
         run(home, "advance")
         assert states(home) == ["stored"] * done + ["submitted"], name
         BREAKS[name](home)
-        _care(home, name, done=done)
-        _restore(home, kept)
+        _assert_open_attempt_stored(home, name, done=done)
+        _restore(home, contents)
     last = run(home, "advance", "--until-idle", "--max-seconds", "60")
     assert last.exit_code == 0, last.output
-    _reckoned(home, charges=len(broken) + 1)
+    _assert_charges(home, charges=len(broken) + 1)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_it_holds_for_every_provider(provider: str, home: EngineHome) -> None:
+def test_paid_attempts_of_every_provider_are_stored_without_the_files(provider: str, home: EngineHome) -> None:
     other_home(home, provider)
     run(home, "advance")
     while "submitted" not in states(home):
         assert run(home, "advance").exit_code == 0  # a source may have to be measured first
     _gone("accounts.yaml", "catalog.yaml")(home)
-    _care(home, provider, done=0)
+    _assert_open_attempt_stored(home, provider, done=0)
 
 
-def _care(home: EngineHome, name: str, *, done: int) -> None:
-    """What a home with a mistake must still do for its one open attempt, after `done` that are stored."""
+def _assert_open_attempt_stored(home: EngineHome, name: str, *, done: int) -> None:
+    """Assert that a home with a mistake stores its one open attempt, after `done` stored ones, and submits nothing."""
     before = len(home.sandbox.charges()["charges"])
-    cared = run(home, "advance", "--until-idle", "--max-seconds", "60", "--json")
-    told = document(cared)
-    assert (cared.exit_code, bool(told["mistakes"])) == (2, True), (name, cared.output)
-    assert (told["did"]["stored"], told["did"]["submitted"]) == (1, 0), (name, cared.output)
+    result = run(home, "advance", "--until-idle", "--max-seconds", "60", "--json")
+    report = document(result)
+    assert (result.exit_code, bool(report["mistakes"])) == (2, True), (name, result.output)
+    assert (report["did"]["stored"], report["did"]["submitted"]) == (1, 0), (name, result.output)
     assert states(home) == ["stored"] * (done + 1), name
     assert VideoState.WITHDRAWN.value not in video_states(home), name
     with duckdb.connect(home.settings.warehouse_path, read_only=True) as warehouse:
@@ -212,7 +212,7 @@ def _care(home: EngineHome, name: str, *, done: int) -> None:
     assert len(home.sandbox.charges()["charges"]) == before, name
 
 
-def _reckoned(home: EngineHome, *, charges: int) -> None:
+def _assert_charges(home: EngineHome, *, charges: int) -> None:
     ledger = open_ledger(home.ledger_url)
     try:
         assert reckon(home, ledger).charges == charges
@@ -220,7 +220,7 @@ def _reckoned(home: EngineHome, *, charges: int) -> None:
         ledger.close()
 
 
-def test_every_verb_works_as_far_as_it_can_and_ends_with_2(home: EngineHome) -> None:
+def test_every_command_works_as_far_as_it_can_and_ends_with_2(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     run(home, "advance", "--until-idle")
     _half("accounts.yaml")(home)
@@ -241,11 +241,11 @@ def test_the_last_good_accounts_are_kept_without_secrets_and_until_the_last_task
     assert "ENGINE_TEST_ACCESS_KEY" in text
     assert SandboxConfig().secret_key not in text
     home.write([], account(home.sandbox.base_url, name="another"))
-    told = document(run(home, "advance", "--until-idle", "--json"))
-    assert [row["account"] for row in told["accounts"]] == ["another", "k"]
-    assert (told["mistakes"], states(home)) == ([], ["stored"])
-    gone = document(run(home, "advance", "--json"))
-    assert [row["account"] for row in gone["accounts"]] == ["another"]
+    report = document(run(home, "advance", "--until-idle", "--json"))
+    assert [row["account"] for row in report["accounts"]] == ["another", "k"]
+    assert (report["mistakes"], states(home)) == ([], ["stored"])
+    later = document(run(home, "advance", "--json"))
+    assert [row["account"] for row in later["accounts"]] == ["another"]
     assert "name: k\n" not in path.read_text(encoding="utf-8")
     assert entries
 
@@ -260,14 +260,14 @@ def test_another_ledger_drops_no_account_that_has_tasks_under_way(home: EngineHo
     assert states(home) == ["stored"]
 
 
-def test_a_home_whose_accounts_were_never_kept_says_what_to_do(home: EngineHome) -> None:
+def test_a_home_whose_accounts_were_never_kept_reports_the_unknown_account(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     run(home, "advance")
     last_good_path(home.settings.state_dir).unlink()
     (home.path / "accounts.yaml").unlink()
-    told = run(home, "status", "--json")
-    assert told.exit_code == 2
-    assert document(told)["unknown_accounts"] == [{"account": "k", "attempts": 1}]
+    result = run(home, "status", "--json")
+    assert result.exit_code == 2
+    assert document(result)["unknown_accounts"] == [{"account": "k", "attempts": 1}]
     assert run(home, "advance", "--until-idle").exit_code == 2
     assert states(home) == ["submitted"]
 

@@ -26,22 +26,22 @@ from extend_pipeline_tests.support.servers.postgres import PostgresServer
 VARIABLES = {"kling": SECRET_ENV, **KEY_ENVS}
 WRONG = "a-key-that-no-sandbox-knows-0123456789"
 UNTIL_IDLE = ("advance", "--until-idle", "--max-seconds", "60", "--json")
-BY_ITSELF_S = 30.0  # a process that has nothing to wait for ends long before its time is up
+UNASKED_S = 30.0  # a process that has nothing to wait for ends long before its time is up
 
 
-def shell(home: EngineHome, *words: str, keys: Mapping[str, str | None] | None = None) -> Result:
-    """One command in a shell of its own; `keys` differ from those that the other shells have, None is unset."""
+def shell(home: EngineHome, *arguments: str, keys: Mapping[str, str | None] | None = None) -> Result:
+    """Run one command as in a shell of its own; `keys` replace those of the other shells, None is unset."""
     environment = {"EXTEND_PIPELINE_LEDGER_URL": home.ledger_url, **(keys or {})}
-    return CliRunner().invoke(cli, ["--home", str(home.path), *words], env=environment)
+    return CliRunner().invoke(cli, ["--home", str(home.path), *arguments], env=environment)
 
 
 def document(result: Result) -> Any:
-    """What a command wrote with --json."""
+    """Return what a command wrote with --json."""
     return json.loads(result.stdout)
 
 
 def stopped(home: EngineHome) -> dict[str, str | None]:
-    """Why each account is stopped."""
+    """Return why each account is stopped."""
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
@@ -51,7 +51,7 @@ def stopped(home: EngineHome) -> dict[str, str | None]:
 
 
 def events(home: EngineHome) -> Counter[str]:
-    """How many events of each kind there are."""
+    """Return how many events of each kind there are."""
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
@@ -61,7 +61,7 @@ def events(home: EngineHome) -> Counter[str]:
 
 
 def charges(home: EngineHome) -> int:
-    """Charges in the sandbox's book, after the ledger was held against it and folded again from its events."""
+    """Compare the ledger with the sandbox's charges and with a replay of its events; return the number of charges."""
     ledger = open_ledger(home.ledger_url)
     try:
         return reckon(home, ledger).charges
@@ -70,7 +70,7 @@ def charges(home: EngineHome) -> int:
 
 
 def planted(home: EngineHome, provider: str) -> str:
-    """A home of one account with one video of one hop; return the account's name."""
+    """Plant one video of one hop for one account; return the account's name."""
     if provider == "kling":
         home.seeded(1)
         return "k"
@@ -85,30 +85,30 @@ _databases = itertools.count()
 def place(
     request: pytest.FixtureRequest, make_home: Callable[..., EngineHome], postgres: PostgresServer
 ) -> tuple[EngineHome, str, str]:
-    """A home, its account and the variable of its key."""
+    """Return a home, its account and the variable of its key."""
     provider, _, database = request.param.partition(" on ")
     ledger_url = postgres.new_ledger(f"keys_{next(_databases)}") if database else None
     home = make_home(ledger_url=ledger_url)
     return home, planted(home, provider), VARIABLES[provider]
 
 
-def test_a_shell_without_the_key_leaves_the_account_alone_and_the_other_goes_on(
+def test_a_shell_without_the_key_leaves_the_account_to_the_other_shell(
     place: tuple[EngineHome, str, str],
 ) -> None:
     home, name, variable = place
     lacking = {variable: None}
-    for _ in range(2):  # before the first submit, and while a task runs
+    for round_number in range(2):  # before the first submit, and while a task runs
         began = time.monotonic()
         without = shell(home, *UNTIL_IDLE, keys=lacking)
-        told = document(without)
-        assert time.monotonic() - began < BY_ITSELF_S
+        report = document(without)
+        assert time.monotonic() - began < UNASKED_S
         assert without.exit_code == 2, without.output
-        assert len(told["left_alone"]) == 1
-        assert variable in told["left_alone"][0]
+        assert len(report["left_alone"]) == 1
+        assert variable in report["left_alone"][0]
         assert variable in without.stderr
-        assert told["did"]["submitted"] == told["did"]["refused"] == 0
+        assert report["did"]["submitted"] == report["did"]["refused"] == 0
         assert stopped(home).get(name) is None
-        if _ == 0:
+        if round_number == 0:
             assert events(home)["attempt_claimed"] == 0
             while not events(home)["attempt_submitted"]:  # a source may have to be measured first
                 shell(home, "advance")
@@ -120,7 +120,7 @@ def test_a_shell_without_the_key_leaves_the_account_alone_and_the_other_goes_on(
 
 
 @pytest.mark.parametrize("place", ["kling", "luma on PostgreSQL"], indirect=True)
-def test_only_the_providers_word_stops_an_account_and_another_key_starts_it_again(
+def test_only_the_providers_refusal_stops_an_account_and_another_key_resumes_it(
     place: tuple[EngineHome, str, str],
 ) -> None:
     home, name, variable = place
@@ -133,20 +133,20 @@ def test_only_the_providers_word_stops_an_account_and_another_key_starts_it_agai
     assert shell(home, *UNTIL_IDLE).exit_code == 0
     assert stopped(home)[name] is None
     assert charges(home) == 1
-    seen = events(home)
-    assert (seen["account_stopped"], seen["key_refused"], seen["key_accepted"]) == (1, 1, 1)
+    event_counts = events(home)
+    assert (event_counts["account_stopped"], event_counts["key_refused"], event_counts["key_accepted"]) == (1, 1, 1)
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
-            kept = " ".join(connection.execute(select(tables.events.c.data)).scalars())
+            event_data = " ".join(connection.execute(select(tables.events.c.data)).scalars())
             marks = queries.accounts(connection)[name].refused_keys
     finally:
         ledger.close()
-    assert WRONG not in kept
+    assert WRONG not in event_data
     assert marks
 
 
-def test_a_refused_submit_is_made_by_the_key_that_is_taken_though_nothing_is_in_flight(home: EngineHome) -> None:
+def test_a_refused_submit_is_made_with_an_accepted_key_though_nothing_is_in_flight(home: EngineHome) -> None:
     home.seeded(1)
     wrong = {SECRET_ENV: WRONG}
     refused = shell(home, *UNTIL_IDLE, keys=wrong)
@@ -167,7 +167,7 @@ def test_a_refused_submit_is_made_by_the_key_that_is_taken_though_nothing_is_in_
     assert charges(home) == 1
 
 
-def test_a_key_that_is_known_to_be_refused_claims_nothing_and_stops_nobody_again(home: EngineHome) -> None:
+def test_a_key_that_is_known_to_be_refused_claims_nothing_and_stops_no_account_again(home: EngineHome) -> None:
     home.seeded(1)
     wrong = {SECRET_ENV: WRONG}
     shell(home, "advance", keys=wrong)
@@ -177,7 +177,7 @@ def test_a_key_that_is_known_to_be_refused_claims_nothing_and_stops_nobody_again
     home.seeded(2)
     claimed = events(home)["attempt_claimed"]
     held = shell(home, "advance", "--json", keys=wrong)
-    (new,) = [each for each in document(held)["videos"] if each["video"] == "v001"]
+    (new,) = [video for video in document(held)["videos"] if video["video"] == "v001"]
     assert new["obstacle"]["kind"] == "no_key"
     assert (events(home)["attempt_claimed"], stopped(home)["k"]) == (claimed, None)
     assert shell(home, *UNTIL_IDLE).exit_code == 0

@@ -1,4 +1,4 @@
-"""A home knows its ledger: another, a new, an older one, or a copied home pays nothing until somebody accepts it."""
+"""A home knows its ledger: with another, a new, an older or a copied one it pays nothing until the operator agrees."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 MakeHome = Callable[..., EngineHome]
 
 
-def paid(home: EngineHome) -> int:
-    """How many charges the sandbox's book has."""
+def charge_count(home: EngineHome) -> int:
+    """Return the number of the sandbox's charges."""
     return len(home.sandbox.charges()["charges"])
 
 
 def at(home: EngineHome, url: str, path: Path | None = None) -> EngineHome:
-    """The same home with another ledger, or its copy at another place."""
+    """Return the same home with another ledger, or its copy at another path."""
     return EngineHome(path or home.path, home.sandbox, url)
 
 
 def kind_of(home: EngineHome) -> Kind:
-    """What the home's ledger is to it."""
+    """Return how the home knows its ledger."""
     with home.open() as pipeline:
         return look(pipeline.settings, pipeline.ledger).kind
 
@@ -43,24 +43,24 @@ def test_a_new_ledger_pays_nothing_until_it_is_accepted(make_home: MakeHome, led
     assert kind_of(home) is Kind.FIRST_HOME
     with home.open() as pipeline:
         drive(pipeline)
-    assert (paid(home), kind_of(home)) == (1, Kind.SAME)
-    other = at(home, ledger_url)
-    with other.open() as pipeline:
+    assert (charge_count(home), kind_of(home)) == (1, Kind.SAME)
+    with_new_ledger = at(home, ledger_url)
+    with with_new_ledger.open() as pipeline:
         plan = drive(pipeline)
         assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
         assert plan.ledger is not None
-        assert paid(home) == 1
-        told = accept(pipeline.settings, pipeline.ledger, who="ann", why="new", now_ms=pipeline.now_ms())
-        assert told.kind is Kind.NEW
+        assert charge_count(home) == 1
+        accepted = accept(pipeline.settings, pipeline.ledger, who="ann", why="new", now_ms=pipeline.now_ms())
+        assert accepted.kind is Kind.NEW
         drive(pipeline)
         replays_to_the_same(pipeline.ledger, tmp_path)
-    assert kind_of(other) is Kind.SAME
+    assert kind_of(with_new_ledger) is Kind.SAME
     assert kind_of(home) is Kind.OTHER
-    assert paid(home) == 1  # Kling refuses the same key
+    assert charge_count(home) == 1  # Kling refuses the same key
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_no_provider_is_paid_again_from_another_ledger_and_nobody_waits_for_it(
+def test_no_provider_is_paid_again_from_another_ledger_and_advance_ends(
     home: EngineHome, tmp_path: Path, provider: str
 ) -> None:
     other_home(home, provider)
@@ -69,7 +69,7 @@ def test_no_provider_is_paid_again_from_another_ledger_and_nobody_waits_for_it(
     with at(home, f"sqlite:///{tmp_path}/typo.sqlite").open() as pipeline:
         plan = drive(pipeline)  # ends: nothing goes on by itself
         assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
-    assert paid(home) == 1
+    assert charge_count(home) == 1
 
 
 def test_an_older_state_and_a_diverged_one_are_noticed(home: EngineHome) -> None:
@@ -86,14 +86,14 @@ def test_an_older_state_and_a_diverged_one_are_noticed(home: EngineHome) -> None
     assert kind_of(home) is Kind.BEHIND
     with home.open() as pipeline:
         drive(pipeline)
-        assert paid(home) == 2
+        assert charge_count(home) == 2
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
             for _ in range(100):
                 tx.append("ledger_accepted", data={})
     assert kind_of(home) is Kind.DIVERGED
 
 
-def test_a_copied_home_asks_and_a_moved_one_does_not(home: EngineHome, tmp_path: Path) -> None:
+def test_a_copied_home_needs_the_operator_and_a_moved_one_does_not(home: EngineHome, tmp_path: Path) -> None:
     home.seeded(1, steps=1)
     with home.open() as pipeline:
         drive(pipeline)
@@ -107,7 +107,7 @@ def test_a_copied_home_asks_and_a_moved_one_does_not(home: EngineHome, tmp_path:
     assert kind_of(at(home, f"sqlite:///{tmp_path}/moved/state/ledger.sqlite", tmp_path / "moved")) is Kind.SAME
 
 
-def test_a_backup_that_is_put_back_over_its_folder_asks(home: EngineHome, tmp_path: Path) -> None:
+def test_a_backup_that_is_restored_over_its_folder_needs_the_operator(home: EngineHome, tmp_path: Path) -> None:
     written = other_home(home, "luma")
     home = at(home, f"sqlite:///{home.path}/state/ledger.sqlite")
     with home.open() as pipeline:
@@ -117,28 +117,28 @@ def test_a_backup_that_is_put_back_over_its_folder_asks(home: EngineHome, tmp_pa
     home.catalogue([{**written[0], "extend": {**written[0]["extend"], "steps": 3}}])
     with home.open() as pipeline:
         drive(pipeline)
-    assert (paid(home), kind_of(home)) == (3, Kind.SAME)
+    assert (charge_count(home), kind_of(home)) == (3, Kind.SAME)
     for path in (path for path in backup.rglob("*") if path.is_file()):
-        here = state / path.relative_to(backup)
-        if not here.exists() or here.read_bytes() != path.read_bytes():  # as rsync does
-            shutil.copy2(path, here)
+        target = state / path.relative_to(backup)
+        if not target.exists() or target.read_bytes() != path.read_bytes():  # as rsync does
+            shutil.copy2(path, target)
     with home.open() as pipeline:
         drive(pipeline)
-    assert (paid(home), kind_of(home)) == (3, Kind.COPIED_HOME)
+    assert (charge_count(home), kind_of(home)) == (3, Kind.COPIED_HOME)
 
 
-def test_films_without_a_ledger_are_a_sign(home: EngineHome) -> None:
+def test_films_without_a_ledger_need_the_operator(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     with home.open() as pipeline:
         drive(pipeline)
     for path in [home.path / "state" / MEMORY_FILE, *(home.path / "state").glob(f"{ANCHOR_FILE}*")]:
         path.unlink()
-    assert kind_of(home) is Kind.KNOWN_HISTORY  # as of a home of the version before
+    assert kind_of(home) is Kind.KNOWN_HISTORY  # as of a home of an earlier version
     (home.path / "state" / "ledger.sqlite").unlink()
     assert kind_of(home) is Kind.NEW
 
 
-def test_a_memory_that_cannot_be_read_asks(home: EngineHome) -> None:
+def test_an_unreadable_record_of_the_ledger_needs_the_operator(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     with home.open() as pipeline:
         drive(pipeline)
@@ -146,7 +146,7 @@ def test_a_memory_that_cannot_be_read_asks(home: EngineHome) -> None:
     assert kind_of(home) is Kind.UNREADABLE_MEMORY
 
 
-def test_a_moved_ledger_goes_on_without_a_word(home: EngineHome, ledger_url: str) -> None:
+def test_a_moved_ledger_goes_on_without_the_operator(home: EngineHome, ledger_url: str) -> None:
     entries = home.seeded(2, steps=1)
     home.catalogue(entries[:1])
     with home.open() as pipeline:
@@ -162,4 +162,4 @@ def test_a_moved_ledger_goes_on_without_a_word(home: EngineHome, ledger_url: str
     assert kind_of(new) is Kind.MOVED_HERE
     with new.open() as pipeline:
         drive(pipeline)
-    assert (paid(home), kind_of(new)) == (2, Kind.SAME)
+    assert (charge_count(home), kind_of(new)) == (2, Kind.SAME)

@@ -1,4 +1,4 @@
-"""Files are 0600 and folders 0700, everywhere below the state folder, whatever the umask is."""
+"""Files are 0600 and folders 0700, everywhere below the state folder, for any umask."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from extend_pipeline.commands.demo.home import find, prepared
 from extend_pipeline.commands.demo.processes import running
 from extend_pipeline.commands.init import write_examples
-from extend_pipeline.engine.submit import spool
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.submit.record_outcome import SubmitResult
+from extend_pipeline.engine.submit.spool import spool_acceptances
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.local_store import LocalStore
+from extend_pipeline.providers.protocol import Accepted, Answer, TaskState
 from extend_pipeline_tests.support.home.demo import write_demo
 from extend_pipeline_tests.support.home.engine_home import EngineHome
 from extend_pipeline_tests.support.home.every_provider import other_home
@@ -22,7 +27,7 @@ from extend_pipeline_tests.support.processes.bounded import run_bounded
 
 
 def modes(folder: Path) -> dict[str, str]:
-    """The mode of everything below a folder and of the folder itself, where it is not what it should be."""
+    """Return each wrong mode of a folder and of everything below it, by path."""
     wrong = {}
     for path in [folder, *folder.rglob("*")]:
         try:
@@ -47,23 +52,23 @@ def test_after_an_advance_nothing_of_the_state_is_open_to_others(umask: int, hom
     names = {path.name for path in state.rglob("*")}
     assert {"ledger.sqlite", "warehouse.duckdb", "warehouse.work.duckdb", "media", ".incoming"} <= names
     assert {path.suffix for path in (state / "media").rglob("*.*")} >= {".mp4", ".jpg"}
-    assert list((state / "media" / "quarantine").glob("*.bin")), "what came broken is kept, and closed too"
+    assert list((state / "media" / "quarantine").glob("*.bin")), "a broken file is kept, and closed too"
 
 
-def test_while_it_works_nothing_is_open_either(home: EngineHome) -> None:
+def test_during_an_advance_nothing_of_the_state_is_open_to_others(home: EngineHome) -> None:
     """The journal of a transaction, a download and the copy that is being published live for moments only."""
     home.seeded(6, steps=2)
-    seen: set[str] = set()
+    suffixes: set[str] = set()
     wrong: dict[str, str] = {}
     over = threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         state = home.path / "state"
         while not over.is_set():
             wrong.update(modes(state) if state.exists() else {})
-            seen.update(path.name.partition(".")[2] or path.name for path in state.rglob("*"))
+            suffixes.update(path.name.partition(".")[2] or path.name for path in state.rglob("*"))
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "60", umask=0)
@@ -72,8 +77,8 @@ def test_while_it_works_nothing_is_open_either(home: EngineHome) -> None:
         watcher.join()
     assert done.returncode == 0, done.stderr
     assert wrong == {}
-    assert "sqlite-journal" in seen
-    assert any(name.endswith("part") for name in seen)
+    assert "sqlite-journal" in suffixes
+    assert any(name.endswith("part") for name in suffixes)
 
 
 def test_a_film_that_is_assembled_is_closed_to_others(home: EngineHome) -> None:
@@ -86,6 +91,7 @@ def test_a_film_that_is_assembled_is_closed_to_others(home: EngineHome) -> None:
 
 @pytest.fixture
 def no_umask() -> Iterator[None]:
+    """Run the test with umask 0."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -107,8 +113,10 @@ def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_kept_answers_and_the_folders_above_them_are_closed_when_they_come_first(tmp_path: Path) -> None:
-    spool._write(tmp_path / "home" / "state" / "answers", spool.SpooledAcceptance("a", "v/1", "k", "t"))
+def test_spooled_acceptances_and_the_folders_above_them_are_closed_when_they_come_first(tmp_path: Path) -> None:
+    pipeline: Any = SimpleNamespace(settings=Settings(home=tmp_path / "home"))
+    request: Any = SimpleNamespace(attempt_id="a", video_key="v", hop=1, account="k")
+    spool_acceptances(pipeline, [SubmitResult(request, Accepted("t", TaskState.SUBMITTED, Answer("")))])
     assert len(list((tmp_path / "home").rglob("*.json"))) == 1
     assert modes(tmp_path / "home") == {}
 
@@ -120,19 +128,19 @@ def test_a_home_that_init_makes_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_what_the_demo_and_its_children_make_is_closed(tmp_path: Path) -> None:
+def test_files_of_the_demo_and_its_children_are_closed(tmp_path: Path) -> None:
     demo = find(write_demo(tmp_path / "home"))
     with prepared(demo, verb="demo", fresh=True) as lock:
-        made = demo.state / "made"
+        touched = demo.state / "made"
         log = demo.logs / "touch.log"
-        with running("a child", ["touch", str(made)], log=log, environment={}, lock=lock) as child:
+        with running("a child", ["touch", str(touched)], log=log, environment={}, lock=lock) as child:
             child.process.wait(10)
-    assert made.exists()
+    assert touched.exists()
     assert modes(tmp_path / "home") == {}
 
 
 @pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])
-def test_every_verb_leaves_what_it_makes_closed(verb: list[str], home: EngineHome) -> None:
+def test_every_commands_files_are_closed(verb: list[str], home: EngineHome) -> None:
     home.seeded(1)
     done = run_bounded(home, *verb, umask=0)
     assert done.returncode in (0, 1), done.stderr

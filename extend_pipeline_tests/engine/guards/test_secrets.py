@@ -1,4 +1,4 @@
-"""Keys of the account are in no file of the home and in nothing that a process says, whatever went wrong."""
+"""Keys of the account are in no file of the home and in no output of a process, also after failures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 def leaks(folder: Path, *secrets: str) -> list[str]:
-    """Files below a folder that hold one of the secrets, plainly or in base64."""
+    """Return the files below a folder that hold one of the secrets, plainly or in base64."""
     plain = [secret.encode() for secret in secrets]
     needles = [*plain, *(base64.b64encode(secret)[:-4] for secret in plain)]
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -50,24 +50,24 @@ def test_no_file_and_no_output_holds_a_key_after_a_run_with_failures(
     home.seeded(7, steps=2)
     home.sandbox.faults(FAULTS)
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
-    told, codes = "", []
+    output, codes = "", []
     for number, points in enumerate(("collect.before_stored=kill", "settle.before_write=raise@2", "")):
         run = advancing(
             settings, home.path / f"run{number}.txt", points=points, skipped_ms=number * 10_000, max_seconds=6
         )
         codes.append(run.wait())
-        told += run.told
-    assert codes == [-9, 1, 1]  # killed, crashed, and at the end something needs a person
+        output += run.output_text
+    assert codes == [-9, 1, 1]  # killed, crashed, and at the end something needs the operator
     assert any(order["fired"] for order in home.sandbox.faults())
     assert (home.path / "state" / "ledger.sqlite").stat().st_size > 50_000
     assert (home.path / "state" / "warehouse.duckdb").exists()
     assert list(home.settings.media_dir.rglob("*.mp4"))
-    assert "Traceback" in told  # a crash is told, and it tells no secret either
+    assert "Traceback" in output  # a crash is reported, without a secret
     assert leaks(home.path, SECRET, ACCESS) == []
 
 
 def test_the_warehouse_holds_no_signature_of_a_url(home: EngineHome) -> None:
-    """Vidu's results are named by URLs that open their file to whoever has them; the next hop is asked for with one."""
+    """Vidu's results are named by URLs that give access to their file; the next hop is submitted with one."""
     other_home(home, "vidu", steps=2)
     with home.open() as pipeline:
         assert drive(pipeline, publish=True).videos[0].state is VideoState.COMPLETE
@@ -76,13 +76,13 @@ def test_the_warehouse_holds_no_signature_of_a_url(home: EngineHome) -> None:
     signatures = [url.partition("?")[2] for url in signed]
     assert len(signatures) == 2
     assert all("sig=" in signature for signature in signatures)
-    words: list[str] = []
+    texts: list[str] = []
     for schema in TABLES:
         rows = query(home.settings.warehouse_path, f"SELECT * FROM {schema.name}").rows
-        words += [value for row in rows for value in row if isinstance(value, str)]
-    assert sum("-extended.mp4?sha256=" in word for word in words) >= 6
-    assert any("-extended.mp4?[query]" in word for word in words), "the request of the second hop"
-    assert not any("sig=" in word for word in words)
+        texts += [value for row in rows for value in row if isinstance(value, str)]
+    assert sum("-extended.mp4?sha256=" in text for text in texts) >= 6
+    assert any("-extended.mp4?[query]" in text for text in texts), "the request of the second hop"
+    assert not any("sig=" in text for text in texts)
     chained = "SELECT count(*) FROM lineage AS a JOIN lineage AS b ON a.video_id = b.parent_video_id"
     assert query(home.settings.warehouse_path, chained).rows == [(1,)]
 
@@ -98,7 +98,7 @@ def test_the_warehouse_holds_no_signature_of_a_url(home: EngineHome) -> None:
         "nonsense canary-pass",
     ],
 )
-def test_a_ledger_that_cannot_be_opened_says_why_and_not_the_password(url: str) -> None:
+def test_a_ledger_that_cannot_be_opened_names_the_reason_and_not_the_password(url: str) -> None:
     with pytest.raises(LedgerError) as caught:
         open_ledger(url)
     assert "canary-pass" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Run by test_private_gateway.py inside a network of its own: a chain through a gateway at a private address, http."""
+"""A chain through a gateway at a private address over http; test_private_gateway.py runs it in a network namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDRESS, PORT, NAME = "10.77.0.1", 3000, "new-api"
 
 
 def main(folder: Path) -> None:
-    """Print what came of it as JSON."""
+    """Drive the chain; print its state, hops, charges and result hosts as JSON."""
     really = socket.getaddrinfo
 
     def look_up(host: Any, port: Any, *args: Any, **options: Any) -> Any:

@@ -23,6 +23,8 @@ LOGIN = "PROXY_TEST_LOGIN"
 
 @pytest.fixture(autouse=True)
 def _resolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine resolve no name."""
+
     really = socket.getaddrinfo
 
     def look_up(host: str, port: Any, *args: Any, **options: Any) -> Any:
@@ -35,7 +37,7 @@ def _resolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_tinyproxy
 @needs_openssl
-def test_a_chain_is_paid_once_and_fetched_and_all_of_it_goes_through(
+def test_a_chain_behind_a_proxy_is_paid_once_and_fetched_through_it(
     make_home: Callable[..., EngineHome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company, home = make_company(tmp_path), make_home()

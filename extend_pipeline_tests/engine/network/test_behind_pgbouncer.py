@@ -1,5 +1,5 @@
-"""PostgreSQL behind a real PgBouncer that gives each transaction another session: everything works. One that splits
-transactions is refused with the reason."""
+"""PostgreSQL behind a real PgBouncer that gives each transaction another session: everything works. A PgBouncer that
+splits transactions is refused with the reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = needs_pgbouncer
 
 @pytest.fixture(scope="module", params=["transaction"])
 def pooler(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator[int]:
-    """The port of a PgBouncer."""
+    """Yield the port of a PgBouncer."""
     # below /tmp and not below pytest's folder, which the user that it runs as may not enter
     with TemporaryDirectory(prefix="ep-pool-") as folder:
         Path(folder).chmod(0o755)
@@ -38,7 +38,7 @@ def pooler(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator
 
 
 def through(port: int, database: str) -> str:
-    """The address of a database behind the pooler, as people write it."""
+    """Return the address of a database behind the pooler, as an operator writes it."""
     return f"postgres://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/{database}"
 
 
@@ -52,7 +52,7 @@ def test_a_chain_of_hops_is_paid_once_and_replays(
         assert drive(pipeline).due == ()
         with pipeline.ledger.read() as connection:
             states = list(connection.execute(select(tables.attempts.c.state)).scalars())
-            # nothing was left behind in the one session that all of them share
+            # nothing was left behind in the one session that all connections share
             assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar() == 0
         assert states == ["stored"] * 6
         assert check_invariants(pipeline.ledger) == []
@@ -87,13 +87,13 @@ def test_a_ledger_is_moved_through_it_in_both_ways(pooler: int, postgres: Postgr
     postgres.new_database("pooled_move")
     first = open_ledger(f"sqlite:///{tmp_path}/first.sqlite")
     run_through(first, "harbour")
-    there = Ledger(through(pooler, "pooled_move"))
-    moved = move(first, there, now_ms=NOON, actor="test")
+    pooled = Ledger(through(pooler, "pooled_move"))
+    moved = move(first, pooled, now_ms=NOON, actor="test")
     assert moved.address == f"postgresql://…@127.0.0.1:{pooler}/pooled_move"
     back = Ledger(f"sqlite:///{tmp_path}/back.sqlite")
-    move(there, back, now_ms=NOON, actor="test")
+    move(pooled, back, now_ms=NOON, actor="test")
     assert check_invariants(back) == []
-    for ledger in (first, there, back):
+    for ledger in (first, pooled, back):
         ledger.close()
 
 

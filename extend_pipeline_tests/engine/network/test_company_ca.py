@@ -18,7 +18,7 @@ from extend_pipeline_tests.support.servers.company_ca import ISSUER, make_compan
 pytestmark = needs_openssl
 
 
-def test_the_account_stops_with_the_reason_and_goes_on_by_itself(
+def test_the_account_stops_with_the_reason_and_resumes_once_the_ca_is_set(
     make_home: Callable[..., EngineHome], tmp_path: Path
 ) -> None:
     company = make_company(tmp_path)
@@ -36,9 +36,9 @@ def test_the_account_stops_with_the_reason_and_goes_on_by_itself(
                 assert ISSUER in video.blocker.message
                 assert "unreachable" not in video.blocker.message
             assert status(pipeline).plan.needs_person
-            (found,) = check_upstream(pipeline.accounts["k"], pipeline.settings, now=lambda: 0.0)
-            assert found.level is Level.PROBLEM
-            assert ISSUER in found.message
+            (finding,) = check_upstream(pipeline.accounts["k"], pipeline.settings, now=lambda: 0.0)
+            assert finding.level is Level.PROBLEM
+            assert ISSUER in finding.message
         assert home.sandbox.charges()["charges"] == []
         written = {"defaults": {"ca": str(company.ca)}, "accounts": [account(url)]}
         (home.path / "accounts.yaml").write_text(json.dumps(written))

@@ -1,5 +1,5 @@
-"""A chain through a gateway at an address of a private network, over http: in a network namespace of its own, so that
-the address is a real one and nobody else's."""
+"""A chain through a gateway at an address of a private network, over http: in a network namespace of its own, because
+the address must be real and reach no other host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NETWORK = "ip link set lo up && ip addr add 10.77.0.1/24 dev lo"
 
 
 def _unshare() -> list[str] | None:
-    """How a network of one's own is made here; None where it can't be."""
+    """Return the command that makes a network namespace on this machine; None where it can't."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         return None
     for flags in (["-n"], ["--user", "--map-root-user", "-n"]):

@@ -1,4 +1,4 @@
-"""What may be at stake at a time is capped, and a deduction that was not foreseen stops its account."""
+"""Exposure is capped, and a deduction beyond the tolerance stops its account."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 OUTAGE = {"kind": "5xx_after", "where": "submit", "times": 99}
 
 
-def test_an_outage_puts_no_more_at_stake_than_the_account_allows(home: EngineHome) -> None:
+def test_an_outage_exposes_no_more_than_the_account_allows(home: EngineHome) -> None:
     entries = [planted(home, "kling-gateway", number) for number in range(9)]
     budget = {"per_day": 100, "total": 100, "in_doubt": 3}
     home.write(entries, other_account("kling-gateway", home.sandbox.base_url, budget=budget))
     home.sandbox.faults([OUTAGE])
     with home.open(JumpClock()) as pipeline:
-        found = drive(pipeline)
+        outcome = drive(pipeline)
         now = status(pipeline)
         assert sum(doubt.exposure for doubt in now.doubts) == Decimal(3)
         assert len(home.sandbox.charges()["charges"]) == 3
-        held = (video for video in found.videos if video.blocker is not None)
+        held = (video for video in outcome.videos if video.blocker is not None)
         waiting = [video for video in held if video.blocker.reason is not BlockReason.IN_DOUBT]
         assert len(waiting) == 6
         for video in waiting:
@@ -38,7 +38,7 @@ def test_an_outage_puts_no_more_at_stake_than_the_account_allows(home: EngineHom
         reckon(home, pipeline.ledger)
 
 
-def test_what_can_be_looked_up_frees_the_way_again_by_itself(home: EngineHome) -> None:
+def test_resolved_doubts_free_the_exposure_again(home: EngineHome) -> None:
     home.seeded(6)
     home.accounts(account(home.sandbox.base_url, budget={"per_day": 100, "total": 100, "in_doubt": 4}))
     home.sandbox.faults([{**OUTAGE, "times": 3}])
@@ -49,16 +49,16 @@ def test_what_can_be_looked_up_frees_the_way_again_by_itself(home: EngineHome) -
         assert reckon(home, pipeline.ledger).charges == 6
 
 
-def test_a_deduction_beyond_the_tolerance_stops_the_account_until_somebody_looked(home: EngineHome) -> None:
+def test_a_deduction_beyond_the_tolerance_stops_the_account_until_it_is_resumed(home: EngineHome) -> None:
     home.seeded(3)
     home.accounts(account(home.sandbox.base_url, max_in_flight=1))
     home.sandbox.faults([{"kind": "odd_deduction", "where": "submit", "units": "3.5"}])
     with home.open(JumpClock()) as pipeline:
-        found = drive(pipeline)
-        (standing,) = status(pipeline).accounts
-        assert standing.stopped is not None
-        check_user_text(standing.stopped)
-        assert [video.state for video in found.videos].count(VideoState.COMPLETE) == 1  # what is paid is fetched
+        outcome = drive(pipeline)
+        (account_now,) = status(pipeline).accounts
+        assert account_now.stopped is not None
+        check_user_text(account_now.stopped)
+        assert [video.state for video in outcome.videos].count(VideoState.COMPLETE) == 1  # what was paid is fetched
         assert len(home.sandbox.charges()["charges"]) == 1
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
             controls.resume(tx, "k", why="the provider has announced it")
@@ -77,7 +77,7 @@ def test_a_deduction_within_the_tolerance_is_booked_and_nothing_more(home: Engin
         assert status(pipeline).accounts[0].committed == Decimal("5.5")
 
 
-def test_a_step_dearer_than_the_cap_says_what_to_raise(home: EngineHome) -> None:
+def test_the_blocker_of_a_step_dearer_than_the_cap_names_what_to_raise(home: EngineHome) -> None:
     home.seeded(1)
     home.accounts(account(home.sandbox.base_url, budget={"per_day": 100, "total": 100, "in_doubt": 1}))
     with home.open(JumpClock()) as pipeline:

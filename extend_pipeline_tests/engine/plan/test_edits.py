@@ -1,4 +1,4 @@
-"""An edit never pays again for what was paid for without somebody's word, and one at a failed hop means that hop."""
+"""An edit never pays again for a paid hop without the operator's decision; one at a failed hop means that hop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SIGNED = {
 
 
 @pytest.mark.parametrize("service", SIGNED)
-def test_a_link_that_is_signed_anew_names_the_same_file(service: str) -> None:
+def test_a_url_that_is_signed_anew_names_the_same_file(service: str) -> None:
     first, second = (f"https://Bucket.example.com/a%20film.mp4?part=7&{query}" for query in SIGNED[service])
     unsigned = "https://bucket.example.com/a film.mp4?part=7"
     assert without_signature(first) == without_signature(second) == unsigned
@@ -61,14 +61,14 @@ def test_another_parameter_names_another_file(query: str) -> None:
         ({"image_url": "https://a.example/i.png?sv=1&sig=2"}, {"image_url": "https://a.example/i.png"}),
     ],
 )
-def test_the_same_words_written_otherwise_are_the_same(before: Mapping[str, object], now: Mapping[str, object]) -> None:
+def test_the_same_prompt_spelled_otherwise_is_the_same(before: Mapping[str, object], now: Mapping[str, object]) -> None:
     assert words_digest(before) == words_digest(now)
 
 
 @pytest.mark.parametrize(
     "now", [{"prompt": "b"}, {"prompt": "a", "cfg_scale": 0.6}, {"prompt": "a", "watermark": True}]
 )
-def test_other_words_are_other_words(now: Mapping[str, object]) -> None:
+def test_other_parameters_have_another_digest(now: Mapping[str, object]) -> None:
     assert words_digest({"prompt": "a"}) != words_digest(now)
 
 
@@ -79,9 +79,9 @@ def only(videos: tuple[VideoPlan, ...]) -> VideoPlan:
 
 def test_an_edit_of_a_paid_chain_is_a_question_with_both_sides_and_both_prices(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=10, prompt="a")])
-    paid = [attempt(before, "v", hop) for hop in range(1, 9)]
+    attempts = [attempt(before, "v", hop) for hop in range(1, 9)]
     after = configured(tmp_path, [entry("v", "827", steps=10, prompt="b")])
-    video = only(plan(given(after, *paid)).videos)
+    video = only(plan(given(after, *attempts)).videos)
     assert video.state is VideoState.BLOCKED
     assert video.due is None
     assert video.blocker is not None
@@ -96,9 +96,7 @@ def test_an_edit_of_a_paid_chain_is_a_question_with_both_sides_and_both_prices(t
 
 
 @pytest.mark.parametrize("state", [S.FAILED, S.REJECTED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.RELEASED])
-def test_an_edit_where_the_chain_stands_at_a_hop_without_a_film_means_that_hop(
-    tmp_path: Path, state: AttemptState
-) -> None:
+def test_an_edit_of_a_chain_that_ends_without_a_film_means_its_last_hop(tmp_path: Path, state: AttemptState) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=3, prompt="a")])
     reason = "content" if state is S.REJECTED else "duplicate_or_bad_value" if state is S.RELEASED else None
     tries = [attempt(before, "v", 1), attempt(before, "v", 2, state, error_reason=reason, claimed_at=2**50)]
@@ -110,25 +108,23 @@ def test_an_edit_where_the_chain_stands_at_a_hop_without_a_film_means_that_hop(
 
 
 @pytest.mark.parametrize("state", [S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF])
-def test_the_same_words_written_otherwise_buy_nothing_where_a_paid_hop_brought_no_film(
+def test_the_same_prompt_spelled_otherwise_buys_nothing_after_a_paid_hop_without_a_film(
     tmp_path: Path, state: AttemptState
 ) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=2, prompt="a")])
     tries = [attempt(before, "v", 1), attempt(before, "v", 2, state)]
     after = configured(tmp_path, [entry("v", "827", steps=2, prompt="a ")])
-    told, still = (only(plan(given(each, *tries)).videos) for each in (before, after))
-    assert (still.state, still.due, still.blocker) == (VideoState.BLOCKED, None, told.blocker)
+    first, second = (only(plan(given(config, *tries)).videos) for config in (before, after))
+    assert (second.state, second.due, second.blocker) == (VideoState.BLOCKED, None, first.blocker)
 
 
 @pytest.mark.parametrize("claimed_at", [1_000, 2**50])
-def test_an_edit_of_a_hop_that_came_at_the_second_try_is_a_question_whatever_a_clock_said(
-    tmp_path: Path, claimed_at: int
-) -> None:
+def test_an_edit_of_a_hop_stored_at_the_second_try_is_a_question_at_any_clock(tmp_path: Path, claimed_at: int) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     failed = attempt(before, "v", 1, S.FAILED, claimed_at=claimed_at, resubmit_allowed=True)
-    came = attempt(before, "v", 1, generation=2, claimed_at=1_001)
+    stored = attempt(before, "v", 1, generation=2, claimed_at=1_001)
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
-    video = only(plan(given(after, failed, came)).videos)
+    video = only(plan(given(after, failed, stored)).videos)
     assert (video.edit is not None, video.due) == (True, None)
 
 
@@ -140,7 +136,7 @@ def test_an_edit_of_an_earlier_hop_is_a_question_though_a_later_one_failed(tmp_p
 
 
 @pytest.mark.parametrize("state", [S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED])
-def test_an_edit_of_a_hop_that_may_still_bring_a_film_is_a_question(tmp_path: Path, state: AttemptState) -> None:
+def test_an_edit_of_a_hop_that_may_still_yield_a_film_is_a_question(tmp_path: Path, state: AttemptState) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
     video = only(plan(given(after, attempt(before, "v", 1, state))).videos)
@@ -150,17 +146,17 @@ def test_an_edit_of_a_hop_that_may_still_bring_a_film_is_a_question(tmp_path: Pa
 @pytest.mark.parametrize(("source", "asks"), [("828", True), ("827", False)])
 def test_another_source_is_a_question_though_edits_are_kept(tmp_path: Path, source: str, asks: bool) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=2, prompt="a")])
-    paid = [attempt(before, "v", hop) for hop in (1, 2)]
+    attempts = [attempt(before, "v", hop) for hop in (1, 2)]
     after = configured(tmp_path, [entry("v", source, steps=3, prompt="b")])
-    video = only(plan(given(after, *paid, on_change="keep")).videos)
+    video = only(plan(given(after, *attempts, on_change="keep")).videos)
     assert (video.edit is not None, video.due is None) == (asks, asks)
 
 
-def test_new_hops_and_longer_targets_go_on_unasked(tmp_path: Path) -> None:
+def test_new_hops_and_longer_targets_go_on_without_asking(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=2, prompts=["a", "b"])])
-    paid = [attempt(before, "v", hop) for hop in (1, 2)]
+    attempts = [attempt(before, "v", hop) for hop in (1, 2)]
     after = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
-    due = only(plan(given(after, *paid)).videos).due
+    due = only(plan(given(after, *attempts)).videos).due
     assert due is not None
     assert (due.hop, due.params["prompt"]) == (3, "c")
 
@@ -171,7 +167,7 @@ def _charges(home: EngineHome) -> int:
 
 @pytest.fixture
 def finished(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHome:
-    """A home with one finished video of three hops."""
+    """Return a home with one finished video of three hops."""
     home = make_home(ledger_url=ledger_url)
     home.seeded(1, steps=3, prompt="the fog lifts")
     with home.open() as pipeline:
@@ -184,7 +180,7 @@ def _edit(home: EngineHome, *, steps: int = 3, prompt: str = "the fog lifts.", *
     home.write([entry("v000", source_id(0), steps=steps, prompt=prompt)], account(home.sandbox.base_url, **changes))
 
 
-def test_a_comma_buys_nothing_until_somebody_decides(finished: EngineHome, tmp_path: Path) -> None:
+def test_a_changed_comma_buys_nothing_until_the_operator_decides(finished: EngineHome, tmp_path: Path) -> None:
     _edit(finished)
     with finished.open() as pipeline:
         video = only(drive(pipeline).videos)
@@ -213,7 +209,7 @@ def test_paying_anew_buys_the_edited_hop_and_those_after_it_once(finished: Engin
         assert only(drive(pipeline).videos).state is VideoState.COMPLETE
         assert reckon(finished, pipeline.ledger).charges == 6
     _edit(finished, prompt="the fog lifts")
-    with finished.open() as pipeline:  # put back: what was paid for first is still there
+    with finished.open() as pipeline:  # undone: what was paid for first is still there
         assert only(drive(pipeline).videos).state is VideoState.COMPLETE
         assert reckon(finished, pipeline.ledger).charges == 6
 
@@ -230,7 +226,7 @@ def test_an_account_may_decide_for_all(finished: EngineHome, on_change: str, cha
         assert reckon(finished, pipeline.ledger).charges == charges
 
 
-def test_the_catalogue_may_decide_where_the_account_says_nothing(finished: EngineHome) -> None:
+def test_the_catalogue_may_decide_where_the_account_does_not(finished: EngineHome) -> None:
     _edit(finished)
     path = finished.path / "catalog.yaml"
     path.write_text('{"defaults": {"on_change": "keep"}, ' + path.read_text().lstrip("{"))
@@ -247,7 +243,7 @@ def test_white_space_is_no_edit(finished: EngineHome, prompt: str) -> None:
         assert reckon(finished, pipeline.ledger).charges == 3
 
 
-def test_a_refused_hop_that_is_mended_pays_for_nothing_before_it(
+def test_a_refused_hop_that_is_fixed_pays_for_nothing_before_it(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -268,7 +264,7 @@ def test_a_refused_hop_that_is_mended_pays_for_nothing_before_it(
         assert reckon(home, pipeline.ledger).charges == 8
 
 
-def test_a_plan_of_before_an_edit_buys_nothing_that_was_bought_meanwhile(
+def test_a_plan_from_before_an_edit_buys_nothing_that_was_bought_meanwhile(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -280,11 +276,11 @@ def test_a_plan_of_before_an_edit_buys_nothing_that_was_bought_meanwhile(
         with home.open() as quick:
             assert only(drive(quick).videos).state is VideoState.COMPLETE
         refused = submit_due(slow, planned).refused
-        assert [each.reason for each in refused] == [BlockReason.CHANGED]
+        assert [refusal.reason for refusal in refused] == [BlockReason.CHANGED]
         assert reckon(home, slow.ledger).charges == 1
 
 
-def test_a_branch_is_asked_about_when_what_it_grows_from_is_paid_anew(home: EngineHome) -> None:
+def test_a_branch_is_a_question_when_its_parent_is_paid_anew(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
 
     def write(prompt: str) -> None:

@@ -1,4 +1,4 @@
-"""What must not lead to a purchase: a rounded id, which may be somebody else's video, and a budget of 0."""
+"""What must not lead to a purchase: a rounded id, which may name an unrelated video, and a budget of 0."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, account, 
 ROUNDED = "827942411241804000"
 
 
-def charged(home: EngineHome) -> int:
-    """How many charges stand in the sandbox's book."""
+def charge_count(home: EngineHome) -> int:
+    """Return the number of the sandbox's charges."""
     return len(home.sandbox.charges()["charges"])
 
 
-def test_a_rounded_id_of_a_video_that_exists_is_bought_only_when_somebody_says_that_it_is_exact(
+def test_a_rounded_id_of_an_existing_video_is_bought_only_when_it_is_declared_exact(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
     home.sandbox.seed([{"video_id": ROUNDED, "duration": 5.0}])
-    asked: dict[str, Any] = entry("v", ROUNDED)
-    home.write([asked])
+    written: dict[str, Any] = entry("v", ROUNDED)
+    home.write([written])
     with pytest.raises(ConfigError) as caught, home.open():
         pass
     assert [problem.field for problem in caught.value.problems] == ["source.video_id"]
-    assert charged(home) == 0
-    home.catalogue([{**asked, "source": {**asked["source"], "exact": True}}])
+    assert charge_count(home) == 0
+    home.catalogue([{**written, "source": {**written["source"], "exact": True}}])
     with home.open() as pipeline:
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-    assert charged(home) == 1
+    assert charge_count(home) == 1
 
 
 def test_a_budget_of_0_buys_nothing_and_fetches_what_was_bought_before(
@@ -51,4 +51,4 @@ def test_a_budget_of_0_buys_nothing_and_fetches_what_was_bought_before(
         (late,) = drive(pipeline).videos
     assert late.blocker is not None
     assert late.blocker.reason is BlockReason.TOTAL_BUDGET
-    assert charged(home) == 2
+    assert charge_count(home) == 2

@@ -1,4 +1,4 @@
-"""When a chain has reached its target: tolerance, at_most, what was bought already, and where a plan says it lands."""
+"""When a chain has reached its target: tolerance, at_most, hops bought before, and the length that a plan predicts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ S = AttemptState
 
 
 def planned(config: Configuration, *attempts: Any, **changes: Any) -> VideoPlan:
-    """The plan of the first video."""
+    """Return the plan of the first video."""
     return plan(given(config, *attempts, **changes)).videos[0]
 
 
@@ -39,7 +39,7 @@ def planned(config: Configuration, *attempts: Any, **changes: Any) -> VideoPlan:
         ({"extend": {"tolerance": 2}}, {"tolerance": 0.1}, 14_900),
     ],
 )
-def test_what_is_short_by_no_more_than_the_tolerance_is_complete(
+def test_a_video_short_by_no_more_than_the_tolerance_is_complete(
     defaults: dict[str, Any], extend: dict[str, Any], enough_ms: int, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827", to=15, **extend)], account(**defaults))
@@ -63,7 +63,7 @@ def test_a_hop_that_was_bought_for_a_sliver_before_still_counts(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("at_most", "due"), [(14.5, True), (14.499, False)])
-def test_a_hop_that_could_pass_at_most_waits_for_a_person_who_is_told_both_ways_on(
+def test_a_hop_that_could_exceed_at_most_waits_and_names_both_ways_on(
     at_most: float, due: bool, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827", to=14, at_most=at_most)])
@@ -77,7 +77,7 @@ def test_a_hop_that_could_pass_at_most_waits_for_a_person_who_is_told_both_ways_
         assert (video.hops_left, video.micros_left, video.end_ms) == ((0, 0), (0, 0), (9_500, 9_500))
 
 
-def test_what_the_provider_adds_is_counted_exactly_where_it_is_chosen(tmp_path: Path) -> None:
+def test_added_seconds_are_counted_exactly_where_they_are_chosen(tmp_path: Path) -> None:
     source = {"video_url": "http://127.0.0.1:9/a.mp4"}
     config = configured(
         tmp_path, [other_entry("vidu", "v", source, at_most=13, steps=3)], other_account("vidu", extend={"at_most": 12})
@@ -103,7 +103,7 @@ def test_what_the_provider_adds_is_counted_exactly_where_it_is_chosen(tmp_path: 
         ({"to": 180, "tolerance": 0}, (35, 43), (175_001, 180_000), True),
     ],
 )
-def test_a_plan_says_where_a_chain_lands(
+def test_a_plan_predicts_the_length_at_the_end(
     extend: dict[str, Any], hops: tuple[int, int], end_ms: tuple[int, int], short: bool, tmp_path: Path
 ) -> None:
     video = planned(configured(tmp_path, [entry("v", "827", **extend)]))
@@ -128,21 +128,21 @@ def test_neither_tolerance_nor_at_most_is_part_of_a_steps_name_and_defaults_chan
     assert limited[1] == by_account[1] != plain[1]
 
 
-def test_a_sliver_is_charged_only_once_the_tolerance_says_so(
+def test_a_sliver_is_charged_only_once_the_tolerance_requires_it(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
     (written,) = other_home(home, "vidu", to=9.4)  # 5 s and one extension of 4 s
     with home.open() as pipeline:
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        assert charged(home) == 1
+        assert charge_count(home) == 1
         with pipeline.ledger.read() as connection:
             declared = [row.definition_digest for row in queries.videos(connection)]
     written["extend"]["tolerance"] = 0.2
     home.catalogue([written])
     with home.open() as pipeline:
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        assert charged(home) == 2
+        assert charge_count(home) == 2
         (done,) = plan(plan_input(pipeline)).videos
         assert done.current_ms is not None
         assert done.current_ms > 9_400
@@ -151,10 +151,10 @@ def test_a_sliver_is_charged_only_once_the_tolerance_says_so(
     del written["extend"]["tolerance"]
     home.catalogue([written])
     with home.open() as pipeline:
-        (kept,) = drive(pipeline).videos
-        assert (kept.state, kept.hops_done, charged(home)) == (VideoState.COMPLETE, 2, 2)
+        (video,) = drive(pipeline).videos
+        assert (video.state, video.hops_done, charge_count(home)) == (VideoState.COMPLETE, 2, 2)
 
 
-def charged(home: EngineHome) -> int:
-    """How many charges stand in the sandbox's book."""
+def charge_count(home: EngineHome) -> int:
+    """Return the number of the sandbox's charges."""
     return sum(row["charges"] for row in home.sandbox.charges()["by_account"].values())

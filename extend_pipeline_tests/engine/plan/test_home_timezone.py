@@ -1,5 +1,5 @@
 """A home in a time zone of its own, against the sandbox: its day turns at its own midnight, and a change of the zone in
-mid-day buys nothing more; the sandbox's book says so."""
+mid-day buys nothing more, as the sandbox's charges prove."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ EVENING = to_ms(datetime.fromisoformat("2030-11-28T15:30:00+00:00"))  # half an 
 
 def set_zone(home: EngineHome, zone: str | None) -> None:
     """Write accounts.yaml with a budget of two steps a day, and a time zone."""
-    own = account(home.sandbox.base_url, budget={"per_day": 4, "total": 100})
-    document = {"accounts": [own]} | ({} if zone is None else {"timezone": zone})
+    account_entry = account(home.sandbox.base_url, budget={"per_day": 4, "total": 100})
+    document = {"accounts": [account_entry]} | ({} if zone is None else {"timezone": zone})
     (home.path / "accounts.yaml").write_text(json.dumps(document), encoding="utf-8")
 
 
@@ -38,7 +38,7 @@ def charges(home: EngineHome) -> int:
 
 
 def waiting(pipeline: Pipeline) -> list[Blocker]:
-    """What holds the videos that wait for another day."""
+    """Return the blockers of the videos that wait for another day."""
     held = [video.blocker for video in plan(plan_input(pipeline)).videos if video.blocker is not None]
     return [blocker for blocker in held if blocker.reason is BlockReason.DAY_BUDGET]
 
@@ -58,11 +58,11 @@ def test_the_days_budget_turns_at_the_homes_own_midnight(home: EngineHome, zone:
         assert charges(home) == (4 if zone else 2)
         publish_last(pipeline)
         days = query(pipeline.settings.warehouse_path, "SELECT day, timezone, attempts FROM cost_by_day").rows
-        told = [(str(day), of, attempts) for day, of, attempts in days]
+        rows = [(str(day), day_zone, attempts) for day, day_zone, attempts in days]
         if zone:
-            assert told == [("2030-11-28", zone, 2), ("2030-11-29", zone, 2)]
+            assert rows == [("2030-11-28", zone, 2), ("2030-11-29", zone, 2)]
         else:
-            assert told == [("2030-11-28", "UTC", 2)]
+            assert rows == [("2030-11-28", "UTC", 2)]
         reckon(home, pipeline.ledger)
 
 
@@ -80,9 +80,9 @@ def test_a_zone_that_is_changed_in_mid_day_buys_nothing_more(home: EngineHome, b
             clock.skip(60_000)
             advance(pipeline, publish=False)
         assert charges(home) == 2
-        (standing,) = accounts_now(pipeline)
-        assert standing.other_days == (("2030-11-28",) if before == "UTC" else ("2030-11-29[Asia/Shanghai]",))
-        assert standing.committed_today == 4
+        (account_now,) = accounts_now(pipeline)
+        assert account_now.other_days == (("2030-11-28",) if before == "UTC" else ("2030-11-29[Asia/Shanghai]",))
+        assert account_now.committed_today == 4
         assert len(waiting(pipeline)) == 3
         clock.skip(48 * 3_600_000)
         advance(pipeline, publish=False)
@@ -90,7 +90,7 @@ def test_a_zone_that_is_changed_in_mid_day_buys_nothing_more(home: EngineHome, b
         reckon(home, pipeline.ledger)
 
 
-def test_a_home_without_a_zone_names_its_days_as_ever(home: EngineHome) -> None:
+def test_a_home_without_a_zone_names_its_days_in_utc(home: EngineHome) -> None:
     home.seeded(1)
     with home.open(JumpClock(EVENING - wall_ms())) as pipeline:
         advance(pipeline, publish=False)

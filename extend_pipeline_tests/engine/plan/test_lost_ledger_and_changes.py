@@ -21,17 +21,17 @@ def test_a_lost_ledger_is_rebuilt_from_the_upstream_without_a_second_charge(home
         drive(pipeline)
         with pipeline.ledger.read() as connection:
             before = set(connection.execute(select(tables.attempts.c.external_task_id, tables.attempts.c.task_id)))
-    paid = home.sandbox.charges()["charges"]
+    charges = home.sandbox.charges()["charges"]
     shutil.rmtree(home.path / "state")
     with home.open() as pipeline:
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         with pipeline.ledger.read() as connection:
             after = set(connection.execute(select(tables.attempts.c.external_task_id, tables.attempts.c.task_id)))
     assert after == before
     assert len(before) == 6
-    assert home.sandbox.charges()["charges"] == paid
-    assert found.states == {"stored": 6}
+    assert home.sandbox.charges()["charges"] == charges
+    assert totals.states == {"stored": 6}
 
 
 def test_a_changed_prompt_pays_for_its_hop_and_those_after_it_only(home: EngineHome) -> None:
@@ -44,7 +44,7 @@ def test_a_changed_prompt_pays_for_its_hop_and_those_after_it_only(home: EngineH
             assert reckon(home, pipeline.ledger).charges == charges, prompts
 
 
-def test_a_finished_branch_is_made_anew_when_what_it_grows_from_changes(home: EngineHome) -> None:
+def test_a_finished_branch_is_made_anew_when_its_parent_changes(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
 
     def write(prompt: str) -> None:

@@ -1,4 +1,4 @@
-"""Videos and accounts with names in people's own scripts go the whole way: files, ledger, sandbox, warehouse, screens,
+"""Videos and accounts with names in any script work everywhere: files, ledger, sandbox, warehouse, screens,
 CSV and SQL; and names in ASCII keep every step that was paid for."""
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KEYS = ["港口晨曦", "ميناء_الفجر", "नमस्ते-दुन�
 
 
 def decomposed(text: str) -> str:
-    """The same name as another system types it."""
+    """Return the same name as another system types it."""
     return unicodedata.normalize("NFD", text)
 
 
@@ -52,10 +52,12 @@ def run(home: EngineHome, *arguments: str, code: int = 0) -> Any:
     return result
 
 
-def test_names_go_the_whole_way(make_home: Callable[..., EngineHome], ledger_url: str, tmp_path: Path) -> None:
+def test_names_of_any_script_go_from_the_catalogue_to_csv_and_sql(
+    make_home: Callable[..., EngineHome], ledger_url: str, tmp_path: Path
+) -> None:
     home = make_home(ledger_url=ledger_url)
     home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(len(KEYS))])
-    # the account is named in composed letters here and in decomposed ones there, as two editors write it
+    # the account is named in composed letters in one file and in decomposed ones in the other, as two editors write it
     entries = [entry(key, source_id(n), account=decomposed(ACCOUNT), steps=1) for n, key in enumerate(KEYS)]
     entries.append(branch(decomposed("Zürich-zwei"), decomposed("Zürich.2026"), 1, steps=1))
     home.write([], account(home.sandbox.base_url, name=ACCOUNT))
@@ -71,20 +73,20 @@ def test_names_go_the_whole_way(make_home: Callable[..., EngineHome], ledger_url
     assert sorted(row[0] for row in rows) == keys
     assert {row[1] for row in rows} == {ACCOUNT}
 
-    asked = "SELECT DISTINCT video_key FROM lineage"
-    assert sorted(row[0] for row in query(home.settings.warehouse_path, asked).rows) == keys
-    one = f"SELECT account FROM completed_extensions WHERE video_key = '{KEYS[0]}'"
-    assert json.loads(run(home, "sql", one, "--json").stdout)["rows"] == [[ACCOUNT]]
-    sheet = list(csv.reader(io.StringIO(run(home, "sql", asked, "--csv").stdout)))
+    lineage_query = "SELECT DISTINCT video_key FROM lineage"
+    assert sorted(row[0] for row in query(home.settings.warehouse_path, lineage_query).rows) == keys
+    account_query = f"SELECT account FROM completed_extensions WHERE video_key = '{KEYS[0]}'"
+    assert json.loads(run(home, "sql", account_query, "--json").stdout)["rows"] == [[ACCOUNT]]
+    sheet = list(csv.reader(io.StringIO(run(home, "sql", lineage_query, "--csv").stdout)))
     assert sorted(row[0] for row in sheet[1:]) == keys
     status = json.loads(run(home, "status", "--json").stdout)
     assert sorted(video["video"] for video in status["videos"]) == keys
-    assert [each["account"] for each in status["accounts"]] == [ACCOUNT]
-    shown = run(home, "sql", asked).stdout
-    assert all(key in shown.replace("\n", "").replace(" ", "") for key in keys if len(key) < 20)
+    assert [row_account["account"] for row_account in status["accounts"]] == [ACCOUNT]
+    output = run(home, "sql", lineage_query).stdout
+    assert all(key in output.replace("\n", "").replace(" ", "") for key in keys if len(key) < 20)
 
 
-def test_commands_take_a_name_however_its_letters_are_composed(home: EngineHome) -> None:
+def test_commands_accept_a_name_in_composed_and_decomposed_letters(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     home.write([entry("Zürich", source_id(0), account="möwe", steps=1)], account(home.sandbox.base_url, name="möwe"))
     run(home, "pause", decomposed("möwe"))
@@ -96,9 +98,9 @@ def test_commands_take_a_name_however_its_letters_are_composed(home: EngineHome)
 
 
 def mistakes(home: EngineHome) -> list[tuple[str | None, str | None]]:
-    """Account or video, and field, of each mistake in the files."""
-    found = read_configuration(home.settings, PROVIDERS, now=datetime.now(UTC))
-    return [(problem.subject, problem.field) for problem in found.problems]
+    """Return the account or video, and the field, of each mistake in the files."""
+    read = read_configuration(home.settings, PROVIDERS, now=datetime.now(UTC))
+    return [(problem.subject, problem.field) for problem in read.problems]
 
 
 def test_one_name_in_two_forms_is_one_name(home: EngineHome) -> None:
@@ -112,7 +114,7 @@ def test_one_name_in_two_forms_is_one_name(home: EngineHome) -> None:
     assert mistakes(home) == [("möwe", "name"), ("Zürich", "key")]
 
 
-def test_a_name_that_is_refused_by_now_goes_on_under_another(home: EngineHome, monkeypatch: Any) -> None:
+def test_a_name_that_is_no_longer_valid_goes_on_under_another(home: EngineHome, monkeypatch: Any) -> None:
     """Keys with three dots or a hyphen first were names once: what was paid for under them is not paid for again."""
     from extend_pipeline.config.fields import text as fields_text
 

@@ -27,9 +27,9 @@ ENDED = "why it ended"
 MIDNIGHT = (NOON // DAY_MS + 1) * DAY_MS
 
 
-def only(found: Any) -> VideoPlan:
-    """The one video of a plan."""
-    (video,) = found.videos
+def only(result: Any) -> VideoPlan:
+    """Return the only video of a plan."""
+    (video,) = result.videos
     assert isinstance(video, VideoPlan)
     return video
 
@@ -56,31 +56,31 @@ def test_a_stored_hop_makes_the_next_one_due_from_its_own_result(tmp_path: Path)
     assert (video.hops_done, video.current_ms) == (1, 9_500)
 
 
-def test_a_changed_prompt_makes_its_hop_and_all_after_it_anew_and_keeps_the_earlier_takes(tmp_path: Path) -> None:
+def test_a_changed_prompt_makes_its_hop_and_all_after_it_anew_and_keeps_the_earlier_attempts(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
-    takes = [attempt(before, "v", hop) for hop in (1, 2, 3)]
-    assert only(plan(given(before, *takes))).state is VideoState.COMPLETE
+    attempts = [attempt(before, "v", hop) for hop in (1, 2, 3)]
+    assert only(plan(given(before, *attempts))).state is VideoState.COMPLETE
     after = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "B", "c"])])
-    video = only(plan(given(after, *takes, on_change="pay")))
+    video = only(plan(given(after, *attempts, on_change="pay")))
     assert video.due is not None
     assert (video.due.hop, video.due.params, video.due.paid_again) == (2, {"prompt": "B"}, True)
     assert video.due.parent_attempt_id == "v-1-stored"
     assert video.hops_done == 1
-    third = only(plan(given(after, *takes, stored_from(video.due, 4_500), on_change="pay")))
+    third = only(plan(given(after, *attempts, stored_from(video.due, 4_500), on_change="pay")))
     assert third.due is not None
     assert (third.due.hop, third.due.paid_again) == (3, True)
     assert third.due.parent_video_id == "91x"
-    assert only(plan(given(before, *takes, stored_from(video.due, 4_500)))).state is VideoState.COMPLETE
+    assert only(plan(given(before, *attempts, stored_from(video.due, 4_500)))).state is VideoState.COMPLETE
 
 
-def test_an_earlier_take_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+def test_an_earlier_attempt_that_still_runs_is_waited_for(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     running = attempt(before, "v", state=S.PROCESSING)
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
     held(only(plan(given(after, running, on_change="pay"))), BlockReason.EARLIER_TAKE)
 
 
-def test_an_earlier_take_that_only_a_person_can_clear_up_is_shown_to_one(tmp_path: Path) -> None:
+def test_an_earlier_attempt_in_doubt_waits_for_the_operator(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     doubtful = attempt(before, "v", state=S.IN_DOUBT, submit_class="D")
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
@@ -103,7 +103,7 @@ def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Pa
     assert night.hops_left == (2, 2)
 
 
-def test_a_branch_says_when_its_parent_will_not_come(tmp_path: Path) -> None:
+def test_a_branch_reports_that_its_parent_is_blocked(tmp_path: Path) -> None:
     short = configured(tmp_path, [entry("day", "827", to=9), branch("night", "day", 3, to=40)])
     finished = attempt(short, "day")
     held(plan(given(short, finished)).videos[1], BlockReason.PARENT_BLOCKED)
@@ -122,10 +122,10 @@ def test_a_branch_whose_parent_waits_for_tomorrow_waits_for_tomorrow_too(tmp_pat
 
 
 @pytest.mark.parametrize("hop", [1, 2])
-def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_path: Path) -> None:
-    made = entry("v", "827", steps=3)
-    made["source"]["created_at"] = "2026-10-20T00:00:00Z"
-    config = configured(tmp_path, [made])
+def test_a_video_is_not_extended_thirty_days_after_it_was_made(hop: int, tmp_path: Path) -> None:
+    written = entry("v", "827", steps=3)
+    written["source"]["created_at"] = "2026-10-20T00:00:00Z"
+    config = configured(tmp_path, [written])
     born = root_source(config.catalogue.videos["v"], config.catalogue.videos).created_at
     assert born is not None
     attempts = [] if hop == 1 else [attempt(config, "v", completed_at=int(born.timestamp() * 1000))]
@@ -136,7 +136,7 @@ def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_pat
     held(video, BlockReason.SOURCE_EXPIRED, "2026-11-19 00:00 UTC")
 
 
-def test_a_hop_that_could_pass_three_minutes_is_not_submitted(tmp_path: Path) -> None:
+def test_a_hop_that_could_exceed_three_minutes_is_not_submitted(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", to=180, duration=170)])
     assert only(plan(given(config, attempt(config, "v", output_ms=175_000)))).due is not None
     video = only(plan(given(config, attempt(config, "v", output_ms=175_001))))
@@ -154,7 +154,7 @@ def test_without_a_price_or_a_budget_nothing_is_submitted(tmp_path: Path) -> Non
     held(only(plan(given(config, accounts={"k": poor}))), BlockReason.NO_BUDGET)
 
 
-def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_waits_for_a_person(tmp_path: Path) -> None:
+def test_a_spent_day_waits_until_tomorrow_and_a_spent_total_for_the_operator(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 10, "total": 100}))
     tight = {"k": AccountTotals(committed_micros=8_000_000, committed_today_micros=8_000_000)}
     assert only(plan(given(config, views=tight))).due is not None
@@ -169,17 +169,17 @@ def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_wait
     held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET)  # no tomorrow will be enough
 
 
-def test_slots_and_budgets_go_to_the_first_of_the_catalogue(tmp_path: Path) -> None:
+def test_slots_and_budgets_go_to_the_first_videos_of_the_catalogue(tmp_path: Path) -> None:
     entries = [entry(key, f"82{number}") for number, key in enumerate("zebra")]
     config = configured(tmp_path, entries, account(max_in_flight=4))
-    found = plan(given(config, views={"k": AccountTotals(in_flight=1)}))
-    assert [step.video.key for step in found.due] == ["z", "e", "b"]
-    held(found.videos[3], BlockReason.SLOTS)
+    planned = plan(given(config, views={"k": AccountTotals(in_flight=1)}))
+    assert [step.video.key for step in planned.due] == ["z", "e", "b"]
+    held(planned.videos[3], BlockReason.SLOTS)
     poor = configured(tmp_path, entries, account(budget={"per_day": 5, "total": 100}))
     assert [step.video.key for step in plan(given(poor)).due] == ["z", "e"]
 
 
-def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
+def test_a_back_off_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry(key, f"82{number}") for number, key in enumerate("abc")])
     resting = {"k": AccountTotals(backing_off_until=NOON + 700, probing=True)}
     first = plan(given(config, views=resting)).videos[0]
@@ -190,7 +190,7 @@ def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
     assert [step.video.key for step in rested.due] == ["a"]
 
 
-def test_paused_and_stopped_accounts_submit_nothing_and_say_how_to_go_on(tmp_path: Path) -> None:
+def test_paused_and_stopped_accounts_submit_nothing_and_name_how_to_resume(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     held(only(plan(given(config, everything_paused=True))), BlockReason.PAUSED)
     held(only(plan(given(config, views={"k": AccountTotals(paused=True)}))), BlockReason.PAUSED)
@@ -199,7 +199,7 @@ def test_paused_and_stopped_accounts_submit_nothing_and_say_how_to_go_on(tmp_pat
 
 
 @pytest.mark.parametrize("reason", ["rate", "slots", "unsent", "auth", "balance", "forbidden"])
-def test_a_refusal_that_says_nothing_of_the_step_itself_is_tried_again(reason: str, tmp_path: Path) -> None:
+def test_a_refusal_that_does_not_concern_the_step_is_tried_again(reason: str, tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, try_no=4)
     video = only(plan(given(config, refused)))
@@ -209,13 +209,13 @@ def test_a_refusal_that_says_nothing_of_the_step_itself_is_tried_again(reason: s
 
 
 @pytest.mark.parametrize("reason", ["content", "bad_request", "not_found"])
-def test_a_refusal_of_the_step_waits_for_a_person_with_the_providers_words(reason: str, tmp_path: Path) -> None:
+def test_a_refusal_of_the_step_waits_for_the_operator_with_the_providers_message(reason: str, tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, error_message=KNIFE)
     held(only(plan(given(config, refused))), BlockReason.REJECTED, KNIFE)
 
 
-def test_what_was_provably_not_made_is_tried_again_in_the_same_generation(tmp_path: Path) -> None:
+def test_an_attempt_that_provably_made_no_task_is_tried_again_in_the_same_generation(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     video = only(plan(given(config, attempt(config, "v", state=S.RELEASED, generation=2, try_no=3))))
     assert video.due is not None
@@ -233,7 +233,7 @@ def test_what_was_provably_not_made_is_tried_again_in_the_same_generation(tmp_pa
         (S.WRITTEN_OFF, BlockReason.WRITTEN_OFF),
     ],
 )
-def test_an_end_that_was_paid_needs_a_person_whose_word_raises_the_generation_by_one(
+def test_a_paid_failure_needs_the_operator_whose_decision_raises_the_generation_by_one(
     state: AttemptState, reason: BlockReason, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827")])
@@ -245,14 +245,14 @@ def test_an_end_that_was_paid_needs_a_person_whose_word_raises_the_generation_by
 
 
 @pytest.mark.parametrize("state", [S.CLAIMED, S.SENDING, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED])
-def test_what_is_under_way_is_neither_due_nor_in_anybodys_way(state: AttemptState, tmp_path: Path) -> None:
+def test_an_attempt_under_way_is_neither_due_nor_blocked(state: AttemptState, tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     video = only(plan(given(config, attempt(config, "v", state=state))))
     assert (video.state, video.due, video.blocker) == (VideoState.WORKING, None, None)
     assert video.running is not None
 
 
-def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(tmp_path: Path) -> None:
+def test_doubts_are_looked_up_or_left_to_the_operator_by_the_class_of_the_account(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
     held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING)
@@ -260,8 +260,8 @@ def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(t
         looked_up = replace(doubtful, note="the key of 77", cause=cause)
         held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "the key of 77")
     for submit_class in "BCD":
-        other = replace(doubtful, submit_class=submit_class)
-        held(only(plan(given(config, other))), BlockReason.IN_DOUBT)
+        without_keys = replace(doubtful, submit_class=submit_class)
+        held(only(plan(given(config, without_keys))), BlockReason.IN_DOUBT)
 
 
 def test_a_task_that_runs_for_longer_than_the_accounts_patience_is_overdue(tmp_path: Path) -> None:
@@ -271,28 +271,29 @@ def test_a_task_that_runs_for_longer_than_the_accounts_patience_is_overdue(tmp_p
     assert only(plan(given(config, replace(late, submitted_at=NOON - 60_000)))).blocker is None
 
 
-def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_one_later(tmp_path: Path) -> None:
+def test_a_result_that_our_rules_refuse_is_reported_at_once_and_a_slow_one_later(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
-    words = "cdn.example.com is not among the account's download_hosts"
-    paid = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
-    refused = replace(paid, note=words, cause=LookCause.FETCH_REFUSED)
-    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words)
-    flaky = replace(paid, note="HTTP 503")
+    note = "cdn.example.com is not among the account's download_hosts"
+    succeeded = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
+    refused = replace(succeeded, note=note, cause=LookCause.FETCH_REFUSED)
+    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, note)
+    flaky = replace(succeeded, note="HTTP 503")
     assert only(plan(given(config, flaky))).blocker is None
     held(only(plan(given(config, flaky, now_ms=NOON + 60_001))), BlockReason.NOT_FETCHED, "HTTP 503")
 
 
-def test_a_result_without_a_video_id_cannot_be_extended_further_and_says_so(tmp_path: Path) -> None:
+def test_a_result_without_a_video_id_is_not_extendable(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", steps=2)])
     held(only(plan(given(config, attempt(config, "v", video_id=None)))), BlockReason.NOT_EXTENDABLE)
 
 
-def test_names_of_hops_depend_on_what_they_are_made_from_and_on_nothing_else(tmp_path: Path) -> None:
-    one = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
-    two = configured(tmp_path, [entry("v", "827", to=100, prompts=["a", "b", "x"])])
-    other = configured(tmp_path, [entry("v", "828", steps=3, prompts=["a", "b", "c"])])
+def test_digests_of_hops_depend_only_on_what_they_are_made_from(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
+    longer = configured(tmp_path, [entry("v", "827", to=100, prompts=["a", "b", "x"])])
+    another_source = configured(tmp_path, [entry("v", "828", steps=3, prompts=["a", "b", "c"])])
     first, second, third = (
-        chain.digests(c.catalogue.videos["v"], 3, videos=c.catalogue.videos) for c in (one, two, other)
+        chain.digests(configuration.catalogue.videos["v"], 3, videos=configuration.catalogue.videos)
+        for configuration in (config, longer, another_source)
     )
     assert first[:3] == second[:3]
     assert first[3] != second[3]

@@ -1,4 +1,4 @@
-"""What a plan says of the providers beside Kling before it spends: each obstacle by its name, with what to do."""
+"""Plans of the providers besides Kling before anything is spent: each block reason by name, with what to do."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MEASURED = {"v": SourceView(probed_ms=5_000, path="ab/source.mp4")}
 def home_of(
     folder: Path, provider: str, *, source: dict[str, Any] | None = None, account: Any = None, **extend: Any
 ) -> Configuration:
-    """The configuration of one video `v` of a provider."""
+    """Return the configuration of one video `v` of a provider."""
     written = {**SOURCES[provider], **(source or {})}
     return configured(folder, [other_entry(provider, "v", written, **extend)], account or other_account(provider))
 
 
 def planned(configuration: Configuration, *attempts: Any, **changes: Any) -> VideoPlan:
-    """The plan of `v`, whose source was measured unless told otherwise."""
+    """Return the plan of `v`; its source was measured unless `sources` says otherwise."""
     (video,) = plan(given(configuration, *attempts, **{"sources": MEASURED, **changes})).videos
     return video
 
@@ -53,12 +53,12 @@ def test_a_measured_source_is_due_with_what_one_hop_costs(provider: str, tmp_pat
     assert due.predicted_micros == (500_000 if provider == "vidu" else 1_000_000)
 
 
-def test_a_source_of_a_gateway_that_is_too_old_is_told_before_anything_is_spent(tmp_path: Path) -> None:
+def test_a_gateways_source_that_is_too_old_is_reported_before_anything_is_spent(tmp_path: Path) -> None:
     config = home_of(tmp_path, "kling-gateway", source={"created_at": "2025-01-15T08:00:00Z"})
     held(planned(config), BlockReason.SOURCE_EXPIRED, "2025-02-14")
 
 
-def test_a_hop_of_a_gateway_that_would_pass_three_minutes_is_not_sent(tmp_path: Path) -> None:
+def test_a_gateways_hop_that_would_exceed_three_minutes_is_not_submitted(tmp_path: Path) -> None:
     config = home_of(tmp_path, "kling-gateway", source={"duration": 176.0}, to=180)
     held(planned(config, sources={}), BlockReason.LENGTH_CAP)
     below = home_of(tmp_path, "kling-gateway", source={"duration": 175.0}, to=180)
@@ -66,39 +66,39 @@ def test_a_hop_of_a_gateway_that_would_pass_three_minutes_is_not_sent(tmp_path: 
 
 
 @pytest.mark.parametrize("measured", [3_000, 61_000])
-def test_a_vidu_source_outside_the_lengths_that_are_taken_is_told(measured: int, tmp_path: Path) -> None:
+def test_a_vidu_source_outside_the_accepted_lengths_is_reported(measured: int, tmp_path: Path) -> None:
     video = planned(home_of(tmp_path, "vidu"), sources={"v": SourceView(measured, "ab/source.mp4")})
     held(video, BlockReason.SOURCE_LENGTH)
 
 
 @pytest.mark.parametrize("measured", [4_000, 60_000])
-def test_a_vidu_source_at_the_edge_of_the_lengths_is_taken(measured: int, tmp_path: Path) -> None:
+def test_a_vidu_source_at_the_edge_of_the_accepted_lengths_is_due(measured: int, tmp_path: Path) -> None:
     video = planned(home_of(tmp_path, "vidu"), sources={"v": SourceView(measured, "ab/source.mp4")})
     assert video.due is not None
 
 
-def test_a_declared_length_does_not_stand_in_for_a_vidu_source_that_was_not_measured(tmp_path: Path) -> None:
+def test_a_declared_length_does_not_replace_the_measurement_of_a_vidu_source(tmp_path: Path) -> None:
     config = home_of(tmp_path, "vidu", source={"duration": 6})
     held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED)
     missing = planned(config, sources={"v": SourceView(fault="it answered 404")})
     held(missing, BlockReason.UNREACHABLE_SOURCE, "it answered 404")
 
 
-def test_a_vidu_source_that_is_not_there_is_told_and_taken_once_it_is(home: EngineHome) -> None:
+def test_a_missing_vidu_source_is_reported_and_extended_once_it_exists(home: EngineHome) -> None:
     (entry,) = other_home(home, "vidu")
-    sound = entry["source"]["video_url"]
-    entry["source"]["video_url"] = sound.replace(".mp4", "-gone.mp4")
+    url = entry["source"]["video_url"]
+    entry["source"]["video_url"] = url.replace(".mp4", "-gone.mp4")
     home.catalogue([entry])
     clock = JumpClock()
     with home.open(clock) as pipeline:
         (video,) = drive(pipeline).videos
         held(video, BlockReason.UNREACHABLE_SOURCE)
         assert status(pipeline).exit_code == 1
-        asked = home.sandbox.requests()["total"]
+        requests = home.sandbox.requests()["total"]
         advance(pipeline, publish=False)
-        assert home.sandbox.requests()["total"] == asked  # not asked for in every round
+        assert home.sandbox.requests()["total"] == requests  # not requested in every round
         assert home.sandbox.charges()["charges"] == []
-    entry["source"]["video_url"] = sound
+    entry["source"]["video_url"] = url
     home.catalogue([entry])
     clock.skip(700_000)
     with home.open(clock) as pipeline:
@@ -115,7 +115,7 @@ def test_a_vidu_source_is_measured_and_refused_before_anything_is_spent(seconds:
         assert reckon(home, pipeline.ledger).charges == 0
 
 
-def test_a_vidu_hop_whose_parents_url_has_ended_starts_from_the_store_where_that_is_public(tmp_path: Path) -> None:
+def test_a_vidu_hop_whose_parents_url_has_expired_starts_from_a_public_store(tmp_path: Path) -> None:
     last: dict[str, Any] = {
         "video_id": "https://results.example.com/1.mp4",
         "film_path": "ab/one two.mp4",
@@ -135,7 +135,7 @@ def test_a_vidu_hop_whose_parents_url_has_ended_starts_from_the_store_where_that
     assert due.parent_video_id == "https://media.example.com/store/ab/one%20two.mp4"
 
 
-def test_a_vidu_film_that_has_grown_past_a_minute_is_not_sent_again(tmp_path: Path) -> None:
+def test_a_vidu_film_longer_than_a_minute_is_not_submitted_again(tmp_path: Path) -> None:
     config = home_of(tmp_path, "vidu", steps=2, seconds=7)
     long = attempt(config, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
     held(planned(config, long), BlockReason.LENGTH_CAP)
@@ -161,7 +161,7 @@ def test_without_a_budget_nothing_is_due(provider: str, tmp_path: Path) -> None:
     held(video, BlockReason.NO_BUDGET)
 
 
-def test_a_luma_target_over_a_source_that_nobody_can_measure_is_told(tmp_path: Path) -> None:
+def test_a_luma_target_over_a_source_of_unknown_length_is_reported(tmp_path: Path) -> None:
     gone = {"v": SourceView(fault="the task is unknown")}
     config = home_of(tmp_path, "luma", to=20)
     held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED)
@@ -171,7 +171,7 @@ def test_a_luma_target_over_a_source_that_nobody_can_measure_is_told(tmp_path: P
 
 
 @pytest.mark.parametrize("provider", ["vidu", "luma"])
-def test_a_file_of_a_kind_that_nobody_knows_holds_the_next_hop(provider: str, tmp_path: Path) -> None:
+def test_a_file_of_an_unknown_kind_blocks_the_next_hop(provider: str, tmp_path: Path) -> None:
     config = home_of(tmp_path, provider, steps=2)
     strange = attempt(config, "v", kind="unknown", file_ms=9_000)
     held(planned(config, strange), BlockReason.UNKNOWN_KIND)

@@ -1,4 +1,4 @@
-"""What every plan keeps, whatever the lengths, the prices and the order: tried on many made-up videos."""
+"""Properties of every plan, for any lengths, prices and order, on many generated videos."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _template() -> Configuration:
 def lengths(
     config: Configuration, *, source_ms: int, target_ms: int, tolerance_ms: int = 500, at_most_ms: int | None = None
 ) -> Configuration:
-    """The template with other lengths of its first video."""
+    """Return the template with other lengths of its first video."""
     videos = dict(config.catalogue.videos)
     long = videos["long"]
     source = long.source.model_copy(update={"duration_ms": source_ms})
@@ -53,17 +53,17 @@ def lengths(
     return Configuration(config.settings, config.accounts, catalogue)
 
 
-def grown(config: Configuration, added: list[int]) -> tuple[list[AttemptView], list[Any]]:
-    """Make everything that plans find due, one round after another; answers what was made and every plan."""
-    made: list[AttemptView] = []
+def driven_to_end(config: Configuration, added: list[int]) -> tuple[list[AttemptView], list[Any]]:
+    """Make everything that plans find due, one round after another; return all attempts and every plan."""
+    attempts: list[AttemptView] = []
     plans = []
     adds = itertools.cycle(added)
     for _ in range(60):
-        now = plan(given(config, *made))
+        now = plan(given(config, *attempts))
         plans.append(now)
         if not now.due:
-            return made, plans
-        made.extend(stored_from(step, next(adds)) for step in now.due)
+            return attempts, plans
+        attempts.extend(stored_from(step, next(adds)) for step in now.due)
     raise AssertionError("it never ends")
 
 
@@ -75,16 +75,18 @@ def grown(config: Configuration, added: list[int]) -> tuple[list[AttemptView], l
     st.none() | st.integers(0, 12_000),
     ADDED,
 )
-def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_lands_where_each_plan_said(
+def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_ends_as_predicted(
     source_ms: int, target_ms: int, tolerance_ms: int, room_ms: int | None, added: list[int]
 ) -> None:
     at_most_ms = None if room_ms is None else target_ms + room_ms
     config = lengths(
         _template(), source_ms=source_ms, target_ms=target_ms, tolerance_ms=tolerance_ms, at_most_ms=at_most_ms
     )
-    made, plans = grown(config, added)
+    attempts, plans = driven_to_end(config, added)
     before = source_ms
-    for hop in sorted((a for a in made if a.video_key == "long"), key=lambda a: a.hop):
+    for hop in sorted(
+        (attempt for attempt in attempts if attempt.video_key == "long"), key=lambda attempt: attempt.hop
+    ):
         assert before + tolerance_ms < target_ms  # a hop is made only where it is needed
         assert hop.output_ms is not None
         assert hop.output_ms <= min(180_000, at_most_ms or 180_000)
@@ -96,27 +98,26 @@ def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_l
         assert end.blocker is not None
         assert end.blocker.reason in (BlockReason.LENGTH_CAP, BlockReason.AT_MOST)
     for earlier in plans:
-        told = earlier.videos[0]
-        assert told.end_ms is not None
-        assert told.end_ms[0] <= before <= told.end_ms[1]
-        assert told.hops_left[0] <= end.hops_done - told.hops_done <= told.hops_left[1]
-        assert told.may_fall_short or end.state is VideoState.COMPLETE
+        predicted = earlier.videos[0]
+        assert predicted.end_ms is not None
+        assert predicted.end_ms[0] <= before <= predicted.end_ms[1]
+        assert predicted.hops_left[0] <= end.hops_done - predicted.hops_done <= predicted.hops_left[1]
+        assert predicted.may_fall_short or end.state is VideoState.COMPLETE
 
 
 @settings(max_examples=150, deadline=None)
 @examples(st.integers(1_000, 60_000), st.integers(1_000, 170_000), ADDED)
-def test_what_is_charged_in_the_end_lies_in_the_range_that_every_plan_told(
-    source_ms: int, target_ms: int, added: list[int]
-) -> None:
+def test_the_final_charge_is_within_the_range_of_every_plan(source_ms: int, target_ms: int, added: list[int]) -> None:
     config = lengths(_template(), source_ms=source_ms, target_ms=target_ms)
-    made, plans = grown(config, added)
+    attempts, plans = driven_to_end(config, added)
     charged = {
-        video.key: sum(a.predicted_micros for a in made if a.video_key == video.key) for video in plans[0].videos
+        video.key: sum(attempt.predicted_micros for attempt in attempts if attempt.video_key == video.key)
+        for video in plans[0].videos
     }
     for now in plans:
         for video in now.videos:
             if video.key == "twig" or video.blocker is not None:
-                continue  # how long its source will be is not known until that is made
+                continue  # the length of its source is unknown until that is made
             done = 2_000_000 * video.hops_done
             assert video.micros_left is not None
             if plans[-1].videos[0].state is VideoState.COMPLETE or video.key != "long":
@@ -126,14 +127,14 @@ def test_what_is_charged_in_the_end_lies_in_the_range_that_every_plan_told(
 @settings(max_examples=60, deadline=None)
 @examples(ADDED)
 def test_a_branch_pays_for_none_of_its_parents_hops_and_each_hop_is_made_once(added: list[int]) -> None:
-    made, plans = grown(_template(), added)
-    assert len({(a.video_key, a.hop) for a in made}) == len(made)
-    assert len({a.chain_digest for a in made}) == len(made)
-    first = next(a for a in made if a.video_key == "branch" and a.hop == 1)
-    parent = next(a for a in made if a.video_key == "long" and a.hop == 1)
+    attempts, plans = driven_to_end(_template(), added)
+    assert len({(attempt.video_key, attempt.hop) for attempt in attempts}) == len(attempts)
+    assert len({attempt.chain_digest for attempt in attempts}) == len(attempts)
+    first = next(attempt for attempt in attempts if attempt.video_key == "branch" and attempt.hop == 1)
+    parent = next(attempt for attempt in attempts if attempt.video_key == "long" and attempt.hop == 1)
     assert first.video_id == f"{parent.video_id}x"
     assert [video.state for video in plans[-1].videos] == [VideoState.COMPLETE] * 4
-    assert sum(a.video_key == "branch" for a in made) == 2
+    assert sum(attempt.video_key == "branch" for attempt in attempts) == 2
 
 
 @settings(max_examples=100, deadline=None)
@@ -154,16 +155,16 @@ def test_a_plan_is_the_same_for_the_same_input_and_keeps_within_slots_and_budget
 ) -> None:
     config = _template()
     attempts = [stored_from(step, 4_500) for step in plan(given(config)).due]
-    mixed = [_in_state(a, state) for a, state in zip(attempts, states, strict=False)]
-    one = plan(given(config, *mixed, views={"k": view}, everything_paused=everything_paused))
-    two = plan(given(config, *reversed(mixed), views={"k": view}, everything_paused=everything_paused))
-    assert one == two
-    assert len(one.due) <= max(0, 4 - view.in_flight)
-    price = sum(step.predicted_micros for step in one.due)
-    assert not one.due or view.committed_micros + price <= 20_000_000_000
-    assert not one.due or view.committed_today_micros + price <= 10_000_000_000
-    assert not (one.due and (view.paused or everything_paused))
-    for video in one.videos:
+    mixed = [_in_state(attempt, state) for attempt, state in zip(attempts, states, strict=False)]
+    planned = plan(given(config, *mixed, views={"k": view}, everything_paused=everything_paused))
+    planned_again = plan(given(config, *reversed(mixed), views={"k": view}, everything_paused=everything_paused))
+    assert planned == planned_again
+    assert len(planned.due) <= max(0, 4 - view.in_flight)
+    price = sum(step.predicted_micros for step in planned.due)
+    assert not planned.due or view.committed_micros + price <= 20_000_000_000
+    assert not planned.due or view.committed_today_micros + price <= 10_000_000_000
+    assert not (planned.due and (view.paused or everything_paused))
+    for video in planned.videos:
         assert (video.blocker is None) or (video.blocker.todo and video.blocker.message)
         assert not (video.due and video.blocker)
         assert video.state is not VideoState.BLOCKED or (video.blocker and video.blocker.reason.needs_person)

@@ -44,17 +44,17 @@ EVERY = ("kling", *OTHERS)
 
 
 def charges(home: EngineHome) -> int:
-    """How many charges the sandbox has booked."""
+    """Return the number of the sandbox's charges."""
     return len(home.sandbox.charges()["charges"])
 
 
-def obstacles(planned: Plan) -> list[BlockReason | None]:
-    """What each video waits for, in the order of the catalogue."""
+def block_reasons(planned: Plan) -> list[BlockReason | None]:
+    """Return what each video waits for, in the order of the catalogue."""
     return [None if video.blocker is None else video.blocker.reason for video in planned.videos]
 
 
 def finished(home: EngineHome, provider: str = "kling", *, steps: int = 2) -> dict[str, Any]:
-    """Finish one video `v000` of a provider; returns its entry."""
+    """Finish one video `v000` of a provider; return its entry."""
     if provider == "kling":
         (written,) = home.seeded(1, steps=steps, prompt="a")
     else:
@@ -67,26 +67,26 @@ def finished(home: EngineHome, provider: str = "kling", *, steps: int = 2) -> di
 
 
 def account_of(home: EngineHome, provider: str, **changes: Any) -> dict[str, Any]:
-    """The account that `finished` uses, with some fields replaced."""
+    """Return the account that `finished` uses, with some fields replaced."""
     if provider == "kling":
         return account(home.sandbox.base_url, **changes)
     return other_account(provider, home.sandbox.base_url, **changes)
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_a_renamed_key_is_asked_about_and_goes_on_where_it_says_what_it_was(
+def test_a_renamed_key_is_a_question_and_goes_on_with_was(
     make_home: Callable[..., EngineHome], ledger_url: str, provider: str, tmp_path: Path
 ) -> None:
     home = make_home(ledger_url=ledger_url)
     written = finished(home, provider)
     home.catalogue([{**written, "key": "new"}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE]
+        assert block_reasons(drive(pipeline)) == [BlockReason.SAME_PURCHASE]
     assert charges(home) == 2
     longer = {**written["extend"], "steps": 3}
     home.catalogue([{**written, "key": "new", "was": "v000", "extend": longer}])
     with home.open() as pipeline:
-        looked_at = plan(plan_input(pipeline)).videos[0]  # before anything is written
+        looked_at = plan(plan_input(pipeline)).videos[0]  # before anything is written to the ledger
         assert (looked_at.hops_done, looked_at.due is not None) == (2, True)
         assert [video.state for video in drive(pipeline).videos] == [VideoState.COMPLETE]
         assert reckon(home, pipeline.ledger).charges == 3
@@ -96,14 +96,14 @@ def test_a_renamed_key_is_asked_about_and_goes_on_where_it_says_what_it_was(
             spent = set(connection.execute(select(tables.charges.c.video_key)).scalars())
         assert (keys, videos, spent) == ({"new"}, ["new"], {"new"})
         replays_to_the_same(pipeline.ledger, tmp_path)
-    home.catalogue([{**written, "key": "new", "extend": longer}])  # `was` has done its work
+    home.catalogue([{**written, "key": "new", "extend": longer}])  # `was` is no longer needed
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None]
+        assert block_reasons(drive(pipeline)) == [None]
     assert charges(home) == 3
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_a_renamed_account_is_asked_about_and_goes_on_where_it_says_what_it_was(
+def test_a_renamed_account_is_a_question_and_goes_on_with_was(
     make_home: Callable[..., EngineHome], ledger_url: str, provider: str, tmp_path: Path
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -113,7 +113,7 @@ def test_a_renamed_account_is_asked_about_and_goes_on_where_it_says_what_it_was(
     home.write(entries, account_of(home, provider, name="new"))
     with home.open() as pipeline:
         planned = drive(pipeline)
-        assert obstacles(planned) == [BlockReason.SAME_PURCHASE]
+        assert block_reasons(planned) == [BlockReason.SAME_PURCHASE]
         blocker = planned.videos[0].blocker
         assert blocker is not None
         assert f"was: {old}" in blocker.todo
@@ -137,32 +137,32 @@ def test_a_renamed_account_is_asked_about_and_goes_on_where_it_says_what_it_was(
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_a_copy_of_an_entry_is_asked_about_and_bought_where_it_says_again(
+def test_a_copy_of_an_entry_is_a_question_and_bought_with_again(
     make_home: Callable[..., EngineHome], ledger_url: str, provider: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
     written = finished(home, provider)
     home.catalogue([written, {**written, "key": "copy"}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
+        assert block_reasons(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 2
     home.catalogue([written, {**written, "key": "copy", "again": True}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
+        assert block_reasons(drive(pipeline)) == [None, None]
         assert check_invariants(pipeline.ledger) == []
     assert charges(home) == 4
 
 
-def test_two_entries_that_are_alike_from_the_start_are_bought_once(home: EngineHome) -> None:
+def test_two_equal_entries_are_bought_once(home: EngineHome) -> None:
     (written,) = home.seeded(1, steps=1, prompt="a")
     home.catalogue([written, {**written, "key": "copy", "extend": {"steps": 1, "prompt": "a "}}])
     with home.open() as pipeline:
-        assert obstacles(plan(plan_input(pipeline))) == [None, BlockReason.SAME_PURCHASE]
-        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
+        assert block_reasons(plan(plan_input(pipeline))) == [None, BlockReason.SAME_PURCHASE]
+        assert block_reasons(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 1
 
 
-def test_many_alike_entries_hold_no_slot_and_no_budget_of_others(home: EngineHome) -> None:
+def test_many_equal_entries_reserve_no_slot_and_no_budget_of_others(home: EngineHome) -> None:
     entries = home.seeded(2, steps=1, prompt="a")
     copies = [{**entries[0], "key": f"copy{number}"} for number in range(5)]
     one_slot = account(home.sandbox.base_url, max_in_flight=1)
@@ -191,7 +191,7 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
 
 
 @pytest.mark.parametrize("change", ["renamed", "taken out"])
-def test_a_plan_of_before_a_change_buys_nothing_for_a_key_that_is_gone(home: EngineHome, change: str) -> None:
+def test_a_plan_from_before_a_change_buys_nothing_for_a_removed_key(home: EngineHome, change: str) -> None:
     (written,) = home.seeded(1, steps=1, prompt="a")
     with home.open() as slow:
         advance(slow, submit=False, publish=False)
@@ -200,36 +200,38 @@ def test_a_plan_of_before_a_change_buys_nothing_for_a_key_that_is_gone(home: Eng
         with home.open() as quick:
             advance(quick, submit=False, publish=False)
         refused = submit_due(slow, planned).refused
-    assert [each.reason for each in refused] == [BlockReason.CHANGED]
+    assert [refusal.reason for refusal in refused] == [BlockReason.CHANGED]
     assert charges(home) == 0
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None] * (change == "renamed")
+        assert block_reasons(drive(pipeline)) == [None] * (change == "renamed")
     assert charges(home) == (change == "renamed")
 
 
-def test_a_new_name_of_a_second_take_is_asked_about_though_its_entry_says_again(home: EngineHome) -> None:
+def test_a_new_name_of_a_second_purchase_is_a_question_though_its_entry_has_again(home: EngineHome) -> None:
     written = finished(home, steps=1)
     second = {**written, "key": "second", "again": True}
     home.catalogue([written, second])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
+        assert block_reasons(drive(pipeline)) == [None, None]
     home.catalogue([written, {**second, "key": "other"}])
     with home.open() as pipeline:
         planned = drive(pipeline)
-        assert obstacles(planned) == [None, BlockReason.SAME_PURCHASE]
+        assert block_reasons(planned) == [None, BlockReason.SAME_PURCHASE]
         blocker = planned.videos[1].blocker
         assert blocker is not None
         assert "was: second" in blocker.todo
-    home.write([{**each, "account": "n"} for each in (written, second)], account(home.sandbox.base_url, name="n"))
+    home.write(
+        [{**video_entry, "account": "n"} for video_entry in (written, second)], account(home.sandbox.base_url, name="n")
+    )
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE] * 2
+        assert block_reasons(drive(pipeline)) == [BlockReason.SAME_PURCHASE] * 2
     assert charges(home) == 2
     home.write(
         [{**written, "account": "n"}, {**second, "key": "other", "was": "second", "account": "n"}],
         account(home.sandbox.base_url, name="n", was="k"),
     )
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
+        assert block_reasons(drive(pipeline)) == [None, None]
     assert charges(home) == 2
 
 
@@ -239,24 +241,27 @@ def test_an_account_with_the_same_keys_at_another_address_buys_nothing_twice(hom
     accounts = [account(home.sandbox.base_url), account(other_address, name="there")]
     home.write([written, {**written, "key": "copy", "account": "there"}], *accounts)
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
+        assert block_reasons(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 1
 
 
-def test_the_same_words_at_another_system_are_another_purchase(
+def test_the_same_prompt_at_another_system_is_another_purchase(
     home: EngineHome, make_home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = make_home("other")
+    other_home = make_home("other")
     names = {"access_key_env": "OTHER_ACCESS_KEY", "secret_key_env": "OTHER_SECRET_KEY"}
     for name, known in zip(names.values(), (ACCESS_ENV, SECRET_ENV), strict=True):
         monkeypatch.setenv(name, os.environ[known])
     written = finished(home)
-    other.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
-    accounts = [account(home.sandbox.base_url), account(other.sandbox.base_url, name="elsewhere", credentials=names)]
+    other_home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
+    accounts = [
+        account(home.sandbox.base_url),
+        account(other_home.sandbox.base_url, name="elsewhere", credentials=names),
+    ]
     home.write([written, {**written, "key": "there", "account": "elsewhere"}], *accounts)
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
-    assert (charges(home), charges(other)) == (2, 2)
+        assert block_reasons(drive(pipeline)) == [None, None]
+    assert (charges(home), charges(other_home)) == (2, 2)
 
 
 def test_a_failed_attempt_of_another_video_is_no_purchase(home: EngineHome) -> None:
@@ -266,7 +271,7 @@ def test_a_failed_attempt_of_another_video_is_no_purchase(home: EngineHome) -> N
         drive(pipeline)
     home.catalogue([{**written, "key": "new"}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None]
+        assert block_reasons(drive(pipeline)) == [None]
     assert charges(home) == 1
 
 
@@ -279,15 +284,15 @@ def test_an_account_that_has_bought_under_both_names_is_one_account(home: Engine
     entries = [*({**written, "account": "new"} for written in old_entries), fresh]
     home.write(entries, account(home.sandbox.base_url, name="new"))
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE, BlockReason.SAME_PURCHASE, None]
+        assert block_reasons(drive(pipeline)) == [BlockReason.SAME_PURCHASE, BlockReason.SAME_PURCHASE, None]
     home.write(entries, account(home.sandbox.base_url, name="new", was="k"))
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None, None]
+        assert block_reasons(drive(pipeline)) == [None, None, None]
         assert reckon(home, pipeline.ledger).charges == 3
         replays_to_the_same(pipeline.ledger, tmp_path)
 
 
-def test_what_is_under_way_comes_home_under_the_new_names(home: EngineHome) -> None:
+def test_attempts_under_way_are_finished_under_the_new_names(home: EngineHome) -> None:
     (written,) = home.seeded(1, steps=2, prompt="a")
     home.sandbox.faults([{"kind": "5xx_before", "where": "query", "times": 3}])
     with home.open() as pipeline:
@@ -295,11 +300,11 @@ def test_what_is_under_way_comes_home_under_the_new_names(home: EngineHome) -> N
     renamed = {**written, "key": "new", "was": "v000", "account": "n"}
     home.write([renamed], account(home.sandbox.base_url, name="n", was="k"))
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None]
+        assert block_reasons(drive(pipeline)) == [None]
         assert reckon(home, pipeline.ledger).states == {"stored": 2}
 
 
-def test_a_lost_ledger_asks_by_the_first_names_while_the_files_tell_them(home: EngineHome) -> None:
+def test_a_lost_ledger_is_rebuilt_by_the_first_names_while_the_files_have_them(home: EngineHome) -> None:
     written = finished(home)
     renamed = {**written, "key": "new", "was": "v000", "account": "n"}
     home.write([renamed], account(home.sandbox.base_url, name="n", was="k"))
@@ -309,11 +314,11 @@ def test_a_lost_ledger_asks_by_the_first_names_while_the_files_tell_them(home: E
     ledger.unlink()
     with home.open() as pipeline:
         accept(pipeline.settings, pipeline.ledger, who="me", why="it is lost", now_ms=pipeline.now_ms())
-        assert obstacles(drive(pipeline)) == [None]
+        assert block_reasons(drive(pipeline)) == [None]
     assert charges(home) == 2
 
 
-def test_a_branch_follows_the_new_key_of_what_it_grows_from(home: EngineHome) -> None:
+def test_a_branch_follows_the_new_key_of_its_parent(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     day = entry("day", source_id(0), steps=1, prompt="a")
     home.write([day, branch("night", "day", 1, steps=1, prompt="n")])
@@ -321,7 +326,7 @@ def test_a_branch_follows_the_new_key_of_what_it_grows_from(home: EngineHome) ->
         drive(pipeline)
     home.write([{**day, "key": "noon", "was": "day"}, branch("night", "noon", 1, steps=1, prompt="n")])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
+        assert block_reasons(drive(pipeline)) == [None, None]
     assert charges(home) == 2
 
 
@@ -332,7 +337,7 @@ def test_an_old_key_that_is_used_again_has_steps_of_its_own(home: EngineHome) ->
         drive(pipeline)
     home.catalogue([{**written, "key": "new"}, {**written, "again": True}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, None]
+        assert block_reasons(drive(pipeline)) == [None, None]
         assert check_invariants(pipeline.ledger) == []
     assert charges(home) == 2
 
@@ -347,7 +352,7 @@ def test_an_old_key_that_is_used_again_has_steps_of_its_own(home: EngineHome) ->
         ([{"key": "a", "again": "maybe"}], [{"on_change": "never"}], ["on_change", "again"]),
     ],
 )
-def test_names_that_cannot_hold_are_told_with_their_field(
+def test_contradictory_names_are_reported_with_their_field(
     home: EngineHome, entries: list[dict[str, Any]], accounts: list[dict[str, Any]], fields: list[str]
 ) -> None:
     written = [{**entry("v", source_id(n), steps=1), **changes} for n, changes in enumerate(entries)]

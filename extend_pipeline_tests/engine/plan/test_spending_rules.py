@@ -41,7 +41,7 @@ TOTALS = st.builds(
 
 @settings(max_examples=500, deadline=None)
 @given(st.builds(Spending, st.integers(1, 12), st.sampled_from("ACD"), TOTALS, st.just(NOON)))
-def test_every_reason_of_a_rule_has_a_text_and_what_passes_keeps_within_the_limits(spending: Spending) -> None:
+def test_every_reason_of_a_rule_has_a_text_and_allowed_spending_keeps_the_limits(spending: Spending) -> None:
     reason = block_reason(spending)
     if reason is not None:
         blocker = TEXTS[reason]("k", spending)

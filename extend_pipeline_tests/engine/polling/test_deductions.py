@@ -1,4 +1,4 @@
-"""Less than predicted is booked and told once, and work goes on; more than tolerated stops the account."""
+"""Less than predicted is booked and reported once, and work goes on; more than tolerated stops the account."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 
-UNTOLD = [{"kind": "no_unit_deduction", "where": where, "times": 50} for where in ("query", "list")]
+WITHOUT_AMOUNT = [{"kind": "no_unit_deduction", "where": where, "times": 50} for where in ("query", "list")]
 
 
 def odd(units: str, times: int = 1) -> dict[str, Any]:
-    """A fault: the next submits cost other units."""
+    """Return a fault: the next `times` submits cost `units`."""
     return {"kind": "odd_deduction", "where": "submit", "units": units, "times": times}
 
 
-def told_events(pipeline: Pipeline) -> int:
-    """How many lower prices the history tells of."""
+def reported_events(pipeline: Pipeline) -> int:
+    """Return how many events report a lower price."""
     with pipeline.ledger.read() as connection:
         query = select(func.count()).where(tables.events.c.kind == "charged_less")
         return int(connection.execute(query).scalar_one())
@@ -51,7 +51,7 @@ def told_events(pipeline: Pipeline) -> int:
         (4, 1, Deduction.MORE),
     ],
 )
-def test_a_charge_is_held_against_its_prediction(charged: int, tolerance: int, deduction: Deduction) -> None:
+def test_a_charge_is_compared_with_its_prediction(charged: int, tolerance: int, deduction: Deduction) -> None:
     assert classify_deduction(charged, 2, tolerance=tolerance) is deduction
 
 
@@ -69,7 +69,7 @@ def test_the_line_to_write_has_every_price(amounts: object, key: str, charged: s
     assert price_line(price, key, to_micros(Decimal(charged))) == line
 
 
-def test_a_promotion_is_booked_told_once_and_stops_nothing(
+def test_a_promotion_is_booked_reported_once_and_stops_nothing(
     make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -85,13 +85,13 @@ def test_a_promotion_is_booked_told_once_and_stops_nothing(
         prices = {"std": "1.5", "pro": "3.5"}
         assert lower.line == f"per_extension: {{{', '.join(f'{key}: {units}' for key, units in prices.items())}}}"
         assert now.exit_code == 0
-        assert told_events(pipeline) == 1
+        assert reported_events(pipeline) == 1
         assert reckon(home, pipeline.ledger).charges == 4
         assert check_invariants(pipeline.ledger) == []
         replays_to_the_same(pipeline.ledger, home.path)
 
 
-def test_a_gift_pack_that_takes_nothing_is_told_apart_and_the_round_says_so(home: EngineHome) -> None:
+def test_a_gift_pack_that_deducts_nothing_is_reported_apart_by_its_round(home: EngineHome) -> None:
     home.seeded(2)
     home.accounts(account(home.sandbox.base_url, max_in_flight=1))
     home.sandbox.faults([odd("0"), odd("1.5")])
@@ -101,13 +101,13 @@ def test_a_gift_pack_that_takes_nothing_is_told_apart_and_the_round_says_so(home
         while not rounds or rounds[-1].plan.unfinished:
             rounds.append(advance(pipeline, publish=False))
             clock.skip(1_000)
-        assert [lower.charged for each in rounds for lower in each.lower_prices] == [Decimal(0), Decimal("1.5")]
+        assert [lower.charged for report in rounds for lower in report.lower_prices] == [Decimal(0), Decimal("1.5")]
         assert [lower.line for lower in status(pipeline).lower_prices][-1] == ""
         assert status(pipeline).accounts[0].committed == Decimal("1.5")
         assert check_invariants(pipeline.ledger) == []
 
 
-def test_a_price_that_is_written_down_is_not_told_any_more(home: EngineHome) -> None:
+def test_a_price_that_is_in_the_account_is_no_longer_reported(home: EngineHome) -> None:
     home.seeded(1)
     home.sandbox.faults([odd("1.5")])
     clock = JumpClock()
@@ -125,31 +125,33 @@ def test_a_price_that_is_written_down_is_not_told_any_more(home: EngineHome) -> 
 
 
 @pytest.mark.parametrize(
-    ("units", "stopped", "told"), [("1.5", False, 1), ("0", False, 1), ("3.5", True, 0)], ids=["less", "free", "more"]
+    ("units", "stopped", "reported"),
+    [("1.5", False, 1), ("0", False, 1), ("3.5", True, 0)],
+    ids=["less", "free", "more"],
 )
 def test_a_bill_decides_the_same_way(
-    units: str, stopped: bool, told: int, make_home: Callable[..., EngineHome], ledger_url: str
+    units: str, stopped: bool, reported: int, make_home: Callable[..., EngineHome], ledger_url: str
 ) -> None:
     home = make_home(ledger_url=ledger_url, billing_delay=0, billing_interval=0)
     home.seeded(3)
-    home.sandbox.faults([odd(units, 2), *UNTOLD])
+    home.sandbox.faults([odd(units, 2), *WITHOUT_AMOUNT])
     clock = JumpClock()
     with home.open(clock) as pipeline:
         drive(pipeline)
         clock.skip(DAY_MS + 7_200_000)
-        for each in reconcile_account(pipeline, "k", pause=lambda _: None):
-            assert isinstance(each, Reconciled)
-            if each.source == "billing":
-                assert len(each.disagreements) == (2 if stopped else 0)
+        for comparison in reconcile_account(pipeline, "k", pause=lambda _: None):
+            assert isinstance(comparison, Reconciled)
+            if comparison.source == "billing":
+                assert len(comparison.disagreements) == (2 if stopped else 0)
         now = status(pipeline)
         assert (now.accounts[0].stopped is not None) is stopped
-        assert len(now.lower_prices) == told_events(pipeline) == told
+        assert len(now.lower_prices) == reported_events(pipeline) == reported
         assert now.accounts[0].committed == Decimal(home.sandbox.charges()["total_units"])
         assert check_invariants(pipeline.ledger) == []
         replays_to_the_same(pipeline.ledger, home.path)
 
 
-def test_a_promotion_that_is_billed_in_full_costs_what_the_plan_said(make_home: Callable[..., EngineHome]) -> None:
+def test_a_promotion_that_is_billed_in_full_costs_the_predicted_amount(make_home: Callable[..., EngineHome]) -> None:
     home = make_home(billing_delay=0, billing_interval=0)
     home.seeded(1)
     clock = JumpClock()

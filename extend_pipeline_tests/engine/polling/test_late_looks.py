@@ -1,5 +1,5 @@
-"""A process that was stopped while it looked at an attempt writes down what it saw long after others have finished it:
-that wakes nobody up again."""
+"""A process that was stopped while it polled an attempt records the outcome long after others have finished it: that
+schedules no further look."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from extend_pipeline.providers.protocol import Answer, NotFound, QueryFailed, Qu
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
 
 WAITS = {"k": job_queue.MaxWaits(DAY_MS, DAY_MS)}
-LATE_ANSWERS = [QueryFailed(QueryFault.UNREACHABLE, Answer("no answer came")), NotFound(Answer("no such task"))]
+LATE_OUTCOMES = [QueryFailed(QueryFault.UNREACHABLE, Answer("no answer came")), NotFound(Answer("no such task"))]
 
 
-@pytest.mark.parametrize("answer", LATE_ANSWERS, ids=lambda answer: type(answer).__name__)
-def test_a_look_that_is_written_down_after_the_end_is_no_reason_to_look_again(
-    answer: QueryOutcome, home: EngineHome
-) -> None:
+@pytest.mark.parametrize("outcome", LATE_OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_a_poll_recorded_after_the_end_schedules_no_other(outcome: QueryOutcome, home: EngineHome) -> None:
     home.seeded(1)
     clock = JumpClock()
     with home.open(clock) as pipeline:
         advance(pipeline, publish=False)
         clock.skip(60_000)
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=1_000, limit=9, owner="stopped")
-        assert len(taken) == 1
-        drive(pipeline)  # others finish it
+            claimed = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=1_000, limit=9, owner="stopped")
+        assert len(claimed) == 1
+        drive(pipeline)  # another worker finishes it
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            observe(tx, pipeline, taken[0], answer)
+            observe(tx, pipeline, claimed[0], outcome)
         with pipeline.ledger.read() as connection:
             assert connection.execute(select(tables.schedule)).all() == []
         clock.skip(DAY_MS)

@@ -1,4 +1,4 @@
-"""What is paid is looked at again whatever became of the hints; what nobody can look at keeps nobody waiting."""
+"""Paid attempts are polled again though their schedule rows were lost; what no account can poll holds nothing up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 
 
-def test_tasks_whose_hints_were_lost_are_polled_looked_up_and_fetched_all_the_same(home: EngineHome) -> None:
+def test_tasks_whose_schedule_rows_were_lost_are_polled_looked_up_and_fetched(home: EngineHome) -> None:
     entries = home.seeded(3)
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -40,7 +40,7 @@ def test_tasks_whose_hints_were_lost_are_polled_looked_up_and_fetched_all_the_sa
 
 
 @pytest.mark.parametrize("point", ["submit.after_post", "poll.before_query"])
-def test_an_attempt_of_an_account_that_is_gone_keeps_nobody_waiting_and_goes_on_when_it_is_back(
+def test_an_attempt_of_a_removed_account_holds_nothing_up_and_goes_on_when_it_is_back(
     point: str, home: EngineHome
 ) -> None:
     entries = home.seeded(1)

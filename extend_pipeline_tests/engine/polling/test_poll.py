@@ -21,7 +21,7 @@ LIST, ONE = "GET /v1/videos/video-extend", "GET /v1/videos/video-extend/{id}"
 
 @contextmanager
 def in_flight(home: EngineHome, count: int) -> Iterator[tuple[Pipeline, JumpClock]]:
-    """A home with so many tasks that run for an hour, all due for a look."""
+    """Yield a home with `count` tasks that run for an hour, all due for a poll, and its clock."""
     home.seeded(count)
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -31,15 +31,15 @@ def in_flight(home: EngineHome, count: int) -> Iterator[tuple[Pipeline, JumpCloc
         yield pipeline, clock
 
 
-def asked(home: EngineHome) -> tuple[int, int]:
-    """How many list pages and how many single tasks were asked for."""
+def requested(home: EngineHome) -> tuple[int, int]:
+    """Return how many list pages and how many single tasks were requested."""
     routes = home.sandbox.requests()["by_route"]
     return routes.get(LIST, 0), routes.get(ONE, 0)
 
 
 @pytest.fixture
 def slow(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """A home whose tasks run for an hour."""
+    """Return a home whose tasks run for an hour."""
     return make_home(run_time=(3600, 3600))
 
 
@@ -47,37 +47,37 @@ def test_eight_due_tasks_cost_one_page(slow: EngineHome) -> None:
     with in_flight(slow, LIST_WORTH) as (pipeline, _):
         report = poll_due(pipeline)
         assert (report.polled, report.requests, report.faults) == (LIST_WORTH, 1, [])
-    assert asked(slow) == (1, 0)
+    assert requested(slow) == (1, 0)
 
 
-def test_seven_due_tasks_are_asked_for_one_by_one(slow: EngineHome) -> None:
+def test_seven_due_tasks_are_queried_one_by_one(slow: EngineHome) -> None:
     with in_flight(slow, LIST_WORTH - 1) as (pipeline, _):
         assert poll_due(pipeline).requests == LIST_WORTH - 1
-    assert asked(slow) == (0, LIST_WORTH - 1)
+    assert requested(slow) == (0, LIST_WORTH - 1)
 
 
-def test_a_list_that_fails_is_made_up_for_by_single_questions(slow: EngineHome) -> None:
+def test_a_failed_list_is_replaced_by_single_queries(slow: EngineHome) -> None:
     slow.sandbox.faults([{"kind": "5xx_before", "where": "list", "times": 3}])
     with in_flight(slow, 9) as (pipeline, _):
         report = poll_due(pipeline)
         assert (report.polled, report.requests, report.faults) == (9, 10, [])
-    assert asked(slow) == (3, 9)
+    assert requested(slow) == (3, 9)
 
 
-def test_a_task_that_the_page_misses_is_asked_for_by_itself(slow: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_the_page_misses_is_queried_alone(slow: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_flight(slow, 10) as (pipeline, _):
         provider = pipeline.provider("k")
         whole = provider.list_page
 
         def shifted(page: int, size: int) -> PageOutcome:
-            found = whole(page, size)
-            assert isinstance(found, Page)
-            return Page(found.views[2:], found.malformed, found.rows - 2)
+            full = whole(page, size)
+            assert isinstance(full, Page)
+            return Page(full.views[2:], full.malformed, full.rows - 2)
 
         monkeypatch.setattr(provider, "list_page", shifted)
         report = poll_due(pipeline)
         assert (report.polled, report.requests) == (10, 3)
-    assert asked(slow) == (1, 2)
+    assert requested(slow) == (1, 2)
 
 
 def test_many_tasks_take_as_many_pages_as_they_fill_and_no_more(
@@ -86,10 +86,10 @@ def test_many_tasks_take_as_many_pages_as_they_fill_and_no_more(
     with in_flight(slow, 11) as (pipeline, _):
         monkeypatch.setattr(pipeline.provider("k"), "list_page_size", 5)
         assert poll_due(pipeline).requests == 3
-    assert asked(slow) == (3, 0)
+    assert requested(slow) == (3, 0)
 
 
-def test_what_is_not_due_is_not_asked_for_and_an_idle_round_writes_nothing(slow: EngineHome) -> None:
+def test_what_is_not_due_is_not_queried_and_an_idle_round_writes_nothing(slow: EngineHome) -> None:
     with in_flight(slow, 9) as (pipeline, clock):
         poll_due(pipeline)
         before = slow.sandbox.requests()["total"]
@@ -100,7 +100,7 @@ def test_what_is_not_due_is_not_asked_for_and_an_idle_round_writes_nothing(slow:
         assert poll_due(pipeline).polled == 8
 
 
-def test_what_was_ever_done_costs_nothing(make_home: Callable[..., EngineHome]) -> None:
+def test_finished_attempts_cost_no_query(make_home: Callable[..., EngineHome]) -> None:
     home = make_home()
     home.seeded(3)
     clock = JumpClock()

@@ -1,4 +1,4 @@
-"""Invoices as CSV: exact where they can be read, and otherwise refused with every mistake and what to do about it."""
+"""Invoices as CSV: read exactly, or refused with every mistake and what to do about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOVEMBER = 1793491200000  # 2026-11-01 UTC
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Account:
-    """A reseller's, charged in credits of 0.1 USD."""
+    """Return a reseller's account, charged in credits of 0.1 USD."""
     return account_at(tmp_path_factory.mktemp("home"), CREDIT)
 
 
@@ -41,6 +41,8 @@ def account_at(home: Path, price: str) -> Account:
 
 @pytest.fixture
 def read(tmp_path: Path, account: Account) -> Callable[..., Invoice | InvoiceProblems]:
+    """Return a function that writes a text as an invoice and reads it."""
+
     def run(text: str | bytes, account: Account = account) -> Invoice | InvoiceProblems:
         path = tmp_path / "november.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -57,13 +59,13 @@ def rows(outcome: Invoice | InvoiceProblems) -> dict[str, int]:
     return {row.task_id: row.units_micros for row in outcome.rows}
 
 
-def told(outcome: Invoice | InvoiceProblems) -> str:
+def problems_text(outcome: Invoice | InvoiceProblems) -> str:
     assert isinstance(outcome, InvoiceProblems), outcome
     return outcome.text()
 
 
 def checked_notes(outcome: Invoice | InvoiceProblems) -> tuple[str, ...]:
-    """An invoice's notes, all together held to the golden file."""
+    """Compare an invoice's notes, as one text, with the golden file; return them."""
     assert isinstance(outcome, Invoice), outcome.text()
     check_user_text("\n".join(outcome.notes))
     return outcome.notes
@@ -103,7 +105,7 @@ def test_the_best_name_wins(read: Read) -> None:
 
 
 @pytest.mark.parametrize("cell", [ID, f'"{ID}"', f'"=""{ID}"""', f"'{ID}", f" {ID} "])
-def test_an_id_is_text_however_it_is_protected(read: Read, cell: str) -> None:
+def test_an_id_is_text_with_any_protection(read: Read, cell: str) -> None:
     assert rows(read(f"id,units\n{cell},2\n")) == {ID: 2_000_000}
 
 
@@ -113,23 +115,23 @@ def test_an_id_keeps_its_leading_zeros(read: Read) -> None:
 
 @pytest.mark.parametrize("cell", ["8.27942E+17", "8.27942411241803e+17", "827942411241803822.0", '"8,27942E+17"'])
 def test_an_id_that_a_spreadsheet_rounded_is_refused(read: Read, cell: str) -> None:
-    check_user_text(told(read(f"id,units\n{cell},2\n")))
+    check_user_text(problems_text(read(f"id,units\n{cell},2\n")))
 
 
 @pytest.mark.parametrize("cell", ["=1+1", '=HYPERLINK("http://a.example")', "=A2"])
 def test_a_formula_is_no_id(read: Read, cell: str) -> None:
-    check_user_text(told(read(f"id,units\n{cell},2\n")))
+    check_user_text(problems_text(read(f"id,units\n{cell},2\n")))
 
 
 def test_ids_that_all_end_in_zeros_were_rounded_too(read: Read) -> None:
-    check_user_text(told(read("id,units\n827942411241803000,2\n827942411241804000,2\n")))
+    check_user_text(problems_text(read("id,units\n827942411241803000,2\n827942411241804000,2\n")))
     assert rows(read(f"id,units\n827942411241803000,2\n{ID},2\n")).keys() == {"827942411241803000", ID}
     assert len(rows(read("id,units\n827942411241803000,2\n827942411241803000,2\n"))) == 1
 
 
 @pytest.mark.parametrize("cell", ["two words", "ümlaut", "x" * 257, "a\x00b"])
-def test_what_can_be_no_id_is_refused(read: Read, cell: str) -> None:
-    check_user_text(told(read(f"id,units\n{cell},2\n")))
+def test_a_cell_that_can_be_no_id_is_refused(read: Read, cell: str) -> None:
+    check_user_text(problems_text(read(f"id,units\n{cell},2\n")))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_units_are_exact(read: Read, cell: str, micros: int) -> None:
     ],
 )
 def test_a_number_that_could_be_misread_is_refused(read: Read, cell: str) -> None:
-    message = told(read(f"id,units\n{ID},{cell}\n"))
+    message = problems_text(read(f"id,units\n{ID},{cell}\n"))
     assert message.split(": ")[:2] == ["november.csv:2", "units"]
     check_user_text(message)
 
@@ -160,24 +162,24 @@ def test_a_decimal_comma_needs_another_separator(read: Read, mark: str) -> None:
     written = f"id;units\n{ID};2,5\n{OTHER};-0,490\n".replace(";", mark)
     assert rows(read(written)) == {ID: 2_500_000, OTHER: -490_000}
     assert rows(read(f"id;units\n{ID};2.5\n".replace(";", mark))) == {ID: 2_500_000}
-    check_user_text(told(read(f"id,units\n{ID},2,5\n")))
+    check_user_text(problems_text(read(f"id,units\n{ID},2,5\n")))
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
 @pytest.mark.parametrize("cell", ["1,000", "1.000", "-12,500"])
-def test_what_may_be_a_thousand_is_not_guessed_at(read: Read, cell: str, mark: str) -> None:
-    check_user_text(told(read(f"id;units\n{ID};{cell}\n".replace(";", mark))))
-    check_user_text(told(read(f"id;units\n{ID};1.000,50\n")))
+def test_a_number_with_a_possible_thousands_separator_is_refused(read: Read, cell: str, mark: str) -> None:
+    check_user_text(problems_text(read(f"id;units\n{ID};{cell}\n".replace(";", mark))))
+    check_user_text(problems_text(read(f"id;units\n{ID};1.000,50\n")))
 
 
-def test_amounts_are_turned_into_units(read: Read) -> None:
+def test_amounts_are_converted_to_units(read: Read) -> None:
     outcome = read(f"id,amount,currency\n{ID},0.35,USD\n{OTHER},-0.1,\n")
     assert rows(outcome) == {ID: 3_500_000, OTHER: -1_000_000}
     assert isinstance(outcome, Invoice)
     assert (outcome.first_ms, outcome.last_ms, outcome.notes) == (None, None, ())
 
 
-def test_an_amount_that_was_rounded_is_turned_into_the_nearest_millionth(read: Read, tmp_path: Path) -> None:
+def test_a_rounded_amount_is_converted_to_the_nearest_millionth(read: Read, tmp_path: Path) -> None:
     dear = account_at(tmp_path / "dear", "price: {unit: credit, per_extension: 4, unit_price: 0.13, currency: USD}")
     outcome = read(f"id,amount\n{ID},0.46\n{OTHER},-0.46\n", dear)
     assert rows(outcome) == {ID: 3_538_462, OTHER: -3_538_462}
@@ -186,7 +188,7 @@ def test_an_amount_that_was_rounded_is_turned_into_the_nearest_millionth(read: R
 
 def test_an_amount_without_a_price_is_refused(read: Read, tmp_path: Path) -> None:
     free = account_at(tmp_path / "free", "price: {unit: credit, per_extension: 4, unit_price: 0, currency: USD}")
-    check_user_text(told(read(f"id,amount\n{ID},0.46\n", free)))
+    check_user_text(problems_text(read(f"id,amount\n{ID},0.46\n", free)))
     assert rows(read(f"id,units,amount\n{ID},4,0\n", free)) == {ID: 4_000_000}
 
 
@@ -197,7 +199,7 @@ def test_units_win_over_an_amount_that_does_not_fit(read: Read) -> None:
 
 
 def test_another_currency_is_another_account(read: Read) -> None:
-    check_user_text(told(read(f"id,amount,currency\n{ID},0.35,CNY\n{OTHER},1,CNY\n")))
+    check_user_text(problems_text(read(f"id,amount,currency\n{ID},0.35,CNY\n{OTHER},1,CNY\n")))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_times_are_iso_or_unix(read: Read, cell: str, ms: int | None) -> None:
 
 @pytest.mark.parametrize("cell", ["01/11/2026", "32.11.2026", "yesterday", "45597", "2026-13-01", "1969-01-01"])
 def test_a_time_that_could_be_misread_is_refused(read: Read, cell: str) -> None:
-    assert told(read(f"id,units,date\n{ID},2,{cell}\n")).split(": ")[:2] == ["november.csv:2", "date"]
+    assert problems_text(read(f"id,units,date\n{ID},2,{cell}\n")).split(": ")[:2] == ["november.csv:2", "date"]
 
 
 def test_lines_of_one_task_are_added_up(read: Read) -> None:
@@ -235,7 +237,7 @@ def test_lines_of_one_task_are_added_up(read: Read) -> None:
     checked_notes(outcome)
 
 
-def test_totals_and_empty_lines_are_left_out_and_told(read: Read) -> None:
+def test_totals_and_empty_lines_are_left_out_and_noted(read: Read) -> None:
     outcome = read(f"id,units\n\n{ID},2\n,,\nTotal:,2\n,2\n")
     assert rows(outcome) == {ID: 2_000_000}
     assert isinstance(outcome, Invoice)
@@ -247,9 +249,9 @@ def test_totals_and_empty_lines_are_left_out_and_told(read: Read) -> None:
 
 
 @pytest.mark.parametrize("end", [f"{OTHER},1", f"{OTHER},1,2026-11"])
-def test_a_last_line_that_is_cut_is_not_believed(read: Read, end: str) -> None:
+def test_a_last_line_that_is_cut_is_refused(read: Read, end: str) -> None:
     """Cut in its units, 10 would read as 1."""
-    message = told(read(f"id,units,at,note\n{ID},2,,\n{end}"))
+    message = problems_text(read(f"id,units,at,note\n{ID},2,,\n{end}"))
     assert message.startswith("november.csv:3: ")
     check_user_text(message)
     assert len(rows(read(f"id,units,at,note\n{ID},2,,\n{OTHER},1\n"))) == 2
@@ -264,18 +266,18 @@ def test_a_last_line_that_is_cut_is_not_believed(read: Read, end: str) -> None:
         f"id,amount\n{ID},-100000000.1\n",
     ],
 )
-def test_what_no_column_could_hold_is_refused(read: Read, text: str) -> None:
+def test_a_number_beyond_the_column_is_refused(read: Read, text: str) -> None:
     """In the ledger it would keep the warehouse from ever being published again."""
-    check_user_text(told(read(text)))
+    check_user_text(problems_text(read(text)))
 
 
 def test_a_line_without_units_is_a_mistake(read: Read) -> None:
-    check_user_text(told(read(f"id,units\n{ID},\n")))
-    check_user_text(told(read(f"id,units\n{ID}\n")))
+    check_user_text(problems_text(read(f"id,units\n{ID},\n")))
+    check_user_text(problems_text(read(f"id,units\n{ID}\n")))
 
 
-def test_every_mistake_is_told_at_once(read: Read) -> None:
-    message = told(read(f'id,units,at,currency\n1.5E+17,"2,5",soon,EUR\n{ID},,,\n{OTHER},2,,\n'))
+def test_every_mistake_is_reported_at_once(read: Read) -> None:
+    message = problems_text(read(f'id,units,at,currency\n1.5E+17,"2,5",soon,EUR\n{ID},,,\n{OTHER},2,,\n'))
     assert [line.split(": ")[:2] for line in message.splitlines()] == [
         ["november.csv:2", "id"],
         ["november.csv:2", "at"],
@@ -285,7 +287,7 @@ def test_every_mistake_is_told_at_once(read: Read) -> None:
     ]
 
 
-def test_mistakes_without_end_are_told_a_hundred_at_a_time(read: Read) -> None:
+def test_only_the_first_hundred_mistakes_are_reported(read: Read) -> None:
     outcome = read("id,units\n" + "".join(f"{number},x{number}\n" for number in range(300)))
     assert isinstance(outcome, InvoiceProblems)
     assert len(outcome.problems) == 101
@@ -311,22 +313,22 @@ def test_mistakes_without_end_are_told_a_hundred_at_a_time(read: Read) -> None:
     ],
 )
 def test_a_file_that_is_no_invoice_is_refused(read: Read, text: str | bytes) -> None:
-    check_user_text(told(read(text)))
+    check_user_text(problems_text(read(text)))
 
 
-def test_a_file_that_is_not_there_a_folder_and_one_too_large(
+def test_a_missing_file_a_folder_a_pipe_and_a_large_file_are_refused(
     tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_user_text(told(read_invoice(tmp_path / "none.csv", account=account)))
+    check_user_text(problems_text(read_invoice(tmp_path / "none.csv", account=account)))
     folder = tmp_path / "folder"
     folder.mkdir()
-    check_user_text(told(read_invoice(folder, account=account)))
+    check_user_text(problems_text(read_invoice(folder, account=account)))
     os.mkfifo(tmp_path / "pipe")
-    check_user_text(told(read_invoice(tmp_path / "pipe", account=account)))
+    check_user_text(problems_text(read_invoice(tmp_path / "pipe", account=account)))
     large = tmp_path / "large.csv"
     large.write_text("id,units\n1,2\n")
     monkeypatch.setattr(invoice_module, "MAX_BYTES", 5)
-    check_user_text(told(read_invoice(large, account=account)))
+    check_user_text(problems_text(read_invoice(large, account=account)))
 
 
 def _written(lines: list[tuple[str, Decimal, datetime]], mark: str) -> str:
@@ -348,7 +350,7 @@ _TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.j
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(_IDS, _UNITS, _TIMES), min_size=1, max_size=12), st.sampled_from([",", "\t"]))
-def test_what_was_written_is_read_exactly(
+def test_written_rows_are_read_exactly(
     tmp_path: Path, account: Account, lines: list[tuple[str, Decimal, datetime]], mark: str
 ) -> None:
     path = tmp_path / "written.csv"
@@ -371,7 +373,7 @@ def test_what_was_written_is_read_exactly(
         ),
     )
 )
-def test_no_file_whatever_raises_or_is_half_believed(tmp_path: Path, account: Account, content: bytes) -> None:
+def test_no_content_of_a_file_raises_or_is_read_in_part(tmp_path: Path, account: Account, content: bytes) -> None:
     path = tmp_path / "any.csv"
     path.write_bytes(content)
     outcome = read_invoice(path, account=account)

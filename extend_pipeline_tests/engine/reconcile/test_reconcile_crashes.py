@@ -1,4 +1,4 @@
-"""Reconciling is killed, and done by several at once: every amount is booked once, every stranger taken over once."""
+"""Reconciling is killed, and done by several at once: every amount is booked once, every task adopted once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, J
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.processes.children import CONTEXT, Child, write_to
 
-STRANGERS = 3
+FOREIGN_TASKS = 3
 SECOND_DAY_MS = DAY_MS + 7_200_000
 
 
 def reconciling_child(home: EngineHome, clock: JumpClock, number: int, *, points: str = "") -> Child:
-    """A process that reconciles every account of a home once; exit code 0 when it got to its end."""
+    """Start a process that reconciles every account of a home once; its exit code is 0 if it was not interrupted."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     output = home.path / f"child-{number}.txt"
     settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
@@ -55,7 +55,7 @@ def _reconcile(settings: dict[str, Any], output: str, environment: dict[str, str
 def disturbed(
     ledger_url: str, make_home: Callable[..., EngineHome]
 ) -> Iterator[tuple[EngineHome, Pipeline, JumpClock]]:
-    """A home, open, whose bill has one amount that is not ours, and whose account has three tasks of strangers."""
+    """Yield an open home whose bill has one other amount, and whose account has three tasks of other customers."""
     home = make_home(billing_delay=0, billing_interval=0, ledger_url=ledger_url)
     home.account = {"adopt_orphans": "all"}
     home.seeded(2)
@@ -71,23 +71,23 @@ def disturbed(
         drive(pipeline)
         home.sandbox.clear_faults()
         clock.skip(SECOND_DAY_MS)
-        for _ in range(STRANGERS):
+        for _ in range(FOREIGN_TASKS):
             home.sandbox.foreign_task()
         yield home, pipeline, clock
 
 
-def is_right(home: EngineHome, pipeline: Pipeline, folder: Path) -> None:
-    """Everything is booked once, and fetched."""
+def assert_booked_once(home: EngineHome, pipeline: Pipeline, folder: Path) -> None:
+    """Assert that everything is booked once, and fetched."""
     drive(pipeline)
     table, attempts = tables.charges, tables.attempts
     with pipeline.ledger.read() as connection:
         adjusted = list(connection.execute(select(table.c.micros).where(table.c.entry == "adjust")).scalars())
-        orphaned = select(attempts.c.state).where(attempts.c.chain_digest == ADOPTED)
-        states = list(connection.execute(orphaned).scalars())
+        adopted = select(attempts.c.state).where(attempts.c.chain_digest == ADOPTED)
+        states = list(connection.execute(adopted).scalars())
         rows = select(func.count()).select_from(tables.reconciliations)
-        assert connection.execute(rows).scalar_one() >= 2 + STRANGERS
+        assert connection.execute(rows).scalar_one() >= 2 + FOREIGN_TASKS
     assert adjusted == [to_micros(Decimal("1.5"))]
-    assert states == ["stored"] * STRANGERS
+    assert states == ["stored"] * FOREIGN_TASKS
     assert status(pipeline).accounts[0].committed == Decimal(home.sandbox.charges()["total_units"])
     assert check_invariants(pipeline.ledger) == []
     replays_to_the_same(pipeline.ledger, folder)
@@ -100,23 +100,23 @@ def test_a_kill_costs_a_comparison_and_books_nothing_twice(
 ) -> None:
     home, pipeline, clock = disturbed
     killed = reconciling_child(home, clock, 0, points=f"{point}=kill@{hit}")  # of the list, of the bill
-    assert killed.wait() == -signal.SIGKILL, killed.told
+    assert killed.wait() == -signal.SIGKILL, killed.output_text
     assert check_invariants(pipeline.ledger) == []
     again = reconciling_child(home, clock, 1)
-    assert again.wait() == 0, again.told
-    is_right(home, pipeline, tmp_path)
+    assert again.wait() == 0, again.output_text
+    assert_booked_once(home, pipeline, tmp_path)
 
 
-def test_three_at_once_book_and_take_over_what_one_would(
+def test_three_at_once_book_and_adopt_what_one_would(
     disturbed: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
 ) -> None:
     home, pipeline, clock = disturbed
     # all have read what they compare before the first of them may write
-    crowd = [reconciling_child(home, clock, n, points="reconcile.before_write=pause") for n in range(3)]
-    for child in crowd:
+    children = [reconciling_child(home, clock, n, points="reconcile.before_write=pause") for n in range(3)]
+    for child in children:
         eventually(lambda child=child: child.is_stopped or not child.process.is_alive())
-        assert child.process.is_alive(), child.told
-    for child in crowd:
+        assert child.process.is_alive(), child.output_text
+    for child in children:
         child.go_on()
-    assert [child.wait() for child in crowd] == [0, 0, 0], [child.told for child in crowd]
-    is_right(home, pipeline, tmp_path)
+    assert [child.wait() for child in children] == [0, 0, 0], [child.output_text for child in children]
+    assert_booked_once(home, pipeline, tmp_path)

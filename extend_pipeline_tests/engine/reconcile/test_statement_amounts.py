@@ -1,4 +1,4 @@
-"""Whose amount counts, and what a book that is young, cut, wrong or somebody else's may not do to our books."""
+"""Which amount counts, and what a statement that is young, cut, wrong or unrelated may not change in the ledger."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ UNIT = to_micros(1)
 
 
 @pytest.fixture
-def paid(home: EngineHome) -> Iterator[tuple[EngineHome, Pipeline, JumpClock]]:
-    """A home with one finished extension of 2 units, two days ago."""
+def paid_home(home: EngineHome) -> Iterator[tuple[EngineHome, Pipeline, JumpClock]]:
+    """Yield an open home with one extension of 2 units, finished two days ago."""
     home.seeded(1)
     clock = JumpClock()
     with home.open(clock) as pipeline:
@@ -49,11 +49,11 @@ def only_task(pipeline: Pipeline) -> str:
         return str(connection.execute(select(tables.attempts.c.task_id)).scalar_one())
 
 
-def book(pipeline: Pipeline, name: str, units: str, *, age_ms: int = DAY_MS) -> Statement:
-    """A book that is whole up to `age_ms` ago and shows the only task with an amount."""
+def statement_with(pipeline: Pipeline, name: str, units: str, *, age_ms: int = DAY_MS) -> Statement:
+    """Return a statement that is complete up to `age_ms` ago and has the only task with an amount."""
     task_id = only_task(pipeline)
-    shown = {task_id: StatementLine(task_id, _signed(units))}
-    return Statement(name=name, lines=shown, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
+    lines = {task_id: StatementLine(task_id, _signed(units))}
+    return Statement(name=name, lines=lines, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
 
 
 def _signed(units: str) -> int:
@@ -72,67 +72,67 @@ def resume(pipeline: Pipeline) -> None:
 
 
 def test_a_bill_counts_for_more_than_a_list_and_an_invoice_for_more_than_both(
-    paid: tuple[EngineHome, Pipeline, JumpClock],
+    paid_home: tuple[EngineHome, Pipeline, JumpClock],
 ) -> None:
-    home, pipeline, _ = paid
+    home, pipeline, _ = paid_home
     for _ in range(3):
-        (listed,) = reconcile(pipeline, "k", book(pipeline, "list", "2")).compared
+        (listed,) = reconcile(pipeline, "k", statement_with(pipeline, "list", "2")).compared
         assert listed.verdict is ReconciliationVerdict.MATCHED
-        reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
+        reconcile(pipeline, "k", statement_with(pipeline, "billing", "3.5"))
     check_user_text(listed.note)
     assert entries(pipeline) == [to_micros(Decimal("1.5"))]  # once, not back and forth
     resume(pipeline)
     for _ in range(2):
-        reconcile(pipeline, "k", book(pipeline, "invoice", "3"))
-        reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
-        reconcile(pipeline, "k", book(pipeline, "list", "2"))
+        reconcile(pipeline, "k", statement_with(pipeline, "invoice", "3"))
+        reconcile(pipeline, "k", statement_with(pipeline, "billing", "3.5"))
+        reconcile(pipeline, "k", statement_with(pipeline, "list", "2"))
     assert entries(pipeline) == [to_micros(Decimal("1.5")), -to_micros(Decimal("0.5"))]
     assert status(pipeline).accounts[0].committed == 3
     assert check_invariants(pipeline.ledger) == []
     replays_to_the_same(pipeline.ledger, home.path)
 
 
-def test_an_amount_that_a_person_has_let_be_counts_for_more_than_a_list_all_the_same(
-    paid: tuple[EngineHome, Pipeline, JumpClock],
+def test_an_acknowledged_amount_counts_for_more_than_a_list(
+    paid_home: tuple[EngineHome, Pipeline, JumpClock],
 ) -> None:
-    _, pipeline, _ = paid
+    _, pipeline, _ = paid_home
     task_id = only_task(pipeline)
-    reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
+    reconcile(pipeline, "k", statement_with(pipeline, "billing", "3.5"))
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
         assert reconciliation.accept(tx, account="k", source="billing", task_id=task_id, why="known")
     resume(pipeline)
     for _ in range(2):
-        reconcile(pipeline, "k", book(pipeline, "list", "2"))
-        reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
+        reconcile(pipeline, "k", statement_with(pipeline, "list", "2"))
+        reconcile(pipeline, "k", statement_with(pipeline, "billing", "3.5"))
     assert entries(pipeline) == [to_micros(Decimal("1.5"))]
     assert status(pipeline).accounts[0].stopped is None
 
 
-def test_the_first_lines_of_a_young_bill_are_no_amount_yet(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
-    _, pipeline, _ = paid
-    (told,) = reconcile(pipeline, "k", book(pipeline, "billing", "1", age_ms=3 * DAY_MS)).compared
-    assert told.verdict is ReconciliationVerdict.OPEN
+def test_the_first_lines_of_a_young_bill_are_no_amount_yet(paid_home: tuple[EngineHome, Pipeline, JumpClock]) -> None:
+    _, pipeline, _ = paid_home
+    (item,) = reconcile(pipeline, "k", statement_with(pipeline, "billing", "1", age_ms=3 * DAY_MS)).compared
+    assert item.verdict is ReconciliationVerdict.OPEN
     assert entries(pipeline) == []
     assert status(pipeline).accounts[0].stopped is None
-    (told,) = reconcile(pipeline, "k", book(pipeline, "billing", "2")).compared
-    assert told.verdict is ReconciliationVerdict.MATCHED
+    (item,) = reconcile(pipeline, "k", statement_with(pipeline, "billing", "2")).compared
+    assert item.verdict is ReconciliationVerdict.MATCHED
 
 
-def test_units_that_are_given_back_alone_are_no_negative_price(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
-    _, pipeline, _ = paid
-    (told,) = reconcile(pipeline, "k", book(pipeline, "invoice", "-2")).compared
-    assert told.verdict is ReconciliationVerdict.DIFFERENT_AMOUNT
-    check_user_text(told.note)
+def test_returned_units_alone_are_no_negative_price(paid_home: tuple[EngineHome, Pipeline, JumpClock]) -> None:
+    _, pipeline, _ = paid_home
+    (item,) = reconcile(pipeline, "k", statement_with(pipeline, "invoice", "-2")).compared
+    assert item.verdict is ReconciliationVerdict.DIFFERENT_AMOUNT
+    check_user_text(item.note)
     assert status(pipeline).accounts[0].committed == 2
     assert status(pipeline).accounts[0].stopped is None
 
 
-def test_letting_a_gap_of_a_list_be_gives_no_charge_back(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
-    _, pipeline, _ = paid
+def test_acknowledging_a_gap_of_a_list_returns_no_charge(paid_home: tuple[EngineHome, Pipeline, JumpClock]) -> None:
+    _, pipeline, _ = paid_home
     task_id = only_task(pipeline)
     empty = Statement(name="list", lines={}, from_ms=0, to_ms=pipeline.now_ms(), complete=True)
-    (told,) = reconcile(pipeline, "k", empty).compared
-    assert told.verdict is ReconciliationVerdict.LEDGER_ONLY
+    (item,) = reconcile(pipeline, "k", empty).compared
+    assert item.verdict is ReconciliationVerdict.LEDGER_ONLY
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
         assert reconciliation.accept(tx, account="k", source="list", task_id=task_id, why="known")
     assert status(pipeline).accounts[0].committed == 2
@@ -140,11 +140,11 @@ def test_letting_a_gap_of_a_list_be_gives_no_charge_back(paid: tuple[EngineHome,
     assert status(pipeline).disagreements == ()
 
 
-def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
-    paid: tuple[EngineHome, Pipeline, JumpClock],
+def test_a_billed_charge_is_not_returned_by_acknowledging_another_statement(
+    paid_home: tuple[EngineHome, Pipeline, JumpClock],
 ) -> None:
-    _, pipeline, _ = paid
-    reconcile(pipeline, "k", book(pipeline, "billing", "2"))
+    _, pipeline, _ = paid_home
+    reconcile(pipeline, "k", statement_with(pipeline, "billing", "2"))
     with pipeline.ledger.read() as connection:
         (row,) = reconciliation_queries.attempts_of_account(connection, "k")
     assert row.task_id is not None
@@ -162,28 +162,30 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
     assert status(pipeline).accounts[0].committed == 2
 
 
-def test_an_invoice_of_another_account_says_nothing_of_ours(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
-    _, pipeline, _ = paid
+def test_an_invoice_of_another_account_proves_nothing_of_ours(
+    paid_home: tuple[EngineHome, Pipeline, JumpClock],
+) -> None:
+    _, pipeline, _ = paid_home
     foreign = Statement(
         name="invoice", lines={"1": StatementLine("1", 0)}, from_ms=0, to_ms=pipeline.now_ms() + DAY_MS, complete=True
     )
-    found = reconcile(pipeline, "k", foreign)
-    assert not found.complete
-    assert found.disagreements == ()
+    result = reconcile(pipeline, "k", foreign)
+    assert not result.complete
+    assert result.disagreements == ()
 
 
 @pytest.mark.parametrize(("hours", "inside"), [(-1, False), (35, False), (37, True), (683, True), (685, False)])
 def test_an_invoices_first_and_last_day_may_be_cut_and_of_another_zone(hours: int, inside: bool) -> None:
-    """November, told as days: what is a day and a half from either end may be on another side of it."""
+    """The invoice has November's days: a time within a day and a half of either end may be on its other side."""
     hour = 3_600_000
     november = Invoice(
         (InvoiceRow("1", UNIT, 0, 1), InvoiceRow("2", UNIT, 30 * DAY_MS, 2)), 10 * DAY_MS, 40 * DAY_MS, ()
     )
-    found = invoice_statement(november, now_ms=50 * DAY_MS)
+    statement = invoice_statement(november, now_ms=50 * DAY_MS)
     slip = invoice_statement(november, now_ms=38 * DAY_MS)
-    assert (found.complete, slip.complete) == (True, False)  # a day that is still to come is none
+    assert (statement.complete, slip.complete) == (True, False)  # a day in the future is none
     assert 36 * hour == EDGE_MS
-    assert (found.from_ms <= 10 * DAY_MS + hours * hour < found.to_ms) is inside
+    assert (statement.from_ms <= 10 * DAY_MS + hours * hour < statement.to_ms) is inside
 
 
 @pytest.mark.parametrize(
@@ -210,13 +212,13 @@ def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, m
         ended_ms=0,
         price_micros=to_micros("0.035"),
     )
-    shown = {"1": StatementLine("1", 999, amount_micros=to_micros(amount))}
-    invoice = Statement(name="invoice", lines=shown, from_ms=0, to_ms=0, complete=False)
-    found = compare_books(invoice, [attempt], unit="credit")
-    assert (found.to_book == {}) is matches
+    lines = {"1": StatementLine("1", 999, amount_micros=to_micros(amount))}
+    invoice = Statement(name="invoice", lines=lines, from_ms=0, to_ms=0, complete=False)
+    comparison = compare_books(invoice, [attempt], unit="credit")
+    assert (comparison.to_book == {}) is matches
 
 
-def test_a_server_that_gives_shorter_pages_than_asked_for_is_read_to_its_end(home: EngineHome) -> None:
+def test_a_list_with_shorter_pages_than_requested_is_read_to_its_end(home: EngineHome) -> None:
     home.seeded(5)
 
     def capped(account: Account, *, settings: Settings) -> Provider:
@@ -237,7 +239,7 @@ def test_a_server_that_gives_shorter_pages_than_asked_for_is_read_to_its_end(hom
         assert listed.statement.complete
 
 
-def test_a_server_that_never_turns_the_page_is_not_believed_to_be_whole(home: EngineHome) -> None:
+def test_a_list_that_repeats_its_first_page_is_incomplete(home: EngineHome) -> None:
     home.seeded(3)
 
     def stuck(account: Account, *, settings: Settings) -> Provider:
@@ -254,54 +256,54 @@ def test_a_server_that_never_turns_the_page_is_not_believed_to_be_whole(home: En
 
 
 def test_fifty_thousand_tasks_are_compared_in_seconds(
-    paid: tuple[EngineHome, Pipeline, JumpClock], capsys: pytest.CaptureFixture[str]
+    paid_home: tuple[EngineHome, Pipeline, JumpClock], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, pipeline, _ = paid
+    _, pipeline, _ = paid_home
     many = 50_000
-    _fill(pipeline, many)
+    _insert_finished(pipeline, many)
     now_ms = pipeline.now_ms()
-    shown = {f"t{number}": StatementLine(f"t{number}", 2 * UNIT) for number in range(many)}
+    lines = {f"t{number}": StatementLine(f"t{number}", 2 * UNIT) for number in range(many)}
     took = []
     for _ in range(2):
         began = time.perf_counter()
-        found = reconcile(
-            pipeline, "k", Statement(name="list", lines=shown, from_ms=now_ms, to_ms=now_ms, complete=True)
+        result = reconcile(
+            pipeline, "k", Statement(name="list", lines=lines, from_ms=now_ms, to_ms=now_ms, complete=True)
         )
         took.append(time.perf_counter() - began)
-        assert len(found.compared) == many
-        assert found.disagreements == ()
+        assert len(result.compared) == many
+        assert result.disagreements == ()
     with capsys.disabled():
         print(f"50,000 tasks: {took[0]:.1f} s the first time, {took[1]:.1f} s when nothing is new")
     assert max(took) < 30  # some seconds on a quiet machine
 
 
-def test_no_comparison_changes_its_mind(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
-    """Compared twice, a book changes nothing the second time, whatever it shows."""
-    _, pipeline, _ = paid
+def test_a_second_comparison_changes_nothing(paid_home: tuple[EngineHome, Pipeline, JumpClock]) -> None:
+    """A statement that is compared twice changes nothing the second time, with any amount."""
+    _, pipeline, _ = paid_home
     for name in ("list", "billing", "invoice"):
         for units in ("0", "1", "2", "3.5", "-1"):
-            reconcile(pipeline, "k", book(pipeline, name, units))
-            again = _again(pipeline, book(pipeline, name, units))
+            reconcile(pipeline, "k", statement_with(pipeline, name, units))
+            again = _compare(pipeline, statement_with(pipeline, name, units))
             assert again.to_book == {}
 
 
-def _again(pipeline: Pipeline, book: Statement) -> Comparison:
+def _compare(pipeline: Pipeline, statement: Statement) -> Comparison:
     with pipeline.ledger.read() as connection:
         rows = reconciliation_queries.attempts_of_account(connection, "k")
         sums = reconciliation_queries.booked(connection, "k")
-    return compare_books(book, [ledger_line(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
+    return compare_books(statement, [ledger_line(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
 
 
-def _fill(pipeline: Pipeline, count: int) -> None:
-    """Finished attempts like the one that is there, put in at once: a claim each would take minutes."""
+def _insert_finished(pipeline: Pipeline, count: int) -> None:
+    """Insert finished attempts like the existing one in one write, because a claim for each would take minutes."""
     table, charges = tables.attempts, tables.charges
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="test") as tx:
         row = dict(tx.connection.execute(select(table)).mappings().one())
         charge = dict(tx.connection.execute(select(charges).where(charges.c.entry == "settle")).mappings().one())
-        own = [
+        attempts = [
             {**row, "attempt_id": f"a{n}", "video_key": f"w{n}", "task_id": f"t{n}", "external_task_id": f"e{n}"}
             for n in range(count)
         ]
         booked = [{**charge, "charge_id": f"c{n}", "attempt_id": f"a{n}"} for n in range(count)]
-        tx.connection.execute(insert(table), own)
+        tx.connection.execute(insert(table), attempts)
         tx.connection.execute(insert(charges), booked)

@@ -1,4 +1,4 @@
-"""Tasks that only a provider's book shows: none that may be ours is taken over, and none is ever booked twice."""
+"""Tasks that only a provider's statement has: none that may be an attempt's is adopted, and none is booked twice."""
 
 from __future__ import annotations
 
@@ -56,45 +56,45 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 @pytest.fixture
 def billed(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """A home whose sandbox bills at once, and whose account nobody else uses."""
+    """Return a home whose sandbox bills at once, and whose account has no other customer."""
     home = make_home(billing_delay=0, billing_interval=0)
     home.account = {"adopt_orphans": "all"}
     return home
 
 
-def compared(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[str, ReconciliationItem]:
-    """What one book of account k says, by task."""
-    books = {each.source: each for each in reconcile_account(pipeline, "k", pause=lambda _: None, **options)}
-    found = books[source]
-    assert isinstance(found, Reconciled), found
-    return {each.task_id: each for each in found.compared}
+def compare(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[str, ReconciliationItem]:
+    """Compare the statements of account k; return the items of one, by task."""
+    results = {item.source: item for item in reconcile_account(pipeline, "k", pause=lambda _: None, **options)}
+    result = results[source]
+    assert isinstance(result, Reconciled), result
+    return {item.task_id: item for item in result.compared}
 
 
 def by_invoice(
     pipeline: Pipeline, name: str, folder: Path, *rows: tuple[str, str, str]
 ) -> dict[str, ReconciliationItem]:
-    """The same of an invoice with these rows of task, units and time."""
+    """Compare an invoice with these rows of task, units and time; return the items by task."""
     path = folder / "bill.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("task_id", "units", "date"), *rows])
-    found = reconcile_invoice(pipeline, name, path)
-    assert isinstance(found, Reconciled), found
-    return {each.task_id: each for each in found.compared}
+    result = reconcile_invoice(pipeline, name, path)
+    assert isinstance(result, Reconciled), result
+    return {item.task_id: item for item in result.compared}
 
 
-def orphans(pipeline: Pipeline) -> list[Row[Any]]:
+def adopted_attempts(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
         return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))
 
 
 def committed(pipeline: Pipeline) -> Decimal:
-    """Units of the only account."""
+    """Return the committed units of the only account."""
     return status(pipeline).accounts[0].committed
 
 
-def lose_the_answer(pipeline: Pipeline) -> None:
-    """One round whose POST is accepted and whose answer never gets to the ledger: the attempt stays `sending`."""
+def lose_the_response(pipeline: Pipeline) -> None:
+    """Run a round whose POST is accepted and whose response never reaches the ledger: the attempt stays `sending`."""
     failpoints.arm("submit.after_post=raise")
     try:
         with pytest.raises(failpoints.FailpointError):
@@ -103,32 +103,32 @@ def lose_the_answer(pipeline: Pipeline) -> None:
         failpoints.disarm()
 
 
-def test_a_task_whose_answer_is_still_on_its_way_is_not_taken_over(billed: EngineHome) -> None:
+def test_a_task_whose_response_is_still_on_its_way_is_not_adopted(billed: EngineHome) -> None:
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
-        lose_the_answer(pipeline)
-        (told,) = compared(pipeline).values()
-        assert told.verdict is ReconciliationVerdict.OPEN
-        check_user_text(told.note)
-        assert orphans(pipeline) == []
+        lose_the_response(pipeline)
+        (item,) = compare(pipeline).values()
+        assert item.verdict is ReconciliationVerdict.OPEN
+        check_user_text(item.note)
+        assert adopted_attempts(pipeline) == []
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(billed, pipeline.ledger).charges == 1
         assert committed(pipeline) == 2
 
 
-def test_one_without_a_key_may_be_what_is_being_sent(home: EngineHome, tmp_path: Path) -> None:
+def test_a_task_without_a_key_may_be_the_attempt_that_is_being_sent(home: EngineHome, tmp_path: Path) -> None:
     home.write([planted(home, "kling-gateway", 0)], other_account("kling-gateway", home.sandbox.base_url))
     with home.open(JumpClock()) as pipeline:
-        lose_the_answer(pipeline)
+        lose_the_response(pipeline)
         (task,) = home.sandbox.tasks()
-        told = by_invoice(pipeline, "kling-gateway", tmp_path, (task["task_id"], "1", "2100-01-01"))[task["task_id"]]
-        assert told.verdict is ReconciliationVerdict.OPEN
-        check_user_text(told.note)
-        assert orphans(pipeline) == []
+        item = by_invoice(pipeline, "kling-gateway", tmp_path, (task["task_id"], "1", "2100-01-01"))[task["task_id"]]
+        assert item.verdict is ReconciliationVerdict.OPEN
+        check_user_text(item.note)
+        assert adopted_attempts(pipeline) == []
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_what_was_written_off_and_turns_up_is_booked_once_and_fetched(again: bool, billed: EngineHome) -> None:
+def test_a_written_off_task_that_turns_up_is_booked_once_and_fetched(again: bool, billed: EngineHome) -> None:
     billed.seeded(1)
     billed.sandbox.faults([{"kind": "reset_after", "where": "submit"}])
     clock = JumpClock()
@@ -138,16 +138,16 @@ def test_what_was_written_off_and_turns_up_is_booked_once_and_fetched(again: boo
         if again:
             assert isinstance(resubmit(pipeline, "v000/1", who="ann", why="in a hurry"), Resolved)
             drive(pipeline)
-        expected = Decimal(4 if again else 2)  # a second one was really paid for
+        expected = Decimal(4 if again else 2)  # a second task was really paid for
         assert committed(pipeline) == expected
-        told = next(each for each in compared(pipeline).values() if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY)
-        check_user_text(told.note)
+        item = next(item for item in compare(pipeline).values() if item.verdict is ReconciliationVerdict.UPSTREAM_ONLY)
+        check_user_text(item.note)
         assert committed(pipeline) == expected
         drive(pipeline)
         clock.skip(DAY_MS + 7_200_000)
-        compared(pipeline)
+        compare(pipeline)
         assert committed(pipeline) == expected == Decimal(billed.sandbox.charges()["total_units"])
-        assert [row.state for row in orphans(pipeline)] == ["stored"]
+        assert [row.state for row in adopted_attempts(pipeline)] == ["stored"]
         assert status(pipeline).disagreements == ()
         assert check_invariants(pipeline.ledger) == []
         replays_to_the_same(pipeline.ledger, billed.path)
@@ -164,32 +164,34 @@ def test_a_gateways_task_that_was_written_off_is_booked_once(home: EngineHome, t
         (task,) = home.sandbox.tasks()
         by_invoice(pipeline, "kling-gateway", tmp_path, (task["task_id"], "1", ""))
         assert committed(pipeline) == 1
-        assert [row.task_id for row in orphans(pipeline)] == [task["task_id"]]
+        assert [row.task_id for row in adopted_attempts(pipeline)] == [task["task_id"]]
         assert check_invariants(pipeline.ledger) == []
 
 
 @pytest.mark.parametrize("provider", ["luma", "vidu"])
-def test_a_task_that_tells_no_parent_is_no_extension_of_ours(provider: str, home: EngineHome, tmp_path: Path) -> None:
+def test_a_task_without_a_parent_is_no_extension_of_ours(provider: str, home: EngineHome, tmp_path: Path) -> None:
     home.write([planted(home, provider, 0)], other_account(provider, home.sandbox.base_url))
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         before = committed(pipeline)
-        made = home.sandbox.foreign_task(provider=provider)["task_id"]  # a source, another product: who knows
-        assert by_invoice(pipeline, provider, tmp_path, (made, "1", ""))[made].verdict is ReconciliationVerdict.OTHER
-        assert orphans(pipeline) == []
+        task_id = home.sandbox.foreign_task(provider=provider)["task_id"]  # a source or another product
+        assert (
+            by_invoice(pipeline, provider, tmp_path, (task_id, "1", ""))[task_id].verdict is ReconciliationVerdict.OTHER
+        )
+        assert adopted_attempts(pipeline) == []
         assert committed(pipeline) == before
         assert status(pipeline).exit_code == 0
 
 
-def test_the_source_of_a_video_is_not_taken_for_a_lost_extension(home: EngineHome, tmp_path: Path) -> None:
-    made = home.sandbox.foreign_task(provider="luma")["task_id"]
-    entries = [other_entry("luma", "one", {"task_id": made})]
+def test_the_source_of_a_video_is_no_lost_extension(home: EngineHome, tmp_path: Path) -> None:
+    task_id = home.sandbox.foreign_task(provider="luma")["task_id"]
+    entries = [other_entry("luma", "one", {"task_id": task_id})]
     home.write(entries, other_account("luma", home.sandbox.base_url))
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
-        told = by_invoice(pipeline, "luma", tmp_path, (made, "1", ""))[made]
-        assert told.verdict is ReconciliationVerdict.OTHER
-        check_user_text(told.note)
+        item = by_invoice(pipeline, "luma", tmp_path, (task_id, "1", ""))[task_id]
+        assert item.verdict is ReconciliationVerdict.OTHER
+        check_user_text(item.note)
 
 
 def test_a_task_of_another_account_with_the_same_keys_is_left_to_it(billed: EngineHome) -> None:
@@ -198,14 +200,14 @@ def test_a_task_of_another_account_with_the_same_keys_is_left_to_it(billed: Engi
     billed.write(entries, account(billed.sandbox.base_url), account(billed.sandbox.base_url, name="twin"))
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
-        matched, other = sorted((each.verdict, each.note) for each in compared(pipeline).values())
+        matched, unrelated = sorted((item.verdict, item.note) for item in compare(pipeline).values())
         assert matched == (ReconciliationVerdict.MATCHED, "")
-        assert other[0] is ReconciliationVerdict.OTHER
-        check_user_text(other[1])
-        assert orphans(pipeline) == []
+        assert unrelated[0] is ReconciliationVerdict.OTHER
+        check_user_text(unrelated[1])
+        assert adopted_attempts(pipeline) == []
 
 
-def test_an_orphan_counts_for_the_day_it_was_made_and_stops_nothing(billed: EngineHome) -> None:
+def test_an_adopted_task_counts_for_the_day_it_was_made_and_stops_nothing(billed: EngineHome) -> None:
     billed.seeded(1)
     clock = JumpClock()
     with billed.open(clock) as pipeline:
@@ -213,53 +215,53 @@ def test_an_orphan_counts_for_the_day_it_was_made_and_stops_nothing(billed: Engi
         made_on = day_of(clock(), "UTC")
         billed.sandbox.foreign_task()
         clock.skip(2 * DAY_MS)
-        # the list tells no amount yet: the dearest mode is reserved, and the cheaper one is what it cost
+        # the list has no amount yet: the dearest mode is reserved, and the cheaper one is charged
         billed.sandbox.faults([{"kind": "no_unit_deduction", "where": "list", "times": 1}])
         next(iter(reconcile_account(pipeline, "k", pause=lambda _: None)))
-        (orphan,) = orphans(pipeline)
-        assert (orphan.predicted_micros, orphan.budget_day) == (to_micros(Decimal("3.5")), made_on)
+        (adopted,) = adopted_attempts(pipeline)
+        assert (adopted.predicted_micros, adopted.budget_day) == (to_micros(Decimal("3.5")), made_on)
         assert status(pipeline).accounts[0].committed_today == 0
         drive(pipeline)
         assert status(pipeline).accounts[0].stopped is None
         assert committed(pipeline) == 4
-        clock.skip(29 * DAY_MS)  # it was made before the 30 days of the list, and taken over within them
-        compared(pipeline)
+        clock.skip(29 * DAY_MS)  # it was made before the 30 days of the list, and adopted within them
+        compare(pipeline)
         assert status(pipeline).disagreements == ()
 
 
-def test_what_a_person_has_let_be_is_not_taken_over_by_another_book(billed: EngineHome) -> None:
+def test_an_acknowledged_task_is_not_adopted_from_another_statement(billed: EngineHome) -> None:
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
-        bobs = billed.sandbox.foreign_task()["task_id"]
-        compared(pipeline, adopt=False)
+        of_colleague = billed.sandbox.foreign_task()["task_id"]
+        compare(pipeline, adopt=False)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            assert write_reconciliation.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
-        check_user_text(compared(pipeline, "billing")[bobs].note)
-        assert orphans(pipeline) == []
+            assert write_reconciliation.accept(tx, account="k", source="list", task_id=of_colleague, why="bob's")
+        check_user_text(compare(pipeline, "billing")[of_colleague].note)
+        assert adopted_attempts(pipeline) == []
 
 
-def test_a_task_that_a_person_has_let_be_stays_so_when_it_ends_and_costs_something(billed: EngineHome) -> None:
+def test_an_acknowledged_task_stays_so_when_it_ends_and_costs_something(billed: EngineHome) -> None:
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
-        bobs = billed.sandbox.foreign_task()["task_id"]
+        of_colleague = billed.sandbox.foreign_task()["task_id"]
         billed.sandbox.faults([{"kind": "no_unit_deduction", "where": "list", "times": 1}])
         listed = next(iter(reconcile_account(pipeline, "k", adopt=False, pause=lambda _: None)))
         assert isinstance(listed, Reconciled)
-        assert [each.upstream_micros for each in listed.disagreements] == [None]
+        assert [item.upstream_micros for item in listed.disagreements] == [None]
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            assert write_reconciliation.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
+            assert write_reconciliation.accept(tx, account="k", source="list", task_id=of_colleague, why="bob's")
         for _ in range(2):
-            assert compared(pipeline)[bobs].upstream_micros == to_micros(2)
-        assert orphans(pipeline) == []
+            assert compare(pipeline)[of_colleague].upstream_micros == to_micros(2)
+        assert adopted_attempts(pipeline) == []
         assert status(pipeline).disagreements == ()
 
 
-def test_what_was_paid_after_a_backup_is_left_to_the_steps_that_have_its_keys(
+def test_tasks_from_after_a_backup_are_left_to_the_steps_that_have_their_keys(
     billed: EngineHome, tmp_path: Path
 ) -> None:
-    """As docs/security.md says: put back, pause, reconcile, go on. Taken over, no step could find its task again."""
+    """As docs/security.md says: restore, pause, reconcile, resume. An adopted task could not be found by its step."""
     billed.seeded(1, steps=1)
     clock = JumpClock()
     with billed.open(clock) as pipeline:
@@ -271,15 +273,15 @@ def test_what_was_paid_after_a_backup_is_left_to_the_steps_that_have_its_keys(
     shutil.rmtree(billed.settings.state_dir)
     shutil.copytree(tmp_path / "backup", billed.settings.state_dir)
     with billed.open(clock) as pipeline:
-        told = [
-            each.note for each in compared(pipeline).values() if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY
+        notes = [
+            item.note for item in compare(pipeline).values() if item.verdict is ReconciliationVerdict.UPSTREAM_ONLY
         ]
-        check_user_text("\n".join(sorted(told)))
-        assert orphans(pipeline) == []
+        check_user_text("\n".join(sorted(notes)))
+        assert adopted_attempts(pipeline) == []
         accept(pipeline.settings, pipeline.ledger, who="me", why="a backup", now_ms=pipeline.now_ms())
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(billed, pipeline.ledger).charges == 3
-        compared(pipeline)
+        compare(pipeline)
         assert status(pipeline).disagreements == ()
         assert committed(pipeline) == 6
 
@@ -289,32 +291,34 @@ def test_adopting_can_be_off_for_all_accounts_at_once(billed: EngineHome) -> Non
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         billed.sandbox.foreign_task()
-        for each in reconcile_everything(pipeline, adopt=False, pause=lambda _: None):
-            assert isinstance(each, Reconciled)
-            assert each.adopted == ()
-        assert orphans(pipeline) == []
+        for result in reconcile_everything(pipeline, adopt=False, pause=lambda _: None):
+            assert isinstance(result, Reconciled)
+            assert result.adopted == ()
+        assert adopted_attempts(pipeline) == []
 
 
-def test_neither_questions_nor_adoptions_are_without_end(billed: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_and_adoptions_of_one_comparison_are_limited(
+    billed: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     billed.seeded(1)
     monkeypatch.setattr(unmatched_tasks, "MAX_ADOPTED", 2)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         for _ in range(5):
             billed.sandbox.foreign_task()
-        one = next(iter(reconcile_account(pipeline, "k", pause=lambda _: None)))
-        assert isinstance(one, Reconciled)
-        assert len(one.adopted) == 2
-        notes = [each.note for each in one.disagreements]
+        result = next(iter(reconcile_account(pipeline, "k", pause=lambda _: None)))
+        assert isinstance(result, Reconciled)
+        assert len(result.adopted) == 2
+        notes = [item.note for item in result.disagreements]
         check_user_text("\n".join(sorted(notes)))
         monkeypatch.setattr(reconciliation, "MAX_QUERIES", 1)
-        for item in compared(pipeline, "billing").values():
+        for item in compare(pipeline, "billing").values():
             if item.verdict is ReconciliationVerdict.UPSTREAM_ONLY:
                 check_user_text(item.note)
-        assert len(orphans(pipeline)) == 5
+        assert len(adopted_attempts(pipeline)) == 5
 
 
-def test_an_orphan_that_never_ends_holds_up_nobody_and_says_how_to_give_it_up(
+def test_an_adopted_task_that_never_ends_holds_nothing_up_and_names_how_to_give_it_up(
     billed: EngineHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     billed.seeded(1)
@@ -322,7 +326,7 @@ def test_an_orphan_that_never_ends_holds_up_nobody_and_says_how_to_give_it_up(
     with billed.open(clock) as pipeline:
         drive(pipeline)
         stuck = billed.sandbox.foreign_task()["task_id"]
-        compared(pipeline)
+        compare(pipeline)
         billed.sandbox.faults([{"kind": "5xx_before", "where": "query", "times": 9999}])
         now = advance(pipeline, publish=False)
         assert next_wait_ms(pipeline, now) is not None
@@ -331,15 +335,15 @@ def test_an_orphan_that_never_ends_holds_up_nobody_and_says_how_to_give_it_up(
         assert next_wait_ms(pipeline, now) is None
         where = f"orphan:k:{stuck}/1"
         print_expiring(status(pipeline), pipeline.now_ms(), home=None)
-        told = capsys.readouterr().out
-        assert where in told
-        check_user_text(told)
+        output = capsys.readouterr().out
+        assert where in output
+        check_user_text(output)
         assert isinstance(write_off(pipeline, where, who="ann", why="stuck"), Resolved)
         assert status(pipeline).orphans == ()
         assert check_invariants(pipeline.ledger) == []
 
 
-def test_an_answer_of_a_ledger_that_was_put_back_is_told_and_kept(
+def test_a_spooled_response_of_another_ledger_is_reported_and_kept(
     home: EngineHome, make_home: Callable[..., EngineHome], caplog: pytest.LogCaptureFixture
 ) -> None:
     home.seeded(1)
@@ -349,7 +353,7 @@ def test_an_answer_of_a_ledger_that_was_put_back_is_told_and_kept(
             advance(pipeline, publish=False)
         failpoints.disarm()
     answers = home.settings.state_dir / "answers"
-    (kept,) = answers.iterdir()
+    (spooled,) = answers.iterdir()
     (answers / "torn.json").write_text('{"attempt_id": ')
     for path in (home.settings.state_dir).glob("ledger.sqlite*"):
         path.unlink()
@@ -357,46 +361,46 @@ def test_an_answer_of_a_ledger_that_was_put_back_is_told_and_kept(
         accept(pipeline.settings, pipeline.ledger, who="me", why="it is lost", now_ms=pipeline.now_ms())
         drive(pipeline)
         assert sorted(path.suffix for path in answers.iterdir()) == [".aside", ".aside"]
-        assert kept.with_suffix(".aside").exists()
+        assert spooled.with_suffix(".aside").exists()
         critical = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
         assert len(critical) == 2
         check_user_text("\n".join(sorted(critical)))
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_no_such_task_means_nothing_while_a_known_one_is_not_found_either(billed: EngineHome) -> None:
+def test_no_such_task_proves_nothing_while_a_known_one_is_not_found_either(billed: EngineHome) -> None:
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         lost = billed.sandbox.foreign_task()["task_id"]
-        shown = {lost: StatementLine(lost, to_micros(2))}
-        bill = Statement(name="billing", lines=shown, from_ms=0, to_ms=0, complete=True)
+        lines = {lost: StatementLine(lost, to_micros(2))}
+        bill = Statement(name="billing", lines=lines, from_ms=0, to_ms=0, complete=True)
         billed.sandbox.faults([{"kind": "not_found", "where": "query", "times": 2}])
-        (told,) = [each for each in reconcile(pipeline, "k", bill).compared if each.task_id == lost]
-        assert told.verdict is ReconciliationVerdict.UPSTREAM_ONLY
-        check_user_text(told.note)
+        (item,) = [item for item in reconcile(pipeline, "k", bill).compared if item.task_id == lost]
+        assert item.verdict is ReconciliationVerdict.UPSTREAM_ONLY
+        check_user_text(item.note)
         assert reconcile(pipeline, "k", bill).adopted == (lost,)
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_key_that_was_held_to_be_free_is_left_to_its_next_try_if_there_will_be_one(
-    changed: bool, billed: EngineHome
-) -> None:
-    (made,) = billed.seeded(1, steps=1, prompt="the fog lifts")
+def test_a_task_with_the_key_of_a_released_attempt_is_left_to_its_next_try(changed: bool, billed: EngineHome) -> None:
+    (written,) = billed.seeded(1, steps=1, prompt="the fog lifts")
     with billed.open(JumpClock()) as pipeline:
         declare_catalogue(pipeline)
         (step,) = plan(plan_input(pipeline)).due
-        wanted = claim_request(pipeline, step)
+        request = claim_request(pipeline, step)
         now_ms = pipeline.now_ms()
         with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-            claims.claim(tx, [wanted], caps=pipeline.budget_limits(), owner=pipeline.owner, lease_until=now_ms + 60_000)
-            transitions.move(tx, wanted.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}))
-        stranger = billed.sandbox.foreign_task(
-            external_task_id=wanted.external_task_id, video_id=wanted.parent_video_id
+            claims.claim(
+                tx, [request], caps=pipeline.budget_limits(), owner=pipeline.owner, lease_until=now_ms + 60_000
+            )
+            transitions.move(tx, request.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}))
+        foreign = billed.sandbox.foreign_task(
+            external_task_id=request.external_task_id, video_id=request.parent_video_id
         )
         if changed:
-            billed.catalogue([{**made, "extend": {"steps": 1, "prompt": "night falls"}}])
+            billed.catalogue([{**written, "extend": {"steps": 1, "prompt": "night falls"}}])
             pipeline.refresh()
-        told = compared(pipeline)[stranger["task_id"]]
-        assert [row.task_id for row in orphans(pipeline)] == ([stranger["task_id"]] if changed else [])
-        check_user_text(told.note)
+        item = compare(pipeline)[foreign["task_id"]]
+        assert [row.task_id for row in adopted_attempts(pipeline)] == ([foreign["task_id"]] if changed else [])
+        check_user_text(item.note)

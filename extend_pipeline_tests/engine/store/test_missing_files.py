@@ -1,4 +1,4 @@
-"""Films that are gone from the media store: noticed, fetched again without a charge, or told as lost."""
+"""Films that are gone from the media store: detected, fetched again without a charge, or reported as lost."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def look_and_drive(pipeline: Pipeline) -> None:
     drive(pipeline)
 
 
-def held_promises(pipeline: Pipeline, folder: Path) -> None:
-    """Every invariant holds, and a replay of the events gives the same tables."""
+def assert_consistent(pipeline: Pipeline, folder: Path) -> None:
+    """Assert that every invariant holds and that a replay of the events gives the same tables."""
     assert check_invariants(pipeline.ledger) == []
     again = open_ledger(f"sqlite:///{folder}/again.sqlite")
     try:
@@ -90,7 +90,7 @@ def test_a_film_that_was_deleted_is_fetched_again_and_costs_nothing(home: Engine
         assert home.sandbox.charges()["double"] == []
 
 
-def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: EngineHome) -> None:
+def test_a_missing_film_of_a_removed_account_names_what_brings_it_back(home: EngineHome) -> None:
     (written,) = home.seeded(1, steps=1)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -108,7 +108,7 @@ def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: E
         assert len(home.sandbox.charges()["charges"]) == 1
 
 
-def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
+def test_missing_films_are_recorded_on_both_ledgers(
     make_home: Callable[..., EngineHome], ledger_url: str, tmp_path: Path
 ) -> None:
     home = make_home(ledger_url=ledger_url)
@@ -123,11 +123,11 @@ def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
         home.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
         advance(pipeline, publish=False)
         with pipeline.ledger.read() as connection:
-            found = files.found_missing(connection)
+            missing = files.found_missing(connection)
             with_hint = set(connection.execute(select(tables.schedule.c.attempt_id)).scalars())
-        assert {row.cause for row in found} == {"gone", "cut"}
-        assert {row.owner for row in found} == with_hint
-        held_promises(pipeline, tmp_path)
+        assert {row.cause for row in missing} == {"gone", "cut"}
+        assert {row.owner for row in missing} == with_hint
+        assert_consistent(pipeline, tmp_path)
         with pipeline.ledger.write(now_ms=clock(), actor="a restore from a backup") as tx:
             tx.connection.execute(delete(tables.schedule))
         home.sandbox.clear_faults()
@@ -136,17 +136,17 @@ def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
         with pipeline.ledger.read() as connection:
             assert set(connection.execute(select(tables.missing_files.c.state)).scalars()) == {"restored"}
         (tmp_path / "again.sqlite").unlink()
-        held_promises(pipeline, tmp_path)
+        assert_consistent(pipeline, tmp_path)
         assert len(home.sandbox.charges()["charges"]) == 2
 
 
-def test_a_film_that_its_provider_has_no_more_is_lost_and_may_be_forgotten(home: EngineHome, tmp_path: Path) -> None:
+def test_a_film_that_its_provider_no_longer_has_is_lost_and_may_be_forgotten(home: EngineHome, tmp_path: Path) -> None:
     other_home(home, "vidu")  # its URLs can't be refreshed
     clock = JumpClock()
     with home.open(clock) as pipeline:
         drive(pipeline)
         (film,) = results(pipeline)
-        kept = film.read_bytes()
+        content = film.read_bytes()
         film.unlink()
         home.sandbox.set_offset(40 * DAY_MS / 1000)
         clock.skip(40 * DAY_MS)
@@ -155,7 +155,7 @@ def test_a_film_that_its_provider_has_no_more_is_lost_and_may_be_forgotten(home:
         (lost,) = status(pipeline).store.missing
         assert lost.lost
         assert status(pipeline).exit_code == 1
-        film.write_bytes(kept)  # from a backup
+        film.write_bytes(content)  # from a backup
         look_and_drive(pipeline)
         assert status(pipeline).store.is_complete
         film.unlink()
@@ -167,7 +167,7 @@ def test_a_film_that_its_provider_has_no_more_is_lost_and_may_be_forgotten(home:
         assert status(pipeline).store.is_complete
         look_and_drive(pipeline)
         assert status(pipeline).store.is_complete
-        held_promises(pipeline, tmp_path)
+        assert_consistent(pipeline, tmp_path)
 
 
 def test_a_damaged_film_is_found_by_its_hash_and_replaced(home: EngineHome) -> None:
@@ -175,20 +175,20 @@ def test_a_damaged_film_is_found_by_its_hash_and_replaced(home: EngineHome) -> N
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         first, _ = results(pipeline)
-        sound = first.read_bytes()
-        first.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+        valid = first.read_bytes()
+        first.write_bytes(valid[:-1] + bytes([valid[-1] ^ 1]))
         assert status(pipeline).store.is_complete  # the name and the length are right
         done = check_deeply(pipeline)
         assert done.damaged == [f"{first.parent.name}/{first.name}"]
         (gone,) = status(pipeline).store.missing
         assert gone.cause is Cause.DAMAGED
         drive(pipeline)
-        assert first.read_bytes() == sound
+        assert first.read_bytes() == valid
         assert check_deeply(pipeline).damaged == []
         assert status(pipeline).store.is_complete
 
 
-def test_a_deep_check_that_was_ended_goes_on(home: EngineHome) -> None:
+def test_an_interrupted_deep_check_goes_on(home: EngineHome) -> None:
     home.seeded(3, steps=1)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -206,9 +206,9 @@ def test_a_deep_check_that_was_ended_goes_on(home: EngineHome) -> None:
         assert check_deeply(pipeline).began_at == ""
 
 
-@pytest.mark.parametrize("how", ["no folder", "an empty mount point", "another home's store"])
-def test_a_store_that_is_not_there_is_one_question_and_nothing_is_bought(
-    make_home: Callable[..., EngineHome], how: str
+@pytest.mark.parametrize("missing_store", ["no folder", "an empty mount point", "another home's store"])
+def test_a_missing_store_is_one_question_and_nothing_is_bought(
+    make_home: Callable[..., EngineHome], missing_store: str
 ) -> None:
     home = make_home()
     entries = home.seeded(2, steps=1)
@@ -217,14 +217,14 @@ def test_a_store_that_is_not_there_is_one_question_and_nothing_is_bought(
         root = pipeline.settings.media_dir
         aside = root.with_name("unmounted")
         root.rename(aside)
-        if how != "no folder":
+        if missing_store != "no folder":
             root.mkdir()
-        if how == "another home's store":
+        if missing_store == "another home's store":
             (root / "ab").mkdir()
             (root / "ab" / f"{'ab' * 32}.mp4").write_bytes(b"x")
             LocalStore(root).set_mark(at_ms=pipeline.now_ms(), new_id="another")
-        for made in entries:
-            made["extend"] = {"steps": 2}
+        for video in entries:
+            video["extend"] = {"steps": 2}
         home.catalogue(entries)
         posts = len(home.sandbox.charges()["charges"])
         drive(pipeline)
@@ -242,7 +242,7 @@ def test_a_store_that_is_not_there_is_one_question_and_nothing_is_bought(
         assert len(home.sandbox.charges()["charges"]) == posts + 2
 
 
-def test_an_emptied_store_is_filled_again_on_a_persons_word(home: EngineHome) -> None:
+def test_an_emptied_store_is_filled_again_once_the_operator_accepts_it(home: EngineHome) -> None:
     home.seeded(2, steps=2)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -257,7 +257,7 @@ def test_an_emptied_store_is_filled_again_on_a_persons_word(home: EngineHome) ->
         assert len(home.sandbox.charges()["charges"]) == 4
 
 
-def test_all_films_of_our_own_marked_store_are_fetched_again_unasked(home: EngineHome) -> None:
+def test_all_films_of_a_store_with_our_mark_are_fetched_again_without_asking(home: EngineHome) -> None:
     home.seeded(2, steps=2)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -270,7 +270,7 @@ def test_all_films_of_our_own_marked_store_are_fetched_again_unasked(home: Engin
 
 
 def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home: EngineHome) -> None:
-    other_home(home, "luma", steps=2)  # its account says output: segment
+    other_home(home, "luma", steps=2)  # its account has output: segment
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         table = tables.attempts
@@ -316,7 +316,7 @@ def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: En
         assert status(pipeline).store.is_complete
 
 
-def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -> None:
+def test_a_store_of_an_earlier_version_is_marked_when_its_films_are_there(home: EngineHome) -> None:
     home.seeded(2, steps=1)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -325,7 +325,7 @@ def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -
         assert pipeline.store.mark() is not None
 
 
-def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_does_not_check_the_store_each_time(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     from extend_pipeline.engine.store import watch
 
     home.seeded(1, steps=1)
@@ -333,7 +333,7 @@ def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypa
         drive(pipeline)
         looks: list[int] = []
         real = watch.look
-        monkeypatch.setattr(watch, "look", lambda given: looks.append(1) or real(given))
+        monkeypatch.setattr(watch, "look", lambda arguments: looks.append(1) or real(arguments))
         for _ in range(5):
             advance(pipeline, publish=False)
         assert looks == []
@@ -343,7 +343,7 @@ def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypa
         assert looks == [1]
 
 
-def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
+def test_films_of_no_attempt_are_counted(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
@@ -356,11 +356,11 @@ def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marked", "there", "expected", "gone", "unknown", "doubted"),
+    ("marked", "mounted", "expected", "gone", "unknown", "doubted"),
     [
         (True, True, 100_000, 0, 5, False),
         (True, True, 100_000, 1, 0, False),
-        (True, True, 3, 3, 0, False),  # emptied: our own folder says so
+        (True, True, 3, 3, 0, False),  # emptied: the folder has our mark
         (True, True, 3, 3, 9, True),  # another home's
         (True, True, 100_000, 90_000, 0, True),
         (True, True, 100_000, 40_000, 0, False),
@@ -371,8 +371,8 @@ def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
         (False, False, 0, 0, 0, False),
     ],
 )
-def test_what_tells_a_deleted_film_from_a_store_that_is_not_there(
-    marked: bool, there: bool, expected: int, gone: int, unknown: int, doubted: bool
+def test_a_deleted_film_is_distinguished_from_a_missing_store(
+    marked: bool, mounted: bool, expected: int, gone: int, unknown: int, doubted: bool
 ) -> None:
-    said = doubt_about_store(marked=marked, folder_exists=there, expected=expected, gone=gone, unknown=unknown)
-    assert bool(said) is doubted
+    doubt = doubt_about_store(marked=marked, folder_exists=mounted, expected=expected, gone=gone, unknown=unknown)
+    assert bool(doubt) is doubted

@@ -1,5 +1,5 @@
-"""A disk that is full at each write: nothing is sent that was not claimed, no paid answer is lost, what failed is said,
-and once there is room again the next advance finishes everything."""
+"""A disk that is full at each write: nothing is sent that was not claimed, no paid response is lost, the failure is
+reported, and once there is room again the next advance finishes everything."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ MakeHome = Callable[..., EngineHome]
 
 
 def pages(ledger: Ledger, most: int | None) -> int:
-    """Let the ledger's file have at most so many pages (None: as many as there may be); answers how many it has."""
+    """Limit the ledger's file to `most` pages (None: SQLite's own maximum); return how many it has."""
     with ledger.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {most or 1_073_741_823}")
         return int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
 
 
 def claims_and_charges(home: EngineHome, ledger: Ledger) -> tuple[set[str], set[str]]:
-    """The keys that were committed as claims, and those that the upstream charged for."""
+    """Return the keys that were committed as claims, and those that the upstream charged for."""
     with ledger.read() as connection:
         claimed = set(connection.execute(select(tables.attempts.c.external_task_id)).scalars())
     return claimed, {charge["external_task_id"] for charge in home.sandbox.charges()["charges"]}
 
 
 def finishes(home: EngineHome, *, charges: int, publish: bool = True) -> None:
-    """There is room again: everything completes, each step charged once, and the books and the files agree."""
+    """Assert that, with room again, everything completes, each step is charged once, and ledger and files agree."""
     with home.open() as pipeline:
         done = drive(pipeline, publish=publish)
         assert {video.state for video in done.videos} == {VideoState.COMPLETE}, done.videos
@@ -54,8 +54,8 @@ def finishes(home: EngineHome, *, charges: int, publish: bool = True) -> None:
 # The ledger
 
 
-def test_a_ledger_that_is_full_sends_nothing_that_was_not_claimed_and_loses_no_answer(make_home: MakeHome) -> None:
-    """With another number of videos and pages left, the disk is full at another write: a claim, a mark, an outcome, a
+def test_a_full_ledger_sends_nothing_unclaimed_and_loses_no_response(make_home: MakeHome) -> None:
+    """The number of videos and of free pages decides at which write the disk is full: a claim, a mark, an outcome, a
     success."""
     met: set[type[Exception]] = set()
     for videos, room in ((5, 2), (16, 0), (16, 4), (16, 8), (16, 12), (16, 16), (20, 8), (20, 14), (20, 20)):
@@ -67,7 +67,7 @@ def test_a_ledger_that_is_full_sends_nothing_that_was_not_claimed_and_loses_no_a
 
 
 def _advance_with_room(home: EngineHome, room: int) -> set[type[Exception]]:
-    """Advance with so many pages left in the ledger's file; answers what was raised."""
+    """Advance with `room` pages left in the ledger's file; return the types of the errors."""
     failed: list[Exception] = []
     with home.open() as pipeline:
         declare_catalogue(pipeline)
@@ -83,7 +83,7 @@ def _advance_with_room(home: EngineHome, room: int) -> set[type[Exception]]:
     return {type(error) for error in failed}
 
 
-def test_a_verb_says_that_the_ledger_is_full_and_what_to_do(home: EngineHome) -> None:
+def test_a_command_reports_that_the_ledger_is_full_and_what_to_do(home: EngineHome) -> None:
     home.seeded(40, steps=1)
     assert run_bounded(home, "pause").returncode == 0
     assert run_bounded(home, "advance").returncode in (0, 1)
@@ -103,7 +103,7 @@ def test_a_verb_says_that_the_ledger_is_full_and_what_to_do(home: EngineHome) ->
 
 @contextmanager
 def full_tmpfs(folder: Path, *, size: str) -> Iterator[None]:
-    """A file system of that size on the folder; the test is skipped where none may be mounted."""
+    """Mount a file system of that size on the folder; skip the test where none may be mounted."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], capture_output=True, check=False
@@ -116,7 +116,7 @@ def full_tmpfs(folder: Path, *, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_media_that_may_not_grow_keeps_the_result_waiting_and_says_so(
+def test_a_result_waits_and_is_reported_where_media_files_may_not_grow(
     make_home: MakeHome, postgres: PostgresServer
 ) -> None:
     """No file of this process may be larger than 2 kB; the ledger is another process's and goes on."""
@@ -136,7 +136,7 @@ def test_media_that_may_not_grow_keeps_the_result_waiting_and_says_so(
     finishes(home, charges=3)
 
 
-def test_a_media_disk_that_is_full_keeps_the_result_waiting(home: EngineHome) -> None:
+def test_a_result_waits_while_the_media_disk_is_full(home: EngineHome) -> None:
     home.seeded(3, steps=1)
     with full_tmpfs(home.settings.media_dir, size="24k"):
         done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "20")
@@ -147,18 +147,18 @@ def test_a_media_disk_that_is_full_keeps_the_result_waiting(home: EngineHome) ->
     finishes(home, charges=3)
 
 
-def test_a_full_disk_in_the_middle_leaves_what_was_fetched_before(home: EngineHome) -> None:
+def test_a_disk_that_fills_up_keeps_the_films_fetched_before(home: EngineHome) -> None:
     home.seeded(8, steps=1)
     with full_tmpfs(home.settings.media_dir, size="128k"):
         done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "20")
         assert done.returncode == 1
         assert os.strerror(errno.ENOSPC) in done.stdout
-        kept = [path.name for path in home.settings.media_dir.rglob("*.mp4")]
+        films = [path.name for path in home.settings.media_dir.rglob("*.mp4")]
         ledger = open_ledger(home.ledger_url)
         with ledger.read() as connection:
             stored = set(connection.execute(select(tables.attempts.c.path)).scalars()) - {None}
         ledger.close()
-        assert {Path(path).name for path in stored} <= set(kept)
+        assert {Path(path).name for path in stored} <= set(films)
         assert not list(home.settings.media_dir.glob(".incoming/*"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(home.settings.media_dir)], check=True)
         finishes(home, charges=8)
@@ -167,7 +167,7 @@ def test_a_full_disk_in_the_middle_leaves_what_was_fetched_before(home: EngineHo
 # The warehouse
 
 
-def test_a_warehouse_that_can_not_be_written_says_so_and_everything_else_is_done(home: EngineHome) -> None:
+def test_a_warehouse_that_can_not_be_written_is_reported_and_everything_else_is_done(home: EngineHome) -> None:
     home.seeded(3, steps=2)
 
     done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "30", file_bytes=700_000)
@@ -185,7 +185,7 @@ def test_a_warehouse_that_can_not_be_written_says_so_and_everything_else_is_done
     assert (home.path / "state" / "warehouse.duckdb").exists()
 
 
-def test_a_publish_that_fails_leaves_the_one_before(home: EngineHome) -> None:
+def test_a_failed_publish_keeps_the_previous_warehouse(home: EngineHome) -> None:
     home.seeded(2, steps=1)
     with home.open() as pipeline:
         drive(pipeline, publish=True)

@@ -1,5 +1,5 @@
-"""Texts that somebody else wrote (prompts, ids, messages, URLs) pass through everything as what they are: text. They
-reach no SQL, no path, no terminal and no markup."""
+"""Texts of operators and providers (prompts, ids, messages, URLs) stay text everywhere. They reach no SQL, no path, no
+terminal and no markup."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHOWN_ANYWAY = "\u200c\u200d"
 
 
 def harmful(text: str) -> set[str]:
-    """Characters that act on a terminal, or turn the reading direction; line ends are the program's own."""
+    """Return the characters that act on a terminal or turn the reading direction; line ends are the program's own."""
     bad = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     return {char for char in text if unicodedata.category(char) in bad and char not in SHOWN_ANYWAY + "\n"}
 
@@ -55,11 +55,11 @@ def run(home: EngineHome, *arguments: str) -> Any:
 
 def column(pipeline: Pipeline, name: str) -> list[Any]:
     with pipeline.ledger.read() as connection:
-        found = connection.execute(select(tables.attempts.c[name]).order_by(tables.attempts.c.video_key))
-        return list(found.scalars())
+        rows = connection.execute(select(tables.attempts.c[name]).order_by(tables.attempts.c.video_key))
+        return list(rows.scalars())
 
 
-def test_prompts_come_through_everything_as_they_were_written(home: EngineHome, tmp_path: Path) -> None:
+def test_prompts_come_through_everything_unchanged(home: EngineHome, tmp_path: Path) -> None:
     numbers = range(len(PROMPTS))
     home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in numbers])
     listed = enumerate(PROMPTS.values())
@@ -71,16 +71,16 @@ def test_prompts_come_through_everything_as_they_were_written(home: EngineHome, 
         assert reckon(home, pipeline.ledger).charges == len(PROMPTS)
         assert [json.loads(text)["prompt"] for text in column(pipeline, "params")] == list(PROMPTS.values())
         assert replays_to_the_same(pipeline.ledger, tmp_path) > 0
-    asked = "SELECT prompt FROM extension_requests ORDER BY video_key"
-    assert [row[0] for row in query(home.settings.warehouse_path, asked).rows] == list(PROMPTS.values())
+    sql = "SELECT prompt FROM extension_requests ORDER BY video_key"
+    assert [row[0] for row in query(home.settings.warehouse_path, sql).rows] == list(PROMPTS.values())
     by_parameter = "SELECT count(*) FROM extension_requests WHERE prompt = ?"
     for prompt in PROMPTS.values():
         assert query(home.settings.warehouse_path, by_parameter, [prompt]).rows == [(1,)]
-    assert [row[0] for row in json.loads(run(home, "sql", asked, "--json").stdout)["rows"]] == list(PROMPTS.values())
-    for arguments in (["status"], ["plan"], ["sql", asked], ["status", "--json"], ["sql", asked, "--json"]):
-        told = run(home, *arguments)
-        assert told.exit_code == 0, told.output
-        assert not harmful(told.output), arguments
+    assert [row[0] for row in json.loads(run(home, "sql", sql, "--json").stdout)["rows"]] == list(PROMPTS.values())
+    for arguments in (["status"], ["plan"], ["sql", sql], ["status", "--json"], ["sql", sql, "--json"]):
+        result = run(home, *arguments)
+        assert result.exit_code == 0, result.output
+        assert not harmful(result.output), arguments
 
 
 def test_prompts_are_plain_text_to_dagster(home: EngineHome) -> None:
@@ -94,9 +94,9 @@ def test_prompts_are_plain_text_to_dagster(home: EngineHome) -> None:
     with home.open() as pipeline:
         drive(pipeline)
         (facts,) = read_facts(pipeline, ["v000"]).values()
-        shown = request_metadata(facts)["prompt"]
-        assert isinstance(shown, dg.TextMetadataValue)
-        assert shown.value == PROMPTS["markup"]
+        prompt = request_metadata(facts)["prompt"]
+        assert isinstance(prompt, dg.TextMetadataValue)
+        assert prompt.value == PROMPTS["markup"]
         completed = completed_metadata(facts, pipeline.store).values()
         markdown = [value for value in completed if isinstance(value, dg.MarkdownMetadataValue)]
         assert len(markdown) == 1, "the poster"
@@ -106,34 +106,34 @@ def test_prompts_are_plain_text_to_dagster(home: EngineHome) -> None:
 @pytest.mark.parametrize(
     "prompt", ["a\0b", "\x1b[2J", "x" * 10_000, "\x07", " "], ids=["NUL", "ESC", "10 kB", "BEL", "blank"]
 )
-def test_a_prompt_that_no_provider_takes_is_refused_before_anything_runs(prompt: str, home: EngineHome) -> None:
+def test_a_prompt_that_no_provider_accepts_is_refused_before_anything_runs(prompt: str, home: EngineHome) -> None:
     home.write([entry("v000", source_id(0), steps=1, prompt=prompt)])
     with pytest.raises(ConfigError) as caught, home.open():
         pass
     (problem,) = caught.value.problems
     assert "prompt" in problem.text()
     assert not (home.path / "state").exists()
-    told = run(home, "plan")
-    assert told.exit_code == 2
-    assert not harmful(told.output)
+    result = run(home, "plan")
+    assert result.exit_code == 2
+    assert not harmful(result.output)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/b", "a'b", "a\nb", "a\0b", "\u202eabc", "x" * 65, "", "a b", "a…"])
-def test_a_key_that_is_more_than_a_name_is_refused(key: str, home: EngineHome) -> None:
+def test_a_key_that_is_no_name_is_refused(key: str, home: EngineHome) -> None:
     home.write([entry(key, source_id(0), steps=1)])
     with pytest.raises(ConfigError), home.open():
         pass
     assert not harmful(run(home, "plan").output)
 
 
-# An upstream that answers what it likes
+# An upstream with hostile responses
 
 TASK = "../../v1/x';DROP/**/TABLE/**/attempts;--\"%2e%00?a=b#c"
 WORDS = "'; DROP TABLE attempts; --\n\u202eevil\u2066 \x1b[31mred\x00 <b>x</b> [link=http://evil]y " + "z" * 10_000
 
 
 def upstream(**changes: Any) -> Script:
-    """A Kling that takes every task and then says this of it."""
+    """Return a Kling server that accepts every task and then reports these fields of it."""
 
     def script(server: RawServer, connection: socket.socket, index: int) -> None:
         if server.line(index).startswith("POST"):
@@ -164,7 +164,7 @@ def over_hostile(home: EngineHome, script: Script, then: Callable[[Pipeline, Raw
 
 
 def test_an_id_and_a_message_of_the_upstream_stay_text(home: EngineHome) -> None:
-    def look(pipeline: Pipeline, server: RawServer) -> None:
+    def check(pipeline: Pipeline, server: RawServer) -> None:
         assert column(pipeline, "task_id") == [TASK]
         assert column(pipeline, "state") == ["failed"]
         (message,) = column(pipeline, "error_message")
@@ -173,12 +173,12 @@ def test_an_id_and_a_message_of_the_upstream_stay_text(home: EngineHome) -> None
         assert not harmful(message), "Dagster's logs show it as it stands, and terminals show those"
         assert len(message) < 10_000
         gets = [server.line(index) for index in range(len(server.requests)) if server.line(index).startswith("GET")]
-        asked = [line for line in gets if "video-extend/" in line]
-        assert asked
-        assert all("%2E%2E%2F" in line or "..%2F" in line for line in asked), "the id is one segment of the path"
-        assert not any("/../" in line or "#" in line or "'" in line for line in asked)
+        queries = [line for line in gets if "video-extend/" in line]
+        assert queries
+        assert all("%2E%2E%2F" in line or "..%2F" in line for line in queries), "the id is one segment of the path"
+        assert not any("/../" in line or "#" in line or "'" in line for line in queries)
 
-    over_hostile(home, upstream(task_status="failed", task_status_msg=WORDS, task_result={}), look)
+    over_hostile(home, upstream(task_status="failed", task_status_msg=WORDS, task_result={}), check)
     rows = query(home.settings.warehouse_path, "SELECT task_id, error_message FROM extension_requests").rows
     assert rows[0][0] == TASK
     assert "DROP TABLE" in rows[0][1]
@@ -196,8 +196,8 @@ def test_an_id_and_a_message_of_the_upstream_stay_text(home: EngineHome) -> None
         "https://v1.klingai.com\\@evil.example/a", "ftp://v1.klingai.com/a.mp4",
     ],
 )  # fmt: skip
-def test_a_url_of_the_upstream_that_leads_astray_is_never_followed(url: str, home: EngineHome) -> None:
-    def look(pipeline: Pipeline, server: RawServer) -> None:
+def test_a_hostile_url_of_the_upstream_is_never_followed(url: str, home: EngineHome) -> None:
+    def check(pipeline: Pipeline, server: RawServer) -> None:
         assert column(pipeline, "state")[0] in ("succeeded", "submitted", "processing"), (
             "paid, and waiting for a person"
         )
@@ -205,8 +205,8 @@ def test_a_url_of_the_upstream_that_leads_astray_is_never_followed(url: str, hom
         assert all(b"video-extend" in request.split(b"\r\n")[0] for request in server.requests)
 
     videos = [{"id": "827942411241809999", "url": url, "duration": "9.6"}]
-    over_hostile(home, upstream(task_result={"videos": videos}), look)
+    over_hostile(home, upstream(task_result={"videos": videos}), check)
     state = home.path / "state"
     assert not [path for path in (state / "media").rglob("*") if path.is_file()]
-    told = run(home, "status")
-    assert not harmful(told.output)
+    result = run(home, "status")
+    assert not harmful(result.output)

@@ -1,5 +1,5 @@
-"""A ledger that may not be written, and one that somebody else holds: nothing is sent, no paid answer is lost, what
-failed is said, and afterwards everything completes."""
+"""A ledger that is read-only, and one that another process has locked: nothing is sent, no paid response is lost, the
+failure is reported, and afterwards everything completes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def finishes(home: EngineHome, *, charges: int) -> None:
 
 
 def submits(home: EngineHome) -> int:
-    """How many POSTs the provider has seen, refused ones included."""
+    """Return how many POSTs the provider has received, refused ones included."""
     routes = home.sandbox.requests()["by_route"]
     return sum(count for route, count in routes.items() if route.startswith("POST "))
 
 
 def prepared(home: EngineHome, count: int) -> None:
-    """A home whose ledger is there and knows its videos, and which has sent nothing."""
+    """Make the ledger and declare the videos, and send nothing."""
     home.seeded(count, steps=1)
     assert run_bounded(home, "pause").returncode == 0
     assert run_bounded(home, "advance").returncode in (0, 1)
@@ -54,24 +54,24 @@ def prepared(home: EngineHome, count: int) -> None:
 
 
 class Between:
-    """The account's real provider; something happens between an answer to a POST and whoever asked."""
+    """The account's real provider; `interrupt` is called after the response to a POST, before it is returned."""
 
-    def __init__(self, account: Account, settings: Settings, happens: Callable[[], object]) -> None:
+    def __init__(self, account: Account, settings: Settings, interrupt: Callable[[], object]) -> None:
         self._provider = impatient_provider(account, settings=settings)
-        self._happens = happens
+        self._interrupt = interrupt
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
 
     def submit(self, request: Any) -> Any:
         outcome = self._provider.submit(request)
-        self._happens()
+        self._interrupt()
         return outcome
 
 
-def between(happens: Callable[[], object]) -> Any:
+def between(interrupt: Callable[[], object]) -> Any:
     def make(account: Account, *, settings: Settings) -> Any:
-        return Between(account, settings, happens)
+        return Between(account, settings, interrupt)
 
     return make
 
@@ -79,12 +79,12 @@ def between(happens: Callable[[], object]) -> Any:
 # Read-only
 
 
-@pytest.mark.parametrize("what", ["the file", "the file and its folder"])
-def test_a_ledger_that_may_not_be_written_sends_nothing_and_says_so(what: str, home: EngineHome) -> None:
+@pytest.mark.parametrize("read_only", ["the file", "the file and its folder"])
+def test_with_a_read_only_ledger_nothing_is_sent_and_the_error_names_it(read_only: str, home: EngineHome) -> None:
     prepared(home, 3)
     file = ledger_file(home)
     file.chmod(0o400)
-    if what != "the file":
+    if read_only != "the file":
         file.parent.chmod(0o500)
     try:
         done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "20", plain_user=True)
@@ -101,7 +101,7 @@ def test_a_ledger_that_may_not_be_written_sends_nothing_and_says_so(what: str, h
     assert submits(home) == 3
 
 
-def test_what_can_be_read_is_still_shown(home: EngineHome) -> None:
+def test_status_works_with_a_read_only_ledger(home: EngineHome) -> None:
     prepared(home, 2)
     file = ledger_file(home)
     file.chmod(0o400)
@@ -112,7 +112,7 @@ def test_what_can_be_read_is_still_shown(home: EngineHome) -> None:
     assert "v000" in done.stdout, done.stderr
 
 
-def test_an_answer_is_kept_when_the_ledger_may_no_longer_be_written(home: EngineHome) -> None:
+def test_a_response_is_spooled_when_the_ledger_becomes_read_only(home: EngineHome) -> None:
     home.seeded(3, steps=1)
     opened: list[Pipeline] = []
     first = threading.Lock()
@@ -139,24 +139,24 @@ def test_an_answer_is_kept_when_the_ledger_may_no_longer_be_written(home: Engine
 
 @contextmanager
 def held(file: Path) -> Iterator[None]:
-    """Somebody else's transaction that doesn't end."""
-    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
+    """Hold an open write transaction of another connection on the file."""
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     finally:
-        other.execute("ROLLBACK")
-        other.close()
+        connection.execute("ROLLBACK")
+        connection.close()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer waits for a fifth of a second instead of two minutes."""
+    """Let a writer wait for 0.2 s instead of two minutes."""
     monkeypatch.setattr(database, "BUSY_S", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_ledger_that_somebody_holds_sends_nothing(home: EngineHome) -> None:
+def test_with_a_locked_ledger_nothing_is_sent(home: EngineHome) -> None:
     prepared(home, 3)
     with held(ledger_file(home)), home.open() as pipeline:
         for _ in range(2):
@@ -167,47 +167,47 @@ def test_a_ledger_that_somebody_holds_sends_nothing(home: EngineHome) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_answer_is_kept_while_somebody_holds_the_ledger(home: EngineHome) -> None:
+def test_a_response_is_spooled_while_the_ledger_is_locked(home: EngineHome) -> None:
     home.seeded(3, steps=1)
-    other = None
+    locking = None
     first = threading.Lock()
 
-    def take() -> None:
-        nonlocal other
+    def lock() -> None:
+        nonlocal locking
         if first.acquire(blocking=False):
-            other = sqlite3.connect(ledger_file(home), isolation_level=None, check_same_thread=False)
-            other.execute("BEGIN IMMEDIATE")
+            locking = sqlite3.connect(ledger_file(home), isolation_level=None, check_same_thread=False)
+            locking.execute("BEGIN IMMEDIATE")
 
-    with home.open(make_provider=between(take)) as pipeline:
+    with home.open(make_provider=between(lock)) as pipeline:
         with pytest.raises(UnrecordedError, match="locked"):
             advance(pipeline, publish=False)
         assert len(home.sandbox.charges()["charges"]) == 3
-        assert other is not None
-        other.execute("ROLLBACK")
-        other.close()
+        assert locking is not None
+        locking.execute("ROLLBACK")
+        locking.close()
         for _ in range(20):
             advance(pipeline, publish=False)
     finishes(home, charges=3)
 
 
-def test_a_lock_that_ends_in_time_costs_nothing_but_the_wait(home: EngineHome) -> None:
+def test_a_lock_that_ends_in_time_costs_only_the_wait(home: EngineHome) -> None:
     prepared(home, 2)
-    got, over = threading.Event(), threading.Event()
+    locked, released = threading.Event(), threading.Event()
 
     def hold() -> None:
         with held(ledger_file(home)):
-            got.set()
-            over.wait(0.5)
+            locked.set()
+            released.wait(0.5)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert got.wait(5)
+    assert locked.wait(5)
     finishes(home, charges=2)
     holder.join()
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_verb_says_that_the_ledger_is_held_and_what_to_do(
+def test_a_command_reports_that_the_ledger_is_locked_and_what_to_do(
     home: EngineHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from extend_pipeline.commands.shared.errors import report_error
@@ -217,5 +217,5 @@ def test_a_verb_says_that_the_ledger_is_held_and_what_to_do(
         with pytest.raises(OperationalError) as caught:
             advance(pipeline, publish=False)
         assert report_error(caught.value, home=home.path) == 1
-    told = capsys.readouterr().err
-    check_user_text(told)
+    message = capsys.readouterr().err
+    check_user_text(message)

@@ -1,4 +1,4 @@
-"""A task that was accepted while the ledger could not be written is not forgotten, though nothing could look it up."""
+"""Tasks that were accepted while the ledger could not be written: their ids are spooled and replayed."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_an_answer_that_the_ledger_did_not_take_is_handed_in_later(provider: str, home: EngineHome) -> None:
+def test_a_response_that_the_ledger_could_not_record_is_spooled_and_replayed(provider: str, home: EngineHome) -> None:
     other_home(home, provider, 2)
     with home.open(JumpClock()) as pipeline:
         failpoints.arm("submit.before_outcome=raise")
         with pytest.raises(UnrecordedError) as unrecorded:
             advance(pipeline, publish=False)
         check_user_text(str(unrecorded.value))
-        kept = sorted((home.settings.state_dir / "answers").iterdir())
-        assert 1 <= len(kept) <= 2
-        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in kept)
-        assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+        spooled = sorted((home.settings.state_dir / "answers").iterdir())
+        assert 1 <= len(spooled) <= 2
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in spooled)
+        assert stat.S_IMODE(spooled[0].parent.stat().st_mode) == 0o700
         failpoints.disarm()
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert status(pipeline).doubts == ()
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert found.charges == found.states["stored"] == 2
+    assert totals.charges == totals.states["stored"] == 2
     assert list((home.settings.state_dir / "answers").iterdir()) == []
 
 
-def test_a_kept_answer_waits_while_another_ledger_is_opened(home: EngineHome) -> None:
+def test_a_spooled_response_waits_while_another_ledger_is_opened(home: EngineHome) -> None:
     other_home(home, "luma", 1)
     with home.open(JumpClock()) as pipeline:
         failpoints.arm("submit.before_outcome=raise")
@@ -64,36 +64,36 @@ def test_a_kept_answer_waits_while_another_ledger_is_opened(home: EngineHome) ->
     assert list((home.settings.state_dir / "answers").iterdir()) == []
 
 
-def test_a_kept_answer_that_comes_after_somebody_wrote_its_doubt_off_brings_the_film(home: EngineHome) -> None:
-    """It was kept on a machine that was away meanwhile."""
+def test_a_response_replayed_after_a_write_off_is_adopted_and_its_film_fetched(home: EngineHome) -> None:
+    """The spool folder was out of reach while the operator decided."""
     other_home(home, "vidu", 1)
     with home.open(clock := JumpClock()) as pipeline:
         failpoints.arm("submit.before_outcome=raise")
         with pytest.raises(UnrecordedError):
             advance(pipeline, publish=False)
         failpoints.disarm()
-        here = home.settings.state_dir / "answers"
-        away = here.rename(home.path / "away")
+        folder = home.settings.state_dir / "answers"
+        away = folder.rename(home.path / "away")
         clock.skip(60_000)
         advance(pipeline, publish=False)
         why = "not in the console"
         assert isinstance(write_off(pipeline, "vidu-0/1", who="ann", why=why), Resolved)
-        here.rmdir() if here.exists() else None
-        away.rename(here)
+        folder.rmdir() if folder.exists() else None
+        away.rename(folder)
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
-    assert list(here.iterdir()) == []
+    assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
+    assert list(folder.iterdir()) == []
 
 
-def test_a_ledger_that_is_full_for_a_moment_costs_no_task(home: EngineHome) -> None:
+def test_a_ledger_that_is_full_for_a_moment_loses_no_task(home: EngineHome) -> None:
     other_home(home, "vidu", 1)
     with home.open(JumpClock()) as pipeline:
         failing = {"left": 1}
 
         def fill_up(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-            # the events table may not grow while the answer comes in: SQLite says itself that it is full
+            # the events table may not grow while the response is recorded: SQLite itself raises "full"
             if "attempt_submitted" in str(_rest[0]) and failing["left"]:
                 failing["left"] -= 1
                 pages = _cursor.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def test_a_ledger_that_is_full_for_a_moment_costs_no_task(home: EngineHome) -> N
         assert reckon(home, pipeline.ledger).charges == 1
 
 
-def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
+def test_where_nothing_can_be_spooled_the_log_names_the_task_and_the_command(
     home: EngineHome, caplog: pytest.LogCaptureFixture
 ) -> None:
     other_home(home, "luma", 1)
@@ -122,7 +122,7 @@ def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
             drive(pipeline)
         failpoints.disarm()
         (task,) = home.sandbox.tasks()
-        critical = [each.getMessage() for each in caplog.records if each.levelno == logging.CRITICAL]
+        critical = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
         assert len(critical) == 1
         assert task["task_id"] in critical[0]
         check_user_text(critical[0])
@@ -138,7 +138,7 @@ def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_a_ledger_that_fails_in_the_middle_of_a_wave_takes_the_answers_of_those_that_were_sent(
+def test_a_ledger_failure_in_the_middle_of_a_wave_records_the_responses_to_what_was_sent(
     provider: str, home: EngineHome
 ) -> None:
     other_home(home, provider, 3)
@@ -156,12 +156,12 @@ def test_a_ledger_that_fails_in_the_middle_of_a_wave_takes_the_answers_of_those_
 
 
 class _Cancelled(BaseException):
-    """What a run is cancelled by: raised in its main thread, wherever that is."""
+    """Cancels a run: it is raised in the main thread."""
 
 
 @dataclass
 class _CancelledMeanwhile:
-    """A real provider; the run is cancelled while the answer to a POST is on its way."""
+    """A real provider; the run is cancelled before the response to a POST is returned."""
 
     real: Provider
     waiting: threading.Event
@@ -176,16 +176,16 @@ class _CancelledMeanwhile:
         return outcome
 
 
-def test_a_run_that_is_cancelled_writes_down_the_answers_that_are_on_their_way(home: EngineHome) -> None:
+def test_a_cancelled_run_records_the_responses_that_are_on_their_way(home: EngineHome) -> None:
     other_home(home, "luma", 1)
-    heard = threading.Event()
+    cancelled = threading.Event()
 
     def cancel(*_: object) -> None:
-        heard.set()
+        cancelled.set()
         raise _Cancelled
 
     def make(account: Account, *, settings: Settings) -> Any:
-        return _CancelledMeanwhile(impatient_provider(account, settings=settings), heard)
+        return _CancelledMeanwhile(impatient_provider(account, settings=settings), cancelled)
 
     before = signal.signal(signal.SIGUSR1, cancel)
     try:

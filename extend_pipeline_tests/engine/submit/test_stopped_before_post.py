@@ -1,5 +1,5 @@
-"""A process that is stopped between saying that it sends and sending, for longer than its lease, sends nothing: others
-may have looked for its task, found none, and gone on."""
+"""A process that is stopped between `sending` and its POST for longer than its lease sends nothing: another worker may
+have looked for its task, found none, and gone on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ S = AttemptState
 
 
 def stopped_at(point: str, provider: str, home: EngineHome) -> Child:
-    """A home with one video, and a process that works on it and has been stopped at a failpoint."""
+    """Return a process that works on the home's one video and has been stopped at a failpoint."""
     home.options.update(post_deadline_s=0.4, lease_s=5.5)
     other_home(home, provider)
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
@@ -33,9 +33,7 @@ def stopped_at(point: str, provider: str, home: EngineHome) -> Child:
 
 
 @pytest.mark.parametrize("provider", OTHERS[:1])
-def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_before(
-    provider: str, home: EngineHome
-) -> None:
+def test_a_stopped_process_does_not_send_a_hop_that_was_resubmitted(provider: str, home: EngineHome) -> None:
     stopped = stopped_at("submit.after_sending", provider, home)
     with home.open() as pipeline:
 
@@ -46,20 +44,20 @@ def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_befor
 
         eventually(lambda: state() == S.IN_DOUBT)  # its lease has run out
         assert home.sandbox.tasks() == []
-        word = resolve.resubmit(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
-        assert isinstance(word, resolve.Resolved), word
+        resolution = resolve.resubmit(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Resolved), resolution
         drive(pipeline)
         assert reckon(home, pipeline.ledger).charges == 1
         stopped.go_on()
-        assert stopped.wait() == 0, stopped.told
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        assert stopped.wait() == 0, stopped.output_text
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
         replays_to_the_same(pipeline.ledger, home.path)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-def test_an_answer_that_comes_after_a_person_gave_up_still_brings_its_film(provider: str, home: EngineHome) -> None:
-    """It was sent and charged; whoever sent it was stopped past its lease, before it could say so."""
+def test_a_response_after_a_write_off_is_adopted_and_its_film_fetched(provider: str, home: EngineHome) -> None:
+    """It was sent and charged; its process was stopped past its lease, before it could record that."""
     stopped = stopped_at("submit.after_post", provider, home)
     with home.open() as pipeline:
 
@@ -68,13 +66,13 @@ def test_an_answer_that_comes_after_a_person_gave_up_still_brings_its_film(provi
             return len(status(pipeline).doubts)
 
         eventually(lambda: doubts() == 1)
-        word = resolve.write_off(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
-        assert isinstance(word, resolve.Resolved), word
+        resolution = resolve.write_off(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Resolved), resolution
         stopped.go_on()
         assert stopped.wait() == 1, "the hop itself stays closed, and waits for a person"
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
         [account] = status(pipeline).accounts
         assert account.committed == Decimal(home.sandbox.charges()["charges"][0]["units"])
         replays_to_the_same(pipeline.ledger, home.path)

@@ -1,4 +1,4 @@
-"""Several processes advance one home at once: the ledger arbitrates, nobody pays twice, everybody works."""
+"""Several processes advance one home at once: the ledger arbitrates, nothing is paid twice, every process works."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def test_processes_that_advance_one_home_share_the_work_and_pay_once(
     home = make_home(ledger_url=url, share_media=True, width=64, height=64)
     home.options["max_submits"] = 4
     home.seeded(VIDEOS, steps=1)
-    # an answer takes its time, as a provider's does: meanwhile the others get at the ledger
+    # a response takes its time, as a provider's does: meanwhile the other processes reach the ledger
     home.sandbox.faults([{"kind": "slow_headers", "where": "submit", "hold": 0.3, "times": VIDEOS + 10}])
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     open_ledger(home.ledger_url).close()
     together = CONTEXT.Barrier(processes)
     outputs = [home.path / f"{number}.txt" for number in range(processes)]
     children = [advancing(settings, output, confined=False, max_seconds=50, together=together) for output in outputs]
-    assert [child.wait() for child in children] == [0] * processes, [child.told for child in children]
-    assert "Traceback" not in "".join(child.told for child in children)
+    assert [child.wait() for child in children] == [0] * processes, [child.output_text for child in children]
+    assert "Traceback" not in "".join(child.output_text for child in children)
 
     ledger = open_ledger(home.ledger_url)
     try:
-        found = reckon(home, ledger)
-        assert found.charges == VIDEOS
-        assert found.states == {"stored": VIDEOS}
+        totals = reckon(home, ledger)
+        assert totals.charges == VIDEOS
+        assert totals.states == {"stored": VIDEOS}
         with ledger.read() as connection:
             events = list(connection.execute(select(tables.events.c.actor, tables.events.c.kind)))
         claims = Counter(actor for actor, kind in events if kind == "attempt_claimed")

@@ -1,4 +1,4 @@
-"""A server of bare sockets for the answers that no HTTP library would give: slow, cut, endless, silent or wrong."""
+"""A server of bare sockets for responses that no HTTP library would send: slow, cut, endless, missing or wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class RawServer:
-    """What a test sees of the server: its port, and every connection and request that came."""
+    """The server's port, its number of connections and every request that it received."""
 
     port: int
     stopping: threading.Event
@@ -25,7 +25,7 @@ class RawServer:
         return f"http://127.0.0.1:{self.port}"
 
     def header(self, name: str, index: int = -1) -> str | None:
-        """A header of a request, or None where it was not sent."""
+        """Return a header of a request, or None where it was not sent."""
         head = self.requests[index].split(b"\r\n\r\n")[0].decode("latin-1")
         for line in head.split("\r\n")[1:]:
             key, _, value = line.partition(":")
@@ -34,7 +34,7 @@ class RawServer:
         return None
 
     def line(self, index: int = -1) -> str:
-        """The first line of a request."""
+        """Return the first line of a request."""
         return self.requests[index].split(b"\r\n")[0].decode("latin-1")
 
     def asked(self, index: int = -1) -> tuple[str, str]:
@@ -54,24 +54,24 @@ class RawServer:
 
 
 Script = Callable[[RawServer, socket.socket, int], None]
-"""Answers one request: the server, the connection, and which request of the test it is, from 0."""
+"""A function that responds to one request: it gets the server, the connection and the request's index, from 0."""
 
 
 def answer(status: int = 200, body: bytes | dict[str, object] = b"", headers: dict[str, str] | None = None) -> bytes:
-    """A whole HTTP answer."""
+    """Return a complete HTTP response."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Length": str(len(content)), "Content-Type": "application/json", **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode("latin-1") + content
+    return f"HTTP/1.1 {status} Status\r\n{head}\r\n".encode("latin-1") + content
 
 
 def always(data: bytes) -> Script:
-    """The same bytes for every request."""
+    """Return a script that sends the same bytes for every request."""
     return lambda _server, connection, _index: connection.sendall(data)
 
 
 def in_turn(*answers: bytes) -> Script:
-    """One answer after the other; the last repeats."""
+    """Return a script that sends one response after the other; the last repeats."""
     return lambda _server, connection, index: connection.sendall(answers[min(index, len(answers) - 1)])
 
 
@@ -141,12 +141,12 @@ def _read_request(connection: socket.socket) -> bytes:
 
 
 def hang_up(_server: RawServer, connection: socket.socket, _index: int) -> None:
-    """Close without a word."""
+    """Close the connection without a response."""
     connection.shutdown(socket.SHUT_RDWR)
 
 
 def cut(data: bytes) -> Script:
-    """Send this much and close."""
+    """Return a script that sends these bytes and closes the connection."""
 
     def script(server: RawServer, connection: socket.socket, index: int) -> None:
         connection.sendall(data)
@@ -156,11 +156,11 @@ def cut(data: bytes) -> Script:
 
 
 def silence(server: RawServer, _connection: socket.socket, _index: int) -> None:
-    """Never answer."""
+    """Send no response until the test is over."""
     server.stopping.wait()
 
 
 def unused_port() -> int:
-    """A port on which nothing listens just now."""
+    """Return a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

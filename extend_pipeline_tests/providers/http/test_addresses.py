@@ -1,4 +1,4 @@
-"""Which addresses are public, and which URLs are read at all."""
+"""Which addresses are public, and which URLs are accepted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
         "2001:db8::1", "2002:7f00:1::", "2002:a00:1::1", "100::1",
     ],
 )  # fmt: skip
-def test_everything_else_is_not(address: str) -> None:
+def test_all_other_addresses_are_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
     assert not is_allowed(ipaddress.ip_address(address), AddressPolicy.PUBLIC)
 
@@ -50,7 +50,7 @@ def test_loopback_is_127_and_one(address: str, local: bool) -> None:
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "172.16.0.1", "192.168.1.9", "100.64.0.1", "fd12:3456::1", "127.0.0.1", "::1"]
 )
-def test_addresses_of_one_s_own_network_are_private(address: str) -> None:
+def test_addresses_of_private_networks_are_private(address: str) -> None:
     assert is_allowed(ipaddress.ip_address(address), AddressPolicy.PRIVATE)
     assert is_allowed(ipaddress.ip_address(address), AddressPolicy.PUBLIC_OR_PRIVATE)
 
@@ -100,7 +100,7 @@ def test_a_url_is_taken_apart(url: str, expected: UrlParts) -> None:
         "https://a.b:x/", "https://" + "a" * 70 + ".b/", "https://a.b/" + "x" * 9000,
     ],
 )  # fmt: skip
-def test_what_two_parsers_might_read_differently_is_refused(url: str) -> None:
+def test_an_ambiguous_url_is_refused(url: str) -> None:
     assert isinstance(parse_url(url), AddressFault)
 
 
@@ -115,7 +115,7 @@ def test_a_refusal_does_not_repeat_the_signature() -> None:
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost.evil.example", False),
      ("::ffff:7f00:1", False), ("10.0.0.1", False), ("a.b", False)],
 )  # fmt: skip
-def test_loopback_hosts_are_told_by_how_they_are_written(host: str, local: bool) -> None:
+def test_loopback_hosts_are_recognized_by_their_spelling(host: str, local: bool) -> None:
     assert is_loopback_host(host) is local
 
 

@@ -30,10 +30,10 @@ pytestmark = needs_openssl
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    trust._load_context.cache_clear()
+def _empty_cache() -> Iterator[None]:
+    trust.load_context.cache_clear()
     yield
-    trust._load_context.cache_clear()
+    trust.load_context.cache_clear()
 
 
 def ask(port: int, *, host: str = "localhost", ca: str = trust.PUBLIC) -> HttpResult:
@@ -44,44 +44,44 @@ def ask(port: int, *, host: str = "localhost", ca: str = trust.PUBLIC) -> HttpRe
         client.close()
 
 
-def test_the_refusal_names_host_issuer_and_setting_and_nothing_was_sent(port: int, behind: RawServer) -> None:
-    before = len(behind.requests)
+def test_the_refusal_names_host_issuer_and_setting_and_nothing_was_sent(port: int, backend: RawServer) -> None:
+    before = len(backend.requests)
     result = ask(port)
     assert isinstance(result, NotSent)
     assert result.setting is Setting.CERTIFICATE
     for part in ("localhost", ISSUER, "Harbour Studio", "ca: system", "ca: FILE"):
         assert part in result.reason
-    assert len(behind.requests) == before
-    rejected, tried = classify_submit(result, ()), classify_query(result, ())
+    assert len(backend.requests) == before
+    rejected, query = classify_submit(result, ()), classify_query(result, ())
     assert isinstance(rejected, Rejected)
     assert rejected.reason is RejectReason.CERTIFICATE
     assert rejected.reason.stops_account
-    assert isinstance(tried, AttemptResult)
-    assert tried.outcome.fault is QueryFault.CERTIFICATE
-    assert not tried.again
+    assert isinstance(query, AttemptResult)
+    assert query.outcome.fault is QueryFault.CERTIFICATE
+    assert not query.again
 
 
 def test_a_file_counts_besides_the_public_roots(port: int, company: Company) -> None:
     assert isinstance(ask(port, ca=str(company.ca)), Reply)
     assert isinstance(ask(port, host="127.0.0.1", ca=str(company.ca)), Reply)
-    assert len(trust._context_for(str(company.ca)).get_ca_certs()) > 50
+    assert len(trust.context_for(str(company.ca)).get_ca_certs()) > 50
 
 
 def test_the_system_s_store_counts(port: int, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(ask(port, ca=trust.SYSTEM), NotSent)
-    trust._load_context.cache_clear()
-    monkeypatch.setenv("SSL_CERT_FILE", str(company.ca))  # what OpenSSL takes for the system's store
+    trust.load_context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(company.ca))  # OpenSSL's variable for the system's store
     assert isinstance(ask(port, ca=trust.SYSTEM), Reply)
 
 
 def test_a_download_is_refused_and_trusted_alike(port: int, company: Company) -> None:
     url = f"https://localhost:{port}/film.mp4"
-    with open_download(url, DownloadPolicy(allow_local=True)) as got:
-        assert isinstance(got, Fault)
-        assert got.kind is FaultKind.REFUSED
-        assert ISSUER in got.message
-    with open_download(url, DownloadPolicy(allow_local=True, route=Route(trust=str(company.ca)))) as got:
-        assert isinstance(got, Body)
+    with open_download(url, DownloadPolicy(allow_local=True)) as outcome:
+        assert isinstance(outcome, Fault)
+        assert outcome.kind is FaultKind.REFUSED
+        assert ISSUER in outcome.message
+    with open_download(url, DownloadPolicy(allow_local=True, route=Route(trust=str(company.ca)))) as outcome:
+        assert isinstance(outcome, Body)
 
 
 def test_a_replaced_file_counts_without_a_new_start(port: int, company: Company, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
     assert "ca: system" not in result.reason
 
 
-def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_reports_the_certificate_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CA_TEST_KEY", "some-key-or-other")
     auth = KeyAuth(ApiKey(api_key_env="CA_TEST_KEY"))
     provider = GatewayProvider(

@@ -1,4 +1,4 @@
-"""Small answers that would become large ones: caps hold on decoded bytes, and a download is never decoded at all."""
+"""Small responses that decode to large ones: caps hold for decoded bytes, and a download is never decoded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from extend_pipeline.providers.wire.json import NotJson, read_json
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 
 DECODED = 200_000_000
-PEAK = 12_000_000  # bytes that an answer may take in memory: some times the cap, and far below what it decodes to
+PEAK = 12_000_000  # bytes that a response may take in memory: several times the cap, and far below its decoded size
 
 
 @functools.cache
@@ -47,7 +47,7 @@ BOMBS: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
 
 
 @contextmanager
-def sent(encoding: str, body: bytes) -> Iterator[tuple[HttpClient, RawServer]]:
+def compressed_server(encoding: str, body: bytes) -> Iterator[tuple[HttpClient, RawServer]]:
     with raw_server(always(answer(200, body, {"Content-Encoding": encoding}))) as server:
         http = HttpClient(server.base_url, allow_local=True)
         try:
@@ -56,7 +56,7 @@ def sent(encoding: str, body: bytes) -> Iterator[tuple[HttpClient, RawServer]]:
             http.close()
 
 
-def asked(http: HttpClient, method: str) -> HttpResult:
+def call(http: HttpClient, method: str) -> HttpResult:
     if method == "GET":
         return http.get("/task", headers={}, deadline_s=10)
     return http.post_json("/submit", {}, headers={}, deadline_s=10)
@@ -64,13 +64,13 @@ def asked(http: HttpClient, method: str) -> HttpResult:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", BOMBS)
-def test_an_answer_never_becomes_larger_than_its_cap(name: str, method: str) -> None:
+def test_a_response_never_becomes_larger_than_its_cap(name: str, method: str) -> None:
     encoding, make = BOMBS[name]
     body = make()
-    with sent(encoding, body) as (http, server):
+    with compressed_server(encoding, body) as (http, server):
         tracemalloc.start()
         try:
-            result = asked(http, method)
+            result = call(http, method)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -103,37 +103,37 @@ def test_a_compressed_download_is_refused_before_its_body_is_read(encoding: str)
     policy = DownloadPolicy(hosts=(), allow_local=True)
     with (
         raw_server(always(answer(200, zeros(), headers))) as server,
-        open_download(server.base_url, policy) as got,
+        open_download(server.base_url, policy) as outcome,
     ):
-        assert isinstance(got, Fault)
-        assert "compressed" in got.message
+        assert isinstance(outcome, Fault)
+        assert "compressed" in outcome.message
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "deflate", "identity, gzip"])
-def test_a_transfer_that_is_compressed_is_no_answer(coding: str) -> None:
-    """A transfer coding is of the connection, and no header says how long such a body is."""
+def test_a_compressed_transfer_coding_is_no_response(coding: str) -> None:
+    """Send a transfer coding, which belongs to the connection; no header contains such a body's length."""
 
     def script(_server: RawServer, connection: socket.socket, _index: int) -> None:
         connection.sendall(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n".encode() + zeros())
 
     with raw_server(script) as server:
         http = HttpClient(server.base_url, allow_local=True)
-        assert isinstance(asked(http, "POST"), NoResponse)
+        assert isinstance(call(http, "POST"), NoResponse)
         http.close()
-        with open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as got:
-            assert isinstance(got, Fault)
+        with open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as outcome:
+            assert isinstance(outcome, Fault)
 
 
 def test_a_download_that_hides_its_compression_is_counted_as_it_came() -> None:
     with (
         raw_server(always(answer(200, zeros(), {"Content-Type": "video/mp4"}))) as server,
-        open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as got,
+        open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as outcome,
     ):
-        assert isinstance(got, Body)
-        assert sum(map(len, got.chunks)) == len(zeros())
+        assert isinstance(outcome, Body)
+        assert sum(map(len, outcome.chunks)) == len(zeros())
 
 
-def test_headers_without_an_end_are_no_answer() -> None:
+def test_endless_headers_are_no_response() -> None:
     def script(server: RawServer, connection: socket.socket, _index: int) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while not server.stopping.is_set():
@@ -142,7 +142,7 @@ def test_headers_without_an_end_are_no_answer() -> None:
     with raw_server(script) as server:
         http = HttpClient(server.base_url, allow_local=True)
         tracemalloc.start()
-        assert isinstance(asked(http, "GET"), NoResponse)
+        assert isinstance(call(http, "GET"), NoResponse)
         assert tracemalloc.get_traced_memory()[1] < PEAK
         tracemalloc.stop()
         http.close()

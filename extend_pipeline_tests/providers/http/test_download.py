@@ -39,15 +39,15 @@ MP4 = {"Content-Type": "video/mp4"}
 
 
 def fault(url: str, policy: DownloadPolicy = LOCAL) -> Fault:
-    with open_download(url, policy) as got:
-        assert isinstance(got, Fault), got
-        return got
+    with open_download(url, policy) as outcome:
+        assert isinstance(outcome, Fault), outcome
+        return outcome
 
 
 def read(url: str, policy: DownloadPolicy = LOCAL) -> bytes:
-    with open_download(url, policy) as got:
-        assert isinstance(got, Body), got
-        return b"".join(got.chunks)
+    with open_download(url, policy) as outcome:
+        assert isinstance(outcome, Body), outcome
+        return b"".join(outcome.chunks)
 
 
 def interrupted(url: str, policy: DownloadPolicy = LOCAL) -> DownloadInterrupted:
@@ -56,8 +56,8 @@ def interrupted(url: str, policy: DownloadPolicy = LOCAL) -> DownloadInterrupted
     return caught.value
 
 
-def first_words(data: bytes) -> Script:
-    """A server that says this and nothing else."""
+def raw_bytes(data: bytes) -> Script:
+    """Return a script that sends these bytes only."""
 
     def script(_server: RawServer, connection: socket.socket, _index: int) -> None:
         connection.sendall(data)
@@ -200,26 +200,26 @@ def test_patterns_mean_hosts_below_a_name(host: str, pattern: str, matches: bool
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"])
-def test_a_listed_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_a_listed_name_with_an_inner_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(
         "extend_pipeline.providers.http.guard.socket.getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", (address, 443))]
     )
     for policy in (DownloadPolicy(hosts=("*.klingai.com",), allow_local=True), ANY, DownloadPolicy(http=True)):
-        got = fault("https://v1.klingai.com/a.mp4", policy)
-        assert got.kind is FaultKind.REFUSED
-        check_user_text(got.message)
+        outcome = fault("https://v1.klingai.com/a.mp4", policy)
+        assert outcome.kind is FaultKind.REFUSED
+        check_user_text(outcome.message)
 
 
 # Bodies
 
 
-def test_a_video_is_read_piece_by_piece_and_nothing_of_ours_goes_along() -> None:
+def test_a_video_is_read_in_chunks_and_no_credential_is_sent() -> None:
     video = bytes(range(256)) * 4000
     with raw_server(always(answer(200, video, MP4))) as server:
-        with open_download(f"{server.base_url}/a.mp4?sig=1", LOCAL) as got:
-            assert isinstance(got, Body)
-            assert (got.status, got.content_length, got.content_type) == (200, len(video), "video/mp4")
-            pieces = list(got.chunks)
+        with open_download(f"{server.base_url}/a.mp4?sig=1", LOCAL) as outcome:
+            assert isinstance(outcome, Body)
+            assert (outcome.status, outcome.content_length, outcome.content_type) == (200, len(video), "video/mp4")
+            pieces = list(outcome.chunks)
         assert len(pieces) > 1
         assert b"".join(pieces) == video
         assert server.asked() == ("GET", "/a.mp4?sig=1")
@@ -228,13 +228,13 @@ def test_a_video_is_read_piece_by_piece_and_nothing_of_ours_goes_along() -> None
             assert server.header(name) is None
 
 
-def test_a_body_may_be_left_unread() -> None:
+def test_a_body_may_be_abandoned() -> None:
     with (
         raw_server(always(answer(200, b"x" * 3_000_000, MP4))) as server,
-        open_download(server.base_url, LOCAL) as got,
+        open_download(server.base_url, LOCAL) as outcome,
     ):
-        assert isinstance(got, Body)
-        assert next(got.chunks)
+        assert isinstance(outcome, Body)
+        assert next(outcome.chunks)
 
 
 def test_a_body_without_a_length_is_read_to_its_end() -> None:
@@ -242,18 +242,18 @@ def test_a_body_without_a_length_is_read_to_its_end() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\nabc")
         hang_up(server, connection, 0)
 
-    with raw_server(unmeasured) as server, open_download(server.base_url, LOCAL) as got:
-        assert isinstance(got, Body)
-        assert got.content_length is None
-        assert b"".join(got.chunks) == b"abc"
+    with raw_server(unmeasured) as server, open_download(server.base_url, LOCAL) as outcome:
+        assert isinstance(outcome, Body)
+        assert outcome.content_length is None
+        assert b"".join(outcome.chunks) == b"abc"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_url_past_its_time_asks_for_a_fresh_one(status: int) -> None:
+def test_an_expired_url_is_reported_as_expired(status: int) -> None:
     with raw_server(always(answer(status, b"<Error>AccessDenied</Error>"))) as server:
-        got = fault(f"{server.base_url}/a.mp4?Signature=abcdef")
-    assert got.kind is FaultKind.EXPIRED
-    assert "Signature" not in got.message
+        outcome = fault(f"{server.base_url}/a.mp4?Signature=abcdef")
+    assert outcome.kind is FaultKind.EXPIRED
+    assert "Signature" not in outcome.message
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 400, 408, 429, 500, 502, 503])
@@ -265,17 +265,17 @@ def test_other_answers_are_worth_another_try(status: int) -> None:
 @pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "Application/JSON", "application/xml"])
 def test_a_page_instead_of_a_video_is_worth_another_try(kind: str) -> None:
     with raw_server(always(answer(200, b"<html>", {"Content-Type": kind}))) as server:
-        got = fault(server.base_url)
-    assert got.kind is FaultKind.TRANSIENT
-    check_user_text(got.message)
+        outcome = fault(server.base_url)
+    assert outcome.kind is FaultKind.TRANSIENT
+    check_user_text(outcome.message)
 
 
-def test_an_unasked_compression_is_not_taken_for_a_video() -> None:
+def test_an_unrequested_compression_is_not_taken_for_a_video() -> None:
     with raw_server(always(answer(200, b"xx", {**MP4, "Content-Encoding": "gzip"}))) as server:
         assert "compressed" in fault(server.base_url).message
 
 
-def test_nobody_listening_is_worth_another_try() -> None:
+def test_a_refused_connection_is_worth_another_try() -> None:
     assert fault(f"http://127.0.0.1:{unused_port()}/a").kind is FaultKind.TRANSIENT
 
 
@@ -313,23 +313,23 @@ def test_dribbled_headers_end_at_the_deadline() -> None:
     slow: Script = lambda s, c, _: s.dribble(c, answer(200, b"x", {"X-Pad": "y" * 5000}))  # noqa: E731
     with raw_server(slow) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5))
+        outcome = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5))
         assert time.monotonic() - began < 0.8
-    assert got.kind is FaultKind.TRANSIENT
+    assert outcome.kind is FaultKind.TRANSIENT
 
 
 def test_silence_ends_at_the_idle_limit() -> None:
     with raw_server(silence) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.3))
-        assert got.kind is FaultKind.TRANSIENT
+        outcome = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.3))
+        assert outcome.kind is FaultKind.TRANSIENT
         assert time.monotonic() - began < 0.6
 
 
 def test_a_body_announced_too_large_is_refused() -> None:
     with raw_server(always(answer(200, b"x" * 2000, MP4))) as server:
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, max_bytes=1999))
-    assert got.kind is FaultKind.REFUSED
+        outcome = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, max_bytes=1999))
+    assert outcome.kind is FaultKind.REFUSED
 
 
 def test_a_body_that_grows_too_large_is_stopped() -> None:
@@ -340,12 +340,12 @@ def test_a_body_that_grows_too_large_is_stopped() -> None:
 
     with (
         raw_server(endless) as server,
-        open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True, max_bytes=300_000)) as got,
+        open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True, max_bytes=300_000)) as outcome,
     ):
-        assert isinstance(got, Body)
+        assert isinstance(outcome, Body)
         taken: list[int] = []
         with pytest.raises(DownloadInterrupted) as caught:
-            taken.extend(len(piece) for piece in got.chunks)
+            taken.extend(len(piece) for piece in outcome.chunks)
         assert 0 < sum(taken) <= 300_000
     assert caught.value.kind is FaultKind.REFUSED
 
@@ -354,11 +354,11 @@ def test_a_body_that_grows_too_large_is_stopped() -> None:
 
 
 def test_a_redirect_is_followed_after_it_was_checked() -> None:
-    with raw_server(always(answer(200, b"film", MP4))) as there:
-        moves = always(answer(302, b"", {"Location": f"{there.base_url}/b.mp4"}))
-        with raw_server(moves) as here:
-            assert read(f"{here.base_url}/a.mp4") == b"film"
-        assert there.asked() == ("GET", "/b.mp4")
+    with raw_server(always(answer(200, b"film", MP4))) as target:
+        moves = always(answer(302, b"", {"Location": f"{target.base_url}/b.mp4"}))
+        with raw_server(moves) as origin:
+            assert read(f"{origin.base_url}/a.mp4") == b"film"
+        assert target.asked() == ("GET", "/b.mp4")
 
 
 def test_a_relative_redirect_stays_on_its_host() -> None:
@@ -374,7 +374,7 @@ def test_a_relative_redirect_stays_on_its_host() -> None:
         "ftp://127.0.0.1/", "https://user@v1.klingai.com/", "http://10.0.0.1/", "http://127.1/", "//evil.example/a", "https://[::1/",
     ],
 )  # fmt: skip
-def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
+def test_a_redirect_to_a_forbidden_place_is_refused(location: str) -> None:
     with raw_server(always(answer(302, b"", {"Location": location}))) as server:
         assert fault(server.base_url).kind is FaultKind.REFUSED
         assert len(server.requests) == 1
@@ -393,8 +393,8 @@ def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
     ],
     ids=["type", "header", "status", "chunk", "port", "user", "scheme"],
 )
-def test_what_a_server_says_instead_of_an_answer_is_repeated_in_few_words_and_without_a_signature(head: bytes) -> None:
-    with raw_server(first_words(head)) as server:
+def test_an_invalid_response_is_quoted_shortly_and_without_a_signature(head: bytes) -> None:
+    with raw_server(raw_bytes(head)) as server:
         url = f"{server.base_url}/a.mp4?sig=ours"
         message = interrupted(url).message if b"chunked" in head else fault(url).message
     assert 20 < len(message) < 400
@@ -404,13 +404,13 @@ def test_what_a_server_says_instead_of_an_answer_is_repeated_in_few_words_and_wi
 
 def test_redirects_end_after_three() -> None:
     with raw_server(always(answer(302, b"", {"Location": "/again"}))) as server:
-        got = fault(server.base_url)
+        outcome = fault(server.base_url)
         assert len(server.requests) == 4
-    assert got.kind is FaultKind.REFUSED
-    assert "redirects" in got.message
+    assert outcome.kind is FaultKind.REFUSED
+    assert "redirects" in outcome.message
 
 
-def test_a_redirect_without_a_place_is_worth_another_try() -> None:
+def test_a_redirect_without_a_location_is_worth_another_try() -> None:
     with raw_server(always(answer(302))) as server:
         assert fault(server.base_url).kind is FaultKind.TRANSIENT
 
@@ -422,9 +422,11 @@ def test_the_deadline_holds_over_all_redirects() -> None:
 
     with raw_server(slow) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5, max_redirects=20))
+        outcome = fault(
+            server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5, max_redirects=20)
+        )
         assert time.monotonic() - began < 0.8
-    assert got.kind is FaultKind.TRANSIENT
+    assert outcome.kind is FaultKind.TRANSIENT
 
 
 def test_an_explicit_target_is_what_was_checked() -> None:

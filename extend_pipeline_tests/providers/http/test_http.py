@@ -28,6 +28,7 @@ from extend_pipeline_tests.providers.http.raw_server import (
 )
 
 SLACK_S = 0.3
+TCP_FIN_WAIT_1 = 4  # of Linux's tcp_states.h
 
 
 @contextmanager
@@ -86,17 +87,22 @@ def test_every_post_has_a_connection_of_its_own_and_gets_share_one() -> None:
         assert server.connections == 4
 
 
-def test_a_kept_connection_that_the_server_closed_is_not_used_again() -> None:
-    def once(server: RawServer, connection: socket.socket, _index: int) -> None:
+def test_a_pooled_connection_that_the_server_closed_is_not_reused() -> None:
+    closed = threading.Event()
+
+    def respond_once(server: RawServer, connection: socket.socket, _index: int) -> None:
         connection.sendall(answer(200, b"{}"))
         connection.shutdown(socket.SHUT_WR)
+        # the client's end has acknowledged the close once the server's end has left this state
+        while connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_FIN_WAIT_1:
+            if server.stopping.is_set():
+                return
+        closed.set()
 
-    with client(once) as (http, server):
+    with client(respond_once) as (http, server):
         assert isinstance(get(http), Reply)
-        (kept,) = http._transport._idle
-        give_up = time.monotonic() + 5
-        while not kept.connection.has_expired() and time.monotonic() < give_up:
-            pass  # the end of the connection is on its way
+        assert closed.wait(5)
+        closed.clear()
         assert isinstance(get(http), Reply)
         assert server.connections == 2
 
@@ -165,19 +171,19 @@ def test_a_slow_name_server_is_unsent_at_the_deadline(monkeypatch: pytest.Monkey
     monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", slow)
     began = time.monotonic()
     result = post(HttpClient("https://slow.example.com"), deadline_s=0.3)
-    took = time.monotonic() - began
+    duration_s = time.monotonic() - began
     released.set()
     assert isinstance(result, NotSent)
-    assert took < 0.3 + SLACK_S
+    assert duration_s < 0.3 + SLACK_S
 
 
 def test_a_private_address_behind_a_public_name_is_refused_and_nothing_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lies(host: str, port: int, **_more: object) -> list[object]:
+    def resolve(host: str, port: int, **_more: object) -> list[object]:
         return [(2, 1, 6, "", ("8.8.8.8", port)), (2, 1, 6, "", ("10.0.0.7", port))]
 
-    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lies)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", resolve)
     result = post(HttpClient("https://api.example.com"))
     assert isinstance(result, NotSent)
     assert result.refused
@@ -185,28 +191,28 @@ def test_a_private_address_behind_a_public_name_is_refused_and_nothing_is_sent(
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    looked_up: list[str] = []
     reached: list[tuple[str, int]] = []
 
-    def rebinding(host: str, port: int, **_more: object) -> list[object]:
-        asked.append(host)
-        return [(2, 1, 6, "", ("93.184.216.34" if len(asked) == 1 else "127.0.0.1", port))]
+    def resolve(host: str, port: int, **_more: object) -> list[object]:
+        looked_up.append(host)
+        return [(2, 1, 6, "", ("93.184.216.34" if len(looked_up) == 1 else "127.0.0.1", port))]
 
     def connect(address: tuple[str, int], **_more: object) -> socket.socket:
         reached.append(address)
         raise ConnectionRefusedError("stop here")
 
-    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", rebinding)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", resolve)
     monkeypatch.setattr("extend_pipeline.providers.http.sockets.socket.create_connection", connect)
     assert isinstance(post(HttpClient("https://rebind.example.com")), NotSent)
-    assert asked == ["rebind.example.com"]
+    assert looked_up == ["rebind.example.com"]
     assert reached == [("93.184.216.34", 443)]
 
 
 @pytest.mark.parametrize(
-    ("what", "script"),
+    ("behaviour", "script"),
     [
-        ("never answers", silence),
+        ("is silent", silence),
         ("dribbles its headers", lambda s, c, _: s.dribble(c, answer(200, b"{}", {"X-Pad": "x" * 4000}))),
         ("goes on with 100 Continue", lambda s, c, _: s.dribble(c, b"HTTP/1.1 100 Continue\r\n\r\n" * 500)),
         (
@@ -226,18 +232,18 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
     ],
 )
 @pytest.mark.parametrize("method", [post, get])
-def test_the_deadline_ends_a_call_to_a_server_that(what: str, script: Script, method: object) -> None:
+def test_the_deadline_ends_a_call(behaviour: str, script: Script, method: object) -> None:
     with client(script) as (http, server):
         began = time.monotonic()
         result = method(http, 0.5)  # type: ignore[operator]
-        took = time.monotonic() - began
-        assert isinstance(result, NoResponse), what
-        assert 0.45 <= took < 0.5 + SLACK_S
+        duration_s = time.monotonic() - began
+        assert isinstance(result, NoResponse), behaviour
+        assert 0.45 <= duration_s < 0.5 + SLACK_S
         assert len(server.requests) == 1
     assert "0.5 s" in result.reason
 
 
-def test_a_deadline_of_nothing_sends_nothing() -> None:
+def test_a_deadline_of_zero_sends_nothing() -> None:
     with client(silence) as (http, server):
         assert isinstance(post(http, 0.0), NotSent)
         assert server.requests == []
@@ -255,7 +261,7 @@ def test_a_deadline_of_nothing_sends_nothing() -> None:
             b"abcde",
         ),
     ],
-    ids=["closed without a word", "not HTTP", "cut short", "broken chunks"],
+    ids=["closed without a response", "not HTTP", "cut short", "broken chunks"],
 )
 def test_a_broken_answer_is_lost_and_what_came_is_kept(script: Script, status: int | None, body: bytes) -> None:
     with client(script) as (http, server):
@@ -301,14 +307,14 @@ def test_a_gzip_bomb_is_stopped_early() -> None:
         ("GZIP", gzip.compress(b'{"code":0}', mtime=0)),
     ],
 )
-def test_compression_that_was_not_asked_for_is_undone(encoding: str, packed: bytes) -> None:
+def test_compression_that_was_not_requested_is_undone(encoding: str, packed: bytes) -> None:
     with client(always(answer(200, packed, {"Content-Encoding": encoding}))) as (http, _):
         reply = get(http)
     assert isinstance(reply, Reply)
     assert reply.body == b'{"code":0}'
 
 
-def test_broken_compression_is_a_body_that_says_nothing() -> None:
+def test_broken_compression_is_an_empty_body() -> None:
     with client(always(answer(200, b"no gzip at all", {"Content-Encoding": "gzip"}))) as (http, _):
         reply = get(http)
     assert isinstance(reply, Reply)

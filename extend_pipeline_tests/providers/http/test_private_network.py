@@ -1,4 +1,4 @@
-"""A gateway in one's own network: its host is reached, over http too, and nothing else there is."""
+"""A gateway in a private network: its host is reached, over http too, and no other host there is."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OWN = PrivateHost("new-api", 3000, http=True)
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What names lead to, instead of a resolver."""
+    """Yield the addresses of names, which replace the resolver."""
     known: dict[str, str] = {"new-api": "127.0.0.1"}
     really = socket.getaddrinfo
 
     def look_up(host: str, port: int, *args: Any, **options: Any) -> Any:
-        if host[0].isdigit():  # connecting to an address looks it up as well
+        if host[0].isdigit():  # a connection to an address resolves it too
             return really(host, port, *args, **options)
         if host not in known:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -46,7 +46,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def server() -> Iterator[RawServer]:
-    """What answers at the gateway."""
+    """Yield the gateway's server."""
     with raw_server(always(answer(200, b"{}", {"Content-Type": "video/mp4"}))) as running:
         yield running
 
@@ -59,7 +59,7 @@ def get(base_url: str, route: Route = PRIVATE) -> object:
         client.close()
 
 
-def test_a_name_of_one_s_own_network_is_reached_over_http(names: dict[str, str], server: RawServer) -> None:
+def test_a_private_name_is_reached_over_http(names: dict[str, str], server: RawServer) -> None:
     assert isinstance(get(f"http://new-api:{server.port}"), Reply)
     assert server.header("host") == f"new-api:{server.port}"
     with pytest.raises(ValueError, match="https"):
@@ -105,13 +105,13 @@ def test_other_hosts_and_services_are_refused(url: str) -> None:
     assert checked.kind is FaultKind.REFUSED
 
 
-def test_http_is_what_the_person_wrote_and_no_more() -> None:
+def test_http_is_allowed_only_where_it_is_configured() -> None:
     own = PrivateHost.of("https://gateway.lan")
     assert isinstance(check_url("http://gateway.lan/a.mp4", DownloadPolicy(private=own)), Fault)
     assert isinstance(check_url("https://gateway.lan/a.mp4", DownloadPolicy(private=own)), tuple)
 
 
-def test_a_stranger_s_redirect_does_not_lead_to_the_gateway() -> None:
+def test_a_foreign_redirect_does_not_lead_to_the_gateway() -> None:
     assert isinstance(check_url("http://new-api:3000/api/user", DownloadPolicy(private=OWN), private=False), Fault)
 
 
@@ -127,7 +127,7 @@ def test_a_stranger_s_redirect_does_not_lead_to_the_gateway() -> None:
     ],
     ids=["itself", "path", "another", "address", "metadata", "rebinding"],
 )
-def test_a_redirect_of_the_gateway_leads_to_itself_or_into_the_open(
+def test_a_redirect_of_the_gateway_leads_to_itself_or_to_public_addresses(
     names: dict[str, str], location: Callable[[int], str], fetched: bool
 ) -> None:
     names |= {"minio": "127.0.0.1", "cdn.example": "127.0.0.1"}
@@ -140,10 +140,10 @@ def test_a_redirect_of_the_gateway_leads_to_itself_or_into_the_open(
     with raw_server(script) as server:
         own = PrivateHost("new-api", server.port, http=True)
         url = f"http://new-api:{server.port}/a.mp4"
-        with open_download(url, DownloadPolicy(private=own, idle_timeout_s=3)) as got:
-            assert isinstance(got, Body if fetched else Fault)
-            if isinstance(got, Fault):
-                assert got.kind is FaultKind.REFUSED
+        with open_download(url, DownloadPolicy(private=own, idle_timeout_s=3)) as outcome:
+            assert isinstance(outcome, Body if fetched else Fault)
+            if isinstance(outcome, Fault):
+                assert outcome.kind is FaultKind.REFUSED
         assert len(server.requests) == (2 if fetched else 1)
 
 

@@ -1,4 +1,4 @@
-"""Calls and downloads through an HTTP proxy: what it is told, what it is never told, and what its refusals mean."""
+"""Calls and downloads through an HTTP proxy: what it receives, what it never receives, and what its refusals mean."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _no_proxy_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     yield
-    trust._load_context.cache_clear()
+    trust.load_context.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What this machine's resolver knows: nothing of the internet, as behind many proxies."""
+    """Yield the addresses of names, which replace the resolver: it resolves no public names, as behind many proxies."""
     known: dict[str, str] = {}
     really = socket.getaddrinfo
 
@@ -80,17 +80,17 @@ def post(through: Route, url: str = f"https://{NAME}") -> HttpResult:
 
 
 def test_https_goes_by_name_through_a_tunnel_and_the_proxy_sees_no_more(
-    company: Company, port: int, behind: RawServer
+    company: Company, port: int, backend: RawServer
 ) -> None:
-    before = len(behind.requests)
+    before = len(backend.requests)
     with forward_proxy({NAME: port}) as proxy:
         assert isinstance(post(route(company, proxy.port)), Reply)
         assert proxy.asked == [f"CONNECT {NAME}:443 HTTP/1.1"]
         assert "secret-key" not in proxy.heads[0]
         assert "proxy-authorization" not in proxy.heads[0].lower()
-    assert len(behind.requests) == before + 1
-    assert behind.header("authorization") == BEARER
-    assert behind.header("proxy-authorization") is None
+    assert len(backend.requests) == before + 1
+    assert backend.header("authorization") == BEARER
+    assert backend.header("proxy-authorization") is None
 
 
 def test_gets_share_one_tunnel(company: Company, port: int) -> None:
@@ -102,7 +102,7 @@ def test_gets_share_one_tunnel(company: Company, port: int) -> None:
         assert len(proxy.asked) == 1
 
 
-def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_read_at_each_use(company: Company, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with forward_proxy({NAME: port}) as proxy:
         through = route(company, proxy.port, login_env="PROXY_LOGIN")
         missing = post(through)
@@ -134,17 +134,17 @@ def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypat
 def test_what_the_proxy_refuses_was_never_sent(company: Company, reply: str, setting: Setting | None) -> None:
     with forward_proxy({}, answer=reply or " ") as proxy:
         result = post(route(company, proxy.port))
-    assert isinstance(result, NotSent), "money: a tunnel that failed must never look like a lost answer"
+    assert isinstance(result, NotSent), "money: a failed tunnel must never look like a lost response"
     assert result.setting is setting
     assert f"127.0.0.1:{proxy.port}" in result.reason
-    rejected, tried = classify_submit(result, ()), classify_query(result, ())
+    rejected, query = classify_submit(result, ()), classify_query(result, ())
     assert isinstance(rejected, Rejected)
     assert rejected.reason is (RejectReason.PROXY if setting else RejectReason.UNSENT)
-    assert isinstance(tried, AttemptResult)
-    assert tried.outcome.fault is (QueryFault.PROXY if setting else QueryFault.UNREACHABLE)
+    assert isinstance(query, AttemptResult)
+    assert query.outcome.fault is (QueryFault.PROXY if setting else QueryFault.UNREACHABLE)
 
 
-def test_a_proxy_that_is_not_there_is_named(company: Company) -> None:
+def test_an_unreachable_proxy_is_named(company: Company) -> None:
     port = unused_port()
     result = post(route(company, port))
     assert isinstance(result, NotSent)
@@ -177,9 +177,9 @@ def test_a_name_that_leads_inside_is_not_handed_over(company: Company, names: di
 def test_a_private_address_or_name_is_not_handed_over_either(company: Company, url: str) -> None:
     with forward_proxy({}) as proxy:
         through = route(company, proxy.port)
-        with open_download(url, DownloadPolicy(route=through)) as got:
-            assert isinstance(got, Fault)
-            assert got.kind is FaultKind.REFUSED
+        with open_download(url, DownloadPolicy(route=through)) as outcome:
+            assert isinstance(outcome, Fault)
+            assert outcome.kind is FaultKind.REFUSED
         result = post(through, url.rpartition("/")[0])
         assert isinstance(result, NotSent)
         assert result.refused
@@ -194,40 +194,40 @@ def test_a_download_goes_through_and_each_redirect_is_checked(company: Company, 
         forward_proxy({NAME: port, "old.reseller.example": elsewhere}) as proxy,
     ):
         policy = DownloadPolicy(route=route(company, proxy.port), idle_timeout_s=5)
-        with open_download(f"https://{NAME}/a.mp4", policy) as got:
-            assert isinstance(got, Body)
-            assert b"".join(got.chunks) == b"{}"
-        with open_download("https://old.reseller.example/a.mp4", policy) as got:
-            assert isinstance(got, Fault)
-            assert got.kind is FaultKind.REFUSED
+        with open_download(f"https://{NAME}/a.mp4", policy) as outcome:
+            assert isinstance(outcome, Body)
+            assert b"".join(outcome.chunks) == b"{}"
+        with open_download("https://old.reseller.example/a.mp4", policy) as outcome:
+            assert isinstance(outcome, Fault)
+            assert outcome.kind is FaultKind.REFUSED
         assert proxy.asked == [f"CONNECT {host}:443 HTTP/1.1" for host in (NAME, "old.reseller.example")]
 
 
 def test_without_tls_the_proxy_is_given_the_checked_address(
-    company: Company, behind: RawServer, names: dict[str, str]
+    company: Company, backend: RawServer, names: dict[str, str]
 ) -> None:
     url = "http://cdn.reseller.example/a.mp4"
-    with forward_proxy({PUBLIC_ADDRESS: behind.port}) as proxy:
+    with forward_proxy({PUBLIC_ADDRESS: backend.port}) as proxy:
         policy = DownloadPolicy(route=route(company, proxy.port), http=True, idle_timeout_s=5)
-        with open_download(url, policy) as got:
-            assert isinstance(got, Fault), "nothing would hold the proxy to an address that nobody checked"
+        with open_download(url, policy) as outcome:
+            assert isinstance(outcome, Fault), "the proxy could connect to an unchecked address"
         names["cdn.reseller.example"] = PUBLIC_ADDRESS
-        with open_download(url, policy) as got:
-            assert isinstance(got, Body)
+        with open_download(url, policy) as outcome:
+            assert isinstance(outcome, Body)
         assert proxy.asked == [f"CONNECT {PUBLIC_ADDRESS}:80 HTTP/1.1"]
-    assert behind.header("host") == "cdn.reseller.example"
+    assert backend.header("host") == "cdn.reseller.example"
 
 
-def test_one_s_own_network_is_reached_directly(company: Company, behind: RawServer, names: dict[str, str]) -> None:
+def test_a_private_network_is_reached_directly(company: Company, backend: RawServer, names: dict[str, str]) -> None:
     names["new-api"] = "127.0.0.1"
     with forward_proxy({}) as proxy:
         through = route(company, proxy.port, private=True)
-        assert isinstance(post(through, f"http://new-api:{behind.port}"), Reply)
-        own = PrivateHost("new-api", behind.port, http=True)
+        assert isinstance(post(through, f"http://new-api:{backend.port}"), Reply)
+        own = PrivateHost("new-api", backend.port, http=True)
         policy = DownloadPolicy(route=through, private=own, idle_timeout_s=5)
-        with open_download(f"http://new-api:{behind.port}/a.mp4", policy) as got:
-            assert isinstance(got, Body)
-        client = HttpClient(behind.base_url, allow_local=True, route=through)
+        with open_download(f"http://new-api:{backend.port}/a.mp4", policy) as outcome:
+            assert isinstance(outcome, Body)
+        client = HttpClient(backend.base_url, allow_local=True, route=through)
         assert isinstance(client.get("/x", headers={}, deadline_s=5), Reply)
         client.close()
         assert proxy.heads == []
@@ -239,7 +239,7 @@ def test_a_proxy_at_a_metadata_address_is_refused(company: Company) -> None:
     assert result.refused
 
 
-def test_the_environment_counts_only_where_it_is_asked_for(
+def test_the_environment_counts_only_where_the_account_sets_it(
     company: Company, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with forward_proxy({NAME: port}) as proxy:
@@ -257,7 +257,7 @@ def test_the_environment_counts_only_where_it_is_asked_for(
     "value",
     ["socks5://127.0.0.1:1080", "https://ann:canary@proxy:443", "http://a b", "http://x:y", "http://u:12/canary@p:1"],
 )
-def test_an_environment_that_names_no_http_proxy_is_told_without_its_password(
+def test_an_unsupported_proxy_of_the_environment_is_reported_without_its_password(
     company: Company, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
@@ -274,7 +274,7 @@ def account(**changes: Any) -> Account:
 
 
 @pytest.mark.parametrize(
-    ("changes", "variables", "level", "words"),
+    ("changes", "variables", "level", "part"),
     [
         ({}, {}, Level.OK, "directly"),
         ({}, {"HTTPS_PROXY": "http://ann:canary@proxy:3128"}, Level.WARNING, "HTTPS_PROXY"),
@@ -292,12 +292,12 @@ def account(**changes: Any) -> Account:
         ),
     ],
 )
-def test_doctor_says_which_way_an_account_goes(
-    changes: dict[str, Any], variables: dict[str, str], level: Level, words: str, monkeypatch: pytest.MonkeyPatch
+def test_doctor_reports_the_route_of_an_account(
+    changes: dict[str, Any], variables: dict[str, str], level: Level, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     (finding,) = check_route(account(**changes))
     assert finding.level is level
-    assert words in finding.message
+    assert part in finding.message
     assert "canary" not in finding.message

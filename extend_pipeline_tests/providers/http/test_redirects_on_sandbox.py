@@ -1,4 +1,4 @@
-"""Redirects of the sandbox as the providers see them: of a submit never followed, of a download checked each time."""
+"""Redirects of the sandbox: that of a submit is never followed, that of a download is checked each time."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def _tidy(sandbox: SandboxHandle) -> Iterator[None]:
 @contextmanager
 def provider(name: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     monkeypatch.setenv("R_KEY", KEYS[name])
-    made: Provider
+    new_provider: Provider
     if name == "kling":
-        made = KlingProvider(
+        new_provider = KlingProvider(
             ApiClient(base_url=base_url, auth=KlingAuth(ApiKey(api_key_env="R_KEY")), allow_local=True)
         )
     else:
         kinds = {"kling-gateway": GatewayProvider, "vidu": ViduProvider, "luma": LumaProvider}
-        made = kinds[name](
+        new_provider = kinds[name](
             ApiClient(base_url=base_url, auth=KeyAuth(ApiKey(api_key_env="R_KEY"), "Bearer "), allow_local=True)
         )
-    yield made
-    made.close()
+    yield new_provider
+    new_provider.close()
 
 
 def charges(sandbox: SandboxHandle, name: str) -> int:
@@ -68,40 +68,40 @@ def charges(sandbox: SandboxHandle, name: str) -> int:
     )
 
 
-@pytest.mark.parametrize(("after", "made"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(("after", "charged"), [(True, 1), (False, 0)])
 @pytest.mark.parametrize("code", [301, 307, 308])
 @pytest.mark.parametrize("name", KEYS)
 def test_a_redirected_submit_is_unknown_and_not_sent_again(
-    sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str, code: int, after: bool, made: int
+    sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str, code: int, after: bool, charged: int
 ) -> None:
     before = charges(sandbox, name)
     sandbox.faults([{"kind": "redirect", "code": code, "after": after, "match": {"provider": name}}])
     source = sandbox.source_url("seed-vidu") if name == "vidu" else f"seed-{name}"
     request = SubmitRequest(f"own-{code}-{after}", source, params=PARAMS.get(name, {"prompt": "fog"}))
-    with provider(name, sandbox.base_url, monkeypatch) as speaker:
-        outcome = speaker.submit(request)
+    with provider(name, sandbox.base_url, monkeypatch) as client:
+        outcome = client.submit(request)
     assert isinstance(outcome, Unknown), outcome
     assert outcome.answer is not None
     assert outcome.answer.http_status == code
-    assert charges(sandbox, name) == before + made
+    assert charges(sandbox, name) == before + charged
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_a_redirected_query_tells_nothing(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_redirected_query_fails(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     task_id = sandbox.foreign_task(provider=name)["task_id"]
     sandbox.faults([{"kind": "redirect", "where": "query", "location": "http://169.254.169.254/", "times": 9}])
-    with provider(name, sandbox.base_url, monkeypatch) as speaker:
-        assert isinstance(speaker.query(task_id), QueryFailed)
+    with provider(name, sandbox.base_url, monkeypatch) as client:
+        assert isinstance(client.query(task_id), QueryFailed)
         sandbox.clear_faults()
-        assert isinstance(speaker.query(task_id), Found)
+        assert isinstance(client.query(task_id), Found)
 
 
 def film_url(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> str:
     task_id = sandbox.foreign_task()["task_id"]
-    with provider("kling", sandbox.base_url, monkeypatch) as speaker:
-        found = speaker.query(task_id)
-    assert isinstance(found, Found)
-    return found.view.outputs[0].url
+    with provider("kling", sandbox.base_url, monkeypatch) as client:
+        query = client.query(task_id)
+    assert isinstance(query, Found)
+    return query.view.outputs[0].url
 
 
 @pytest.mark.parametrize(
@@ -117,26 +117,26 @@ def film_url(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> str:
         "https://[::1",
     ],
 )
-def test_a_download_that_is_led_astray_is_refused(
+def test_a_download_redirected_elsewhere_is_refused(
     sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     url = film_url(sandbox, monkeypatch)
     sandbox.faults([{"kind": "redirect", "where": "download", "location": location}])
-    with open_download(url, LOCAL) as got:
-        assert isinstance(got, Fault), got
-    assert got.kind is FaultKind.REFUSED
+    with open_download(url, LOCAL) as outcome:
+        assert isinstance(outcome, Fault), outcome
+    assert outcome.kind is FaultKind.REFUSED
 
 
-def test_a_download_that_is_led_to_itself_once_is_fetched_and_for_ever_refused(
+def test_a_download_redirected_to_itself_is_fetched_and_in_an_endless_loop_refused(
     sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = film_url(sandbox, monkeypatch)
     sandbox.faults([{"kind": "redirect", "where": "download"}])
-    with open_download(url, LOCAL) as got:
-        assert isinstance(got, Body), got
-        assert b"".join(got.chunks)[4:8] == b"ftyp"
+    with open_download(url, LOCAL) as outcome:
+        assert isinstance(outcome, Body), outcome
+        assert b"".join(outcome.chunks)[4:8] == b"ftyp"
     sandbox.faults([{"kind": "redirect", "where": "download", "times": 100}])
-    with open_download(url, LOCAL) as got:
-        assert isinstance(got, Fault)
-        assert got.kind is FaultKind.REFUSED
-        check_user_text(got.message)
+    with open_download(url, LOCAL) as outcome:
+        assert isinstance(outcome, Fault)
+        assert outcome.kind is FaultKind.REFUSED
+        check_user_text(outcome.message)

@@ -1,4 +1,4 @@
-"""When a question is asked again: the waits as pure numbers, the loop with a clock of the test's own."""
+"""When a query is repeated: the waits as pure numbers, the loop with a clock of the test."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_clock_is_compared_with_the_upstreams_date() -> None:
 
 def test_waits_double_up_to_their_limit_and_half_of_each_is_chance() -> None:
     def waits(chance: float) -> list[float | None]:
-        return [next_wait(made, None, left_s=60, policy=POLICY, chance=chance) for made in (1, 2, 3, 4)]
+        return [next_wait(attempts, None, left_s=60, policy=POLICY, chance=chance) for attempts in (1, 2, 3, 4)]
 
     assert waits(1.0) == [1.0, 2.0, 3.0, None]
     assert waits(0.0) == [0.5, 1.0, 1.5, None]
@@ -79,11 +79,11 @@ def test_a_retry_after_is_kept_and_never_shortened() -> None:
 
 @given(st.integers(1, 9), st.none() | st.floats(0, 3600), st.floats(-10, 100), st.floats(0, 1, exclude_max=True))
 def test_a_wait_always_leaves_time_for_another_attempt(
-    made: int, asked: float | None, left_s: float, chance: float
+    attempts: int, retry_after_s: float | None, left_s: float, chance: float
 ) -> None:
-    wait = next_wait(made, asked, left_s=left_s, policy=POLICY, chance=chance)
-    assert wait is None or (0 < wait <= left_s - POLICY.min_left_s and made < POLICY.attempts)
-    assert wait is None or asked is None or wait >= asked
+    wait = next_wait(attempts, retry_after_s, left_s=left_s, policy=POLICY, chance=chance)
+    assert wait is None or (0 < wait <= left_s - POLICY.min_left_s and attempts < POLICY.attempts)
+    assert wait is None or retry_after_s is None or wait >= retry_after_s
 
 
 class _Script:

@@ -1,4 +1,4 @@
-"""TLS with a certificate made for the test: the name is checked and sent, although an address is connected to."""
+"""TLS with a certificate made for the test: the name is checked and sent, although the connection is to an address."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs t
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for localhost, with its key in the same file."""
+    """Yield a self-signed certificate for localhost, with its key in the same file."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -38,15 +38,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_request(connection: ssl.SSLSocket) -> None:
-    """Read all of a request: closing on what is unread would reset the connection before the answer is read."""
-    told = b""
-    while b"\r\n\r\n" not in told and (more := connection.recv(65536)):
-        told += more
-    head, _, body = told.partition(b"\r\n\r\n")
+    """Read a complete request, because closing before its end resets the connection before the response is read."""
+    received = b""
+    while b"\r\n\r\n" not in received and (more := connection.recv(65536)):
+        received += more
+    head, _, body = received.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: *([0-9]+)", head)
-    left = int(length.group(1)) - len(body) if length else 0
-    while left > 0 and (more := connection.recv(65536)):
-        left -= len(more)
+    missing = int(length.group(1)) - len(body) if length else 0
+    while missing > 0 and (more := connection.recv(65536)):
+        missing -= len(more)
 
 
 @contextmanager
@@ -73,9 +73,9 @@ def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
 @pytest.fixture
 def _trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    trust._load_context.cache_clear()
+    trust.load_context.cache_clear()
     yield
-    trust._load_context.cache_clear()
+    trust.load_context.cache_clear()
 
 
 @pytest.mark.usefixtures("_trusting")
@@ -88,10 +88,10 @@ def test_the_name_is_checked_and_sent_along(certificate: Path) -> None:
     assert names == ["localhost"]
     with (
         tls_server(certificate, names) as port,
-        open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as got,
+        open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as outcome,
     ):
-        assert isinstance(got, Body)
-        assert b"".join(got.chunks) == b"{}"
+        assert isinstance(outcome, Body)
+        assert b"".join(outcome.chunks) == b"{}"
 
 
 @pytest.mark.usefixtures("_trusting")
@@ -103,13 +103,13 @@ def test_a_certificate_for_another_name_is_unsent(certificate: Path) -> None:
     assert "certificate" in result.reason
 
 
-def test_a_certificate_that_nobody_vouches_for_is_unsent(certificate: Path) -> None:
+def test_an_untrusted_certificate_is_unsent(certificate: Path) -> None:
     with tls_server(certificate, []) as port:
         client = HttpClient(f"https://localhost:{port}", allow_local=True)
         assert isinstance(client.post_json("/x", {}, headers={}, deadline_s=5), NotSent)
     with (
         tls_server(certificate, []) as port,
-        open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as got,
+        open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as outcome,
     ):
-        assert isinstance(got, Fault)
-        assert got.kind is FaultKind.REFUSED  # somebody has to look: another try won't differ
+        assert isinstance(outcome, Fault)
+        assert outcome.kind is FaultKind.REFUSED  # the operator has to act: another try won't differ

@@ -22,12 +22,12 @@ ROW: Final[dict[str, Any]] = {
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    """A deduction with some fields changed."""
+    """Return a deduction with some fields changed."""
     return {**ROW, **changes}
 
 
 def page(*rows: object, more: object = False, cursor: object = "", **changes: Any) -> bytes:
-    """A page of the bill."""
+    """Return a page of the bill."""
     result = {"detail": list(rows), "count": len(rows)}
     data = {"result": result, "next_cursor": cursor, "has_more": more, **changes}
     return json.dumps({"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}).encode()

@@ -67,20 +67,20 @@ DONE: Final[dict[str, Any]] = {
 
 
 def body(value: object) -> bytes:
-    """As it goes over the wire."""
+    """Return a value as the bytes that are sent."""
     return json.dumps(value).encode()
 
 
 def envelope(data: object = None, **changes: object) -> bytes:
-    """A success with this data."""
+    """Return a success with this data."""
     return body({"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data, **changes})
 
 
 def failure(code: object, message: str = "some words", **more: object) -> bytes:
-    """Kling's error envelope."""
+    """Return Kling's error envelope."""
     return body({"code": code, "message": message, "request_id": "r-2", **more})
 
 
 def done(**changes: object) -> dict[str, Any]:
-    """A finished task with some of its fields changed."""
+    """Return a finished task with some of its fields changed."""
     return {**copy.deepcopy(DONE), **changes}

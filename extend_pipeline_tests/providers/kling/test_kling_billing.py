@@ -45,7 +45,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tuple[KlingBilling, RawServer]]:
-    """A client of a server that answers by script."""
+    """Yield a client of a scripted server, and the server."""
     with raw_server(script) as server:
         provider = KlingProvider(
             ApiClient(
@@ -64,7 +64,7 @@ def bodies(server: RawServer) -> list[dict[str, Any]]:
     return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in server.requests]
 
 
-def asked(server: RawServer) -> set[tuple[str, str]]:
+def request_lines(server: RawServer) -> set[tuple[str, str]]:
     """Return the methods and targets of all requests."""
     return {server.asked(index) for index in range(len(server.requests))}
 
@@ -79,10 +79,10 @@ def test_a_bill_is_read_page_by_page_and_never_faster_than_one_a_second() -> Non
     with scripted(in_turn(*(answer(200, content) for content in pages)), pauses) as (billing, server):
         bill = billing.bill(5, 9, page_rows=2)
     assert isinstance(bill, Bill)
-    assert [found.task_id for found in bill.rows] == [ROW["task_id"], "2", "3"]
+    assert [deduction.task_id for deduction in bill.rows] == [ROW["task_id"], "2", "3"]
     assert (bill.pages, bill.malformed) == (3, 0)
     assert bodies(server) == [{"start_time": 5, "end_time": 9, "limit": 2}, {"cursor": "c2"}, {"cursor": "c3"}]
-    assert asked(server) == {("POST", "/account/billing/package")}
+    assert request_lines(server) == {("POST", "/account/billing/package")}
     assert len(pauses) == 2
     assert min(pauses) >= 1.0
 
@@ -101,7 +101,7 @@ def test_a_bill_with_a_page_missing_is_none() -> None:
     [always(answer(500, failure(5000))), always(answer(429, failure(1302))), hang_up],
     ids=["500", "429", "eof"],
 )
-def test_a_page_is_asked_for_once(script: Script) -> None:
+def test_a_page_is_requested_once(script: Script) -> None:
     with scripted(script) as (billing, server):
         assert isinstance(billing.bill(5, 9), QueryFailed)
         assert len(server.requests) == 1
@@ -142,7 +142,7 @@ def test_a_bill_that_never_ends_is_given_up() -> None:
         assert len(server.requests) == 3
 
 
-def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_secret_is_reported_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(always(answer(200, page()))) as (billing, server):
         monkeypatch.delenv("B_SECRET")
         bill = billing.bill(5, 9)
@@ -153,7 +153,7 @@ def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("since", "until", "rows"), [(9, 9, 500), (9, 5, 500), (-1, 5, 500), (5, 9, 0), (5, 9, 501)])
-def test_a_question_that_makes_no_sense_is_a_programming_error(since: int, until: int, rows: int) -> None:
+def test_an_impossible_period_or_page_size_is_a_programming_error(since: int, until: int, rows: int) -> None:
     with scripted(always(answer(200, page()))) as (billing, server):
         with pytest.raises(ValueError, match=r"empty|pages"):
             billing.bill(since, until, page_rows=rows)
@@ -162,7 +162,7 @@ def test_a_question_that_makes_no_sense_is_a_programming_error(since: int, until
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, KlingProvider, KlingBilling]]]:
-    """A sandbox of one's own, and a client whose pauses are the sandbox's clock going on."""
+    """Yield a function that starts a sandbox and a client whose pauses advance the sandbox's clock."""
     with ExitStack() as stack:
 
         def start(**config: Any) -> tuple[SandboxHandle, KlingProvider, KlingBilling]:
@@ -194,7 +194,7 @@ def test_the_bill_is_the_sandboxes_charge_book(upstream: Callable[..., Any]) -> 
     handle.faults([{"kind": "fail_task", "match": {"external_task_id": "failed"}}])
     for name, source in (("fair", SOURCE), ("odd", SOURCE), ("pro", "pro"), ("failed", SOURCE)):
         assert isinstance(provider.submit(SubmitRequest(name, source)), Accepted)
-    theirs = handle.foreign_task()
+    foreign = handle.foreign_task()
     bill = billing.bill(1, FOREVER)
     assert isinstance(bill, Bill), bill
     assert (bill.pages, bill.malformed) == (2, 0)
@@ -203,23 +203,23 @@ def test_the_bill_is_the_sandboxes_charge_book(upstream: Callable[..., Any]) -> 
         for charge in handle.charges()["charges"]
         if not charge["refunded"]
     }
-    assert {found.task_id: found.units_micros for found in bill.rows} == charged
+    assert {deduction.task_id: deduction.units_micros for deduction in bill.rows} == charged
     assert sorted(charged.values()) == [2_000_000, 2_000_000, 3_500_000, 4_500_000]
-    assert theirs["task_id"] in charged
+    assert foreign["task_id"] in charged
     times = {charge["task_id"]: charge["at"] for charge in handle.charges()["charges"]}
-    assert all(found.at_ms == times[found.task_id] for found in bill.rows)
+    assert all(deduction.at_ms == times[deduction.task_id] for deduction in bill.rows)
 
 
-def test_a_bill_of_the_last_hours_is_empty_and_says_nothing(upstream: Callable[..., Any]) -> None:
+def test_a_bill_leaves_out_the_last_hours(upstream: Callable[..., Any]) -> None:
     handle, _, billing = upstream(billing_delay=12 * 3600)
     handle.foreign_task()
     old = handle.foreign_task(age=13 * 3600)
     bill = billing.bill(1, FOREVER)
     assert isinstance(bill, Bill)
-    assert [found.task_id for found in bill.rows] == [old["task_id"]]
+    assert [deduction.task_id for deduction in bill.rows] == [old["task_id"]]
 
 
-def test_an_impatient_client_is_told_to_slow_down(upstream: Callable[..., Any]) -> None:
+def test_an_impatient_client_is_rate_limited(upstream: Callable[..., Any]) -> None:
     handle, provider, _ = upstream(billing_page=1)
     handle.foreign_task()
     handle.foreign_task()
@@ -244,9 +244,9 @@ def test_an_impatient_client_is_told_to_slow_down(upstream: Callable[..., Any]) 
 )
 def test_no_fault_of_the_sandbox_is_taken_for_a_bill(upstream: Callable[..., Any], fault: dict[str, Any]) -> None:
     handle, _, billing = upstream(billing_interval=0)
-    theirs = handle.foreign_task()
+    foreign = handle.foreign_task()
     handle.faults([{**fault, "where": "billing"}])
     assert isinstance(billing.bill(1, FOREVER), QueryFailed)
     bill = billing.bill(1, FOREVER)
     assert isinstance(bill, Bill)
-    assert [found.task_id for found in bill.rows] == [theirs["task_id"]]
+    assert [deduction.task_id for deduction in bill.rows] == [foreign["task_id"]]

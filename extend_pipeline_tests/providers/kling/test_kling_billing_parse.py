@@ -1,4 +1,4 @@
-"""What Kling's billing answers mean, and what they must not be taken for."""
+"""How Kling's billing responses are parsed, and what they must not be taken for."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_row_is_read_exactly() -> None:
 def test_an_amount_may_be_a_number_or_text_and_negative(amount: object, micros: int) -> None:
     outcome = read_page(page(row(deduction_amount=amount)))
     assert isinstance(outcome, BillingPage)
-    assert [found.units_micros for found in outcome.rows] == [micros]
+    assert [deduction.units_micros for deduction in outcome.rows] == [micros]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_an_id_keeps_all_its_digits() -> None:
     assert outcome.rows[0].task_id == "827942411241803823"
 
 
-def test_the_next_page_is_asked_for_as_told() -> None:
+def test_the_next_page_is_requested_by_its_cursor() -> None:
     outcome = read_page(page(ROW, more=True, cursor="c2"))
     assert isinstance(outcome, BillingPage)
     assert outcome.next_cursor == "c2"
@@ -119,7 +119,7 @@ def test_an_answer_that_is_no_whole_page_is_never_taken_for_an_empty_one(body: b
 
 
 @pytest.mark.parametrize("body", [page(), page(result={"detail": None, "count": 0}), page(result={"count": 0})])
-def test_an_empty_page_says_so_itself(body: bytes) -> None:
+def test_an_empty_page_is_read_as_empty(body: bytes) -> None:
     assert read_page(body) == BillingPage((), None, 0)
 
 
@@ -127,7 +127,7 @@ def test_an_empty_page_says_so_itself(body: bytes) -> None:
     ("code", "expected"),
     [(1002, QueryFault.AUTH), (1102, QueryFault.BALANCE), (1302, QueryFault.RATE), (1202, QueryFault.MALFORMED)],
 )
-def test_a_refusal_is_told_by_its_code(code: int, expected: QueryFault) -> None:
+def test_a_refusal_is_classified_by_its_code(code: int, expected: QueryFault) -> None:
     outcome = parse_billing_page(RawResponse(429 if code in (1102, 1302) else 401, failure(code), retry_after_s=3.0))
     assert (fault(outcome), outcome.retry_after_s) == (expected, 3.0)
 
@@ -137,7 +137,7 @@ def test_another_status_is_no_bill(status: int) -> None:
     assert isinstance(parse_billing_page(RawResponse(status, page(ROW))), QueryFailed)
 
 
-def test_a_secret_never_gets_into_what_is_told() -> None:
+def test_a_secret_never_gets_into_an_outcome() -> None:
     secret = "canary-secret-0123456789"
     outcome = read_page(page(row(task_id=f"x{secret}"), ROW), secrets=(secret,))
     assert isinstance(outcome, BillingPage)

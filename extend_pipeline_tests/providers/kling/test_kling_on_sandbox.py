@@ -1,4 +1,4 @@
-"""KlingProvider against the sandbox, which was written from the same documents by other hands."""
+"""KlingProvider against the sandbox, which was written from the same documents and shares no code."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_a_task_is_made_found_watched_listed_and_fetched(sandbox: SandboxHandle,
     assert isinstance(kling.find("drive_1"), NotFound)
     outcome = kling.submit(request)
     assert isinstance(outcome, Accepted), outcome
-    found = kling.find("drive_1")
-    assert isinstance(found, Found)
-    assert (found.view.task_id, found.view.external_task_id) == (outcome.task_id, "drive_1")
+    look_up = kling.find("drive_1")
+    assert isinstance(look_up, Found)
+    assert (look_up.view.task_id, look_up.view.external_task_id) == (outcome.task_id, "drive_1")
     view = finished(kling, outcome.task_id)
     assert view.state is TaskState.SUCCEEDED
     assert view.warnings == ()
@@ -99,20 +99,22 @@ def test_the_same_key_again_is_a_duplicate_and_charges_once(sandbox: SandboxHand
     first = kling.submit(request)
     assert isinstance(first, Accepted), first
     assert isinstance(kling.submit(request), Duplicate)
-    found = kling.find("twice_1")
-    assert isinstance(found, Found)
-    assert found.view.task_id == first.task_id
+    look_up = kling.find("twice_1")
+    assert isinstance(look_up, Found)
+    assert look_up.view.task_id == first.task_id
     assert sandbox.charges()["by_external_task_id"].get("twice_1") is not None
     assert not sandbox.charges()["double"]
     finished(kling, first.task_id)
 
 
-def test_refusals_are_told_apart(sandbox: SandboxHandle, kling: KlingProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_are_distinguished(
+    sandbox: SandboxHandle, kling: KlingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def reason(request: SubmitRequest, provider: KlingProvider = kling) -> RejectReason | None:
         outcome = provider.submit(request)
         return outcome.reason if isinstance(outcome, Rejected) else None
 
-    assert reason(SubmitRequest("nobody_1", "999999999999999999")) is RejectReason.NOT_FOUND
+    assert reason(SubmitRequest("unknown_1", "999999999999999999")) is RejectReason.NOT_FOUND
     assert reason(SubmitRequest("long_1", SOURCE, params={"prompt": "x" * 2501})) in (
         None,
         RejectReason.BAD_REQUEST,
@@ -127,7 +129,7 @@ def test_refusals_are_told_apart(sandbox: SandboxHandle, kling: KlingProvider, m
 
 
 @pytest.mark.parametrize(
-    ("fault", "made"),
+    ("fault", "created"),
     [
         ({"kind": "reset_after"}, True),
         ({"kind": "timeout_after", "hold": 5}, True),
@@ -142,10 +144,10 @@ def test_refusals_are_told_apart(sandbox: SandboxHandle, kling: KlingProvider, m
     ],
     ids=lambda value: value["kind"] + str(value.get("after", "")) if isinstance(value, dict) else "",
 )
-def test_a_submit_that_goes_wrong_is_unknown_and_the_look_up_tells_the_truth(
-    sandbox: SandboxHandle, kling: KlingProvider, fault: dict[str, object], made: bool
+def test_a_submit_that_goes_wrong_is_unknown_and_the_look_up_finds_the_task(
+    sandbox: SandboxHandle, kling: KlingProvider, fault: dict[str, object], created: bool
 ) -> None:
-    own_id = f"fault_{fault['kind']}_{made}"
+    own_id = f"fault_{fault['kind']}_{created}"
     sandbox.faults([{**fault, "where": "submit"}])
     impatient = KlingProvider(
         ApiClient(
@@ -158,9 +160,9 @@ def test_a_submit_that_goes_wrong_is_unknown_and_the_look_up_tells_the_truth(
     outcome = impatient.submit(SubmitRequest(own_id, SOURCE))
     impatient.close()
     assert isinstance(outcome, Unknown), outcome
-    found = kling.find(own_id)
-    if made:
-        assert isinstance(found, Found), found
-        finished(kling, found.view.task_id)
+    look_up = kling.find(own_id)
+    if created:
+        assert isinstance(look_up, Found), look_up
+        finished(kling, look_up.view.task_id)
     else:
-        assert isinstance(found, NotFound), found
+        assert isinstance(look_up, NotFound), look_up

@@ -1,4 +1,4 @@
-"""What Kling's answers mean: the table "Reading an answer", every code, and bodies as they really come."""
+"""How Kling's responses are parsed: the table "Reading an answer", every code, and bodies from real responses."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_3xx_is_unknown(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 409, 425])
-def test_408_409_425_are_unknown_whatever_they_say(status: int) -> None:
+def test_408_409_425_are_unknown_with_any_body(status: int) -> None:
     assert isinstance(submit(status, failure(1302)), Unknown)
     assert isinstance(submit(status, b""), Unknown)
 
@@ -323,9 +323,7 @@ def test_1201_beside_a_task_is_unknown_and_not_a_duplicate() -> None:
         (200, envelope(DONE)[:-20], QueryFault.MALFORMED),
     ],
 )
-def test_an_answer_that_tells_nothing_is_neither_seen_nor_absent(
-    status: int, content: bytes, fault: QueryFault
-) -> None:
+def test_an_unclear_answer_is_neither_seen_nor_absent(status: int, content: bytes, fault: QueryFault) -> None:
     outcome = query(status, content)
     assert isinstance(outcome, QueryFailed)
     assert outcome.fault is fault
@@ -338,16 +336,16 @@ def test_an_answer_about_another_task_is_not_taken_for_ours() -> None:
 
 
 def test_a_look_up_by_our_own_id_is_seen_with_a_warning_where_the_answer_does_not_repeat_it() -> None:
-    found = query(200, envelope(DONE), requested=OWN, own_key=True)
-    assert isinstance(found, Found)
-    assert found.view.warnings == ()
+    outcome = query(200, envelope(DONE), requested=OWN, own_key=True)
+    assert isinstance(outcome, Found)
+    assert outcome.view.warnings == ()
     silent = query(200, envelope(done(task_info={})), requested=OWN, own_key=True)
     assert isinstance(silent, Found)
     assert "own id" in silent.view.warnings[0]
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("status", "state"),
     [
         ("submitted", TaskState.SUBMITTED),
         ("processing", TaskState.PROCESSING),
@@ -357,14 +355,14 @@ def test_a_look_up_by_our_own_id_is_seen_with_a_warning_where_the_answer_does_no
         (" failed ", TaskState.FAILED),
     ],
 )
-def test_documented_status_words_are_known(word: str, state: TaskState) -> None:
-    view = seen(envelope(done(task_status=word)))
+def test_documented_statuses_are_known(status: str, state: TaskState) -> None:
+    view = seen(envelope(done(task_status=status)))
     assert (view.state, view.warnings) == (state, ())
 
 
-@pytest.mark.parametrize("word", ["queueing", "", None, 7, ["succeed"], "成功"])
-def test_an_unknown_status_word_is_still_running_with_a_warning(word: object) -> None:
-    view = seen(envelope(done(task_status=word)))
+@pytest.mark.parametrize("status", ["queueing", "", None, 7, ["succeed"], "成功"])
+def test_an_unknown_status_is_still_running_with_a_warning(status: object) -> None:
+    view = seen(envelope(done(task_status=status)))
     assert view.state is TaskState.PROCESSING
     assert "not documented" in view.warnings[0]
 
@@ -456,7 +454,7 @@ def test_raw_is_capped_and_can_be_stored() -> None:
 
 
 @pytest.mark.parametrize("place", ["message", "request_id", "code", "data", "title", "row"])
-def test_a_secret_that_the_upstream_sends_back_is_kept_nowhere(place: str) -> None:
+def test_a_secret_that_the_upstream_sends_back_is_stored_nowhere(place: str) -> None:
     task = done(
         task_id=CANARY, task_status=CANARY, task_status_msg=f"x {CANARY}", final_unit_deduction=CANARY,
         task_info={"external_task_id": CANARY, "parent_video": {"id": CANARY, "url": f"https://a.b/{CANARY}"}},
@@ -498,7 +496,7 @@ JSON = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """One of Kling's bodies with some values replaced, some keys gone, and perhaps cut or garbled bytes."""
+    """Draw one of Kling's bodies with some values replaced, some keys removed, and perhaps cut or garbled bytes."""
     document: Any = json.loads(
         body(draw(st.sampled_from([CREATED, SINGLE, LIST, {"code": 0, "message": "", "data": DONE}])))
     )
@@ -527,14 +525,14 @@ def mutated(draw: st.DrawFn) -> bytes:
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from([200, 200, 201, 204, 302, 400, 404, 409, 429, 500, 503]), mutated())
 def test_no_body_makes_the_parsers_raise_or_believe_too_much(status: int, content: bytes) -> None:
-    outcome = submit(status, content)
-    if isinstance(outcome, Accepted):
-        assert outcome.task_id
+    submitted = submit(status, content)
+    if isinstance(submitted, Accepted):
+        assert submitted.task_id
         assert status in (200, 201, 204)
     views: list[TaskView] = []
-    found = query(status, content)
-    if isinstance(found, Found):
-        views.append(found.view)
+    queried = query(status, content)
+    if isinstance(queried, Found):
+        views.append(queried.view)
     page = parse_page(RawResponse(status, content))
     if isinstance(page, Page):
         views.extend(page.views)
@@ -544,7 +542,7 @@ def test_no_body_makes_the_parsers_raise_or_believe_too_much(status: int, conten
         assert view.state is not TaskState.SUCCEEDED or view.outputs
         assert all(output.url.startswith(("https://", "http://")) for output in view.outputs)
         assert view.units_micros is None or view.units_micros >= 0
-    for text in (repr(outcome), repr(found), repr(page)):
+    for text in (repr(submitted), repr(queried), repr(page)):
         assert len(text) < 60_000
         text.encode("utf-8")
 

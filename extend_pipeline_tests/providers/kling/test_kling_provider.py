@@ -1,4 +1,4 @@
-"""KlingProvider over real sockets: what goes out, how often, and what comes of it."""
+"""KlingProvider over real sockets: what is sent, how often, and with which outcome."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Clock:
         self.now = 1_780_000_000.0
 
     def __call__(self) -> float:
-        self.now += 1.0  # so that two tokens are never alike
+        self.now += 1.0  # so that two tokens always differ
         return self.now
 
 
@@ -141,7 +141,7 @@ def test_the_body_is_what_the_document_names_and_nothing_else() -> None:
         assert server.header("content-type") == "application/json"
 
 
-def test_what_was_not_given_is_not_sent() -> None:
+def test_absent_parameters_are_not_sent() -> None:
     provider = provider_at("https://api.example.com")
     request = SubmitRequest(
         "a_1", "827", params={"prompt": "", "negative_prompt": None, "cfg_scale": None, "watermark": None}
@@ -208,7 +208,7 @@ def test_a_post_is_never_repeated(script: Script) -> None:
         assert (server.connections, len(server.requests)) == (1, 1)
 
 
-def test_a_post_that_nobody_answers_is_unknown_at_its_deadline() -> None:
+def test_an_unanswered_post_is_unknown_at_its_deadline() -> None:
     with kling(silence, post_deadline_s=0.3) as (provider, _):
         began = time.monotonic()
         outcome = provider.submit(REQUEST)
@@ -268,18 +268,18 @@ def test_a_refused_token_is_replaced_once_and_the_post_goes_out_again(code: int)
 
 
 @pytest.mark.parametrize("code", [1003, 1004])
-def test_a_token_that_is_refused_twice_is_a_rejection_that_speaks_of_the_clock(code: int) -> None:
+def test_a_token_that_is_refused_twice_is_a_rejection_that_names_the_clock(code: int) -> None:
     refusal = answer(401, failure(code), {"Date": formatdate(1_780_000_000 - 900, usegmt=True)})
     with kling(always(refusal)) as (provider, server):
         outcome = provider.submit(REQUEST)
         assert len(server.requests) == 2
-        asked = provider.query(ID)
+        query = provider.query(ID)
         assert len(server.requests) == 4
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.CLOCK
     check_user_text(re.sub(r"\d+ s\b", "SECONDS", outcome.answer.message))
-    assert isinstance(asked, QueryFailed)
-    assert asked.fault is QueryFault.CLOCK
+    assert isinstance(query, QueryFailed)
+    assert query.fault is QueryFault.CLOCK
 
 
 def test_an_unclear_end_of_the_second_post_is_unknown() -> None:
@@ -333,12 +333,12 @@ def test_one_token_serves_many_calls() -> None:
 def test_a_missing_secret_is_an_outcome_that_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("K_SECRET")
     with kling(always(accepted())) as (provider, server):
-        submitted, asked, page = provider.submit(REQUEST), provider.query(ID), provider.list_page(1, 30)
+        submitted, queried, page = provider.submit(REQUEST), provider.query(ID), provider.list_page(1, 30)
         assert server.connections == 0
     assert isinstance(submitted, Rejected)
     assert submitted.reason is RejectReason.NO_KEY
     assert "K_SECRET" in submitted.answer.message
-    for outcome in (asked, page):
+    for outcome in (queried, page):
         assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.NO_KEY
         assert "K_SECRET" in outcome.answer.message
@@ -347,7 +347,7 @@ def test_a_missing_secret_is_an_outcome_that_names_the_variable(monkeypatch: pyt
 # Questions
 
 
-def test_a_question_is_asked_again_until_it_is_answered() -> None:
+def test_a_query_is_repeated_until_it_succeeds() -> None:
     script = in_turn(
         answer(502, b"<html>"),
         answer(429, failure(1302), {"Retry-After": "0.01"}),
@@ -358,7 +358,7 @@ def test_a_question_is_asked_again_until_it_is_answered() -> None:
         assert len(server.requests) == 3
 
 
-def test_a_question_to_a_dead_connection_is_asked_again() -> None:
+def test_a_query_on_a_dead_connection_is_repeated() -> None:
     def first_dies(server: RawServer, connection: object, index: int) -> None:
         if index == 0:
             hang_up(server, connection, 0)  # type: ignore[arg-type]
@@ -370,7 +370,7 @@ def test_a_question_to_a_dead_connection_is_asked_again() -> None:
         assert server.connections == 2
 
 
-def test_a_question_is_asked_a_bounded_number_of_times() -> None:
+def test_a_query_is_repeated_a_bounded_number_of_times() -> None:
     with kling(always(answer(503, failure(5001)))) as (provider, server):
         outcome = provider.query(ID)
         assert len(server.requests) == 3
@@ -388,7 +388,7 @@ def test_a_retry_after_is_waited_for() -> None:
         assert time.monotonic() - began >= 0.3
 
 
-def test_a_retry_after_that_is_too_long_is_handed_on_and_not_sat_out() -> None:
+def test_a_retry_after_that_is_too_long_is_returned_without_waiting() -> None:
     with kling(always(answer(429, failure(1302), {"Retry-After": "120"}))) as (provider, server):
         began = time.monotonic()
         outcome = provider.query(ID)
@@ -398,7 +398,7 @@ def test_a_retry_after_that_is_too_long_is_handed_on_and_not_sat_out() -> None:
     assert outcome.retry_after_s == 120
 
 
-def test_no_money_is_not_asked_about_again() -> None:
+def test_a_query_is_not_repeated_without_balance() -> None:
     with kling(always(answer(429, failure(1102)))) as (provider, server):
         outcome = provider.query(ID)
         assert len(server.requests) == 1
@@ -406,7 +406,7 @@ def test_no_money_is_not_asked_about_again() -> None:
     assert outcome.fault is QueryFault.BALANCE
 
 
-def test_a_question_holds_its_deadline_with_all_its_repeats() -> None:
+def test_a_query_keeps_its_deadline_with_all_its_repetitions() -> None:
     with kling(silence, get_deadline_s=0.4) as (provider, _):
         began = time.monotonic()
         outcome = provider.query(ID)
@@ -415,7 +415,7 @@ def test_a_question_holds_its_deadline_with_all_its_repeats() -> None:
     assert outcome.fault is QueryFault.UNREACHABLE
 
 
-def test_an_unknown_task_is_absent_and_a_strangers_404_is_not() -> None:
+def test_an_unknown_task_is_absent_and_a_404_of_another_server_is_not() -> None:
     with kling(in_turn(answer(404, failure(1203, "task not found")), answer(404, b"<html>nginx</html>"))) as (
         provider,
         server,
@@ -426,7 +426,7 @@ def test_an_unknown_task_is_absent_and_a_strangers_404_is_not() -> None:
 
 
 @pytest.mark.parametrize("task_id", ["Cjik/Q2aBc+==", "a?b=1", "../../v1/account", "a#b", "%2e%2e", "ü x", "a\ud800"])
-def test_an_id_is_one_part_of_the_path_whatever_it_holds(task_id: str) -> None:
+def test_any_id_is_one_segment_of_the_path(task_id: str) -> None:
     with kling(always(answer(404, failure(1203)))) as (provider, server):
         provider.query(task_id)
         expected = quote(task_id, safe="", errors="replace")
@@ -434,7 +434,7 @@ def test_an_id_is_one_part_of_the_path_whatever_it_holds(task_id: str) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["", ".", ".."])
-def test_an_id_that_would_name_another_path_is_not_asked_for(task_id: str) -> None:
+def test_an_id_that_would_name_another_path_is_not_requested(task_id: str) -> None:
     with kling(always(answer(200, envelope(DONE)))) as (provider, server):
         assert isinstance(provider.query(task_id), QueryFailed)
         assert isinstance(provider.find(task_id), QueryFailed)
@@ -455,7 +455,7 @@ def test_a_page_of_five_hundred_rows_is_read() -> None:
     assert (len(page.views), page.malformed) == (500, 0)
 
 
-def test_a_page_beyond_the_cap_is_told_as_such() -> None:
+def test_a_page_beyond_the_cap_is_reported_as_too_large() -> None:
     with kling(always(answer(200, envelope([DONE] * 50))), page_cap=10_000) as (provider, server):
         outcome = provider.list_page(1, 500)
         assert len(server.requests) == 1
@@ -479,10 +479,10 @@ def test_no_outcome_log_or_repr_shows_a_secret(caplog: pytest.LogCaptureFixture)
 
     def echo(server: RawServer, connection: object, index: int) -> None:
         token = str(server.header("authorization"))
-        told = failure(1302, f"bad {token} of {ACCESS}/{SECRET}", request_id=token, data={"authorization": token})
+        refusal = failure(1302, f"bad {token} of {ACCESS}/{SECRET}", request_id=token, data={"authorization": token})
         page = f"<title>{token} {SECRET}</title>".encode()
         contents = [
-            answer(429, told),
+            answer(429, refusal),
             answer(200, page),
             answer(200, envelope(done(task_status_msg=token, task_status=SECRET))),
         ]

@@ -1,4 +1,4 @@
-"""Small pictures of chosen sizes: real headers, no pixels."""
+"""Small images of chosen sizes: real headers, no pixels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import struct
 
 
 def png(width: int, height: int, total: int = 0) -> bytes:
-    """A PNG's signature and IHDR, filled up to `total` bytes."""
+    """Return a PNG's signature and IHDR, filled up to `total` bytes."""
     header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 2, 0, 0, 0)
     return header.ljust(total, b"\x00")
 
 
 def jpeg(width: int, height: int) -> bytes:
-    """A JPEG with an EXIF segment that holds a thumbnail's frame, and padding, before its own frame."""
+    """Return a JPEG with an EXIF segment that holds a thumbnail's frame, and padding, before its own frame."""
     thumbnail = b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 9, 9)
     exif = b"\xff\xe1" + struct.pack(">H", 2 + len(thumbnail)) + thumbnail
     tables = b"\xff\xff\xc4\x00\x04\x00\x00" + b"\xff\x01"
@@ -20,7 +20,7 @@ def jpeg(width: int, height: int) -> bytes:
 
 
 def webp(form: str, width: int, height: int) -> bytes:
-    """A WebP of one of its three forms: `VP8 `, `VP8L`, `VP8X`."""
+    """Return a WebP of one of its three forms: `VP8 `, `VP8L`, `VP8X`."""
     match form:
         case "VP8X":
             body = b"\x00" * 4 + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")

@@ -1,4 +1,4 @@
-"""No body whatever makes a parser raise, or believe more than it was told.
+"""No body makes a parser raise, or report more than the body states.
 
 Hypothesis mutates bodies and shrinks what it finds. For volume, a seeded generator of the same mutations runs beside
 it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 240,000 in all).
@@ -67,8 +67,8 @@ def _kling_page(raw: RawResponse) -> object:
 
 
 def _luma_many(raw: RawResponse) -> object:
-    found = parse_luma_many(raw, requested=[bodies.LUMA_ID, "5"])
-    return list(found.values()) if isinstance(found, dict) else found
+    outcomes = parse_luma_many(raw, requested=[bodies.LUMA_ID, "5"])
+    return list(outcomes.values()) if isinstance(outcomes, dict) else outcomes
 
 
 PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
@@ -85,7 +85,7 @@ PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "kling bill": (parse_billing_page, BILLS),
 }
 
-# values that are nearly right: they get further into a parser than noise does
+# values that are nearly valid: they get further into a parser than noise does
 NEAR: Final[tuple[object, ...]] = (
     None, True, False, 0, 1, -1, 200, 1102, 1201, 1e308, 2**63, "", " ", "0", "200", ".", "..", "x" * 300, "\x00",
     "\ud800", "succeed", "Success", "completed", "failed", "FAILED", [], {}, [None], [[]], {"id": 1}, {"url": "x"},
@@ -95,7 +95,7 @@ NEAR: Final[tuple[object, ...]] = (
 
 
 def check(status: int, outcomes: object) -> None:
-    """What holds for every outcome of every parser."""
+    """Assert what holds for every outcome of every parser."""
     for outcome in outcomes if isinstance(outcomes, list) else [outcomes]:
         shown = repr(outcome)
         assert len(shown) < 80_000
@@ -134,7 +134,7 @@ def _check_view(view: TaskView) -> None:
 
 
 def mutated(chance: random.Random, originals: list[bytes]) -> bytes:
-    """One of the bodies with some values replaced or gone, perhaps followed by another, cut or garbled."""
+    """Return one of the bodies with some values replaced or removed, perhaps followed by another, cut or garbled."""
     document: Any = json.loads(chance.choice(originals))
     for _ in range(chance.randrange(4)):
         document = _changed(chance, document)
@@ -150,7 +150,7 @@ def mutated(chance: random.Random, originals: list[bytes]) -> bytes:
 
 
 def _changed(chance: random.Random, document: Any) -> Any:
-    """The document with one thing in it replaced, taken out, doubled or moved in from another body."""
+    """Return the document with one value in it replaced, removed, or added from another body."""
     if not isinstance(document, dict | list) or not document or chance.random() < 0.03:
         return copy.deepcopy(chance.choice(NEAR))
     key = chance.choice(list(document)) if isinstance(document, dict) else chance.randrange(len(document))
@@ -179,8 +179,8 @@ def test_thousands_of_mutated_bodies(name: str) -> None:
             check(status, outcome)
         except Exception as error:
             raise AssertionError(f"body {number}, HTTP {status}: {content!r}") from error
-        believed += any(isinstance(one, BELIEVED) for one in (outcome if isinstance(outcome, list) else [outcome]))
-    # a run in which nothing is ever understood would prove nothing
+        believed += any(isinstance(item, BELIEVED) for item in (outcome if isinstance(outcome, list) else [outcome]))
+    # a run in which no body is understood would prove nothing
     assert believed > BODIES / 50
 
 
@@ -192,4 +192,4 @@ def test_mutated_bodies_that_can_be_shrunk(name: str, status: int, chance: rando
     check(status, parse(RawResponse(status, mutated(chance, originals + ERRORS))))
     outcome = parse(RawResponse(status, noise))
     check(status, outcome)
-    assert not any(isinstance(one, BELIEVED) for one in (outcome if isinstance(outcome, list) else [outcome]))
+    assert not any(isinstance(item, BELIEVED) for item in (outcome if isinstance(outcome, list) else [outcome]))

@@ -1,4 +1,4 @@
-"""A callback's body names one task or none; no body whatever makes that raise."""
+"""A callback's body names one task or none; no body makes the reader raise."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_the_documented_bodies_name_their_task() -> None:
         ('{"a": {"task_id": "7"}}', None),
     ],
 )
-def test_one_name_or_none(body: str, task_id: str | None) -> None:
+def test_a_body_names_one_task_or_none(body: str, task_id: str | None) -> None:
     assert named_task(body.encode()) == task_id
 
 
 def test_size_and_depth_are_bounded() -> None:
-    whole = b'{"task_id": "7"}'
-    assert named_task(whole.ljust(BODY_CAP)) == "7"
-    assert named_task(whole.ljust(BODY_CAP + 1)) is None
+    body = b'{"task_id": "7"}'
+    assert named_task(body.ljust(BODY_CAP)) == "7"
+    assert named_task(body.ljust(BODY_CAP + 1)) is None
     assert named_task(b'{"task_id": "' + b"7" * 257 + b'"}') is None
     assert named_task(b'{"task_id": "7", "x": ' + b"[" * 30_000 + b"]" * 30_000 + b"}") is None
     assert named_task(b'{"task_id": ' + b"9" * 5_000 + b"}") is None
@@ -87,16 +87,16 @@ def test_size_and_depth_are_bounded() -> None:
 
 def test_thousands_of_mutated_bodies_name_a_possible_id_or_nothing() -> None:
     chance = random.Random("callbacks")
-    found = 0
+    named = 0
     for number in range(BODIES):
         content = mutated(chance, CALLED + ERRORS)
         try:
             name = named_task(content)
         except Exception as error:
             raise AssertionError(f"body {number}: {content!r}") from error
-        found += name is not None
+        named += name is not None
         assert name is None or text_id(name) == name
-    assert found > BODIES / 10
+    assert named > BODIES / 10
 
 
 _JSON: Final = st.recursive(

@@ -1,4 +1,4 @@
-"""Every shape of error body, and what it proves: the provider's words, and whether nothing was made."""
+"""Every shape of error body, and what it proves: the provider's message, and whether no task was created."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reason(status: int, content: object, raw: bytes | None = None) -> RejectReas
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_words_are_found_in_every_shape(shape: str) -> None:
+def test_the_message_is_read_in_every_shape(shape: str) -> None:
     error = read_error(SHAPES[shape])
     assert error is not None
     assert error.message == WORDS
@@ -88,7 +88,7 @@ def test_the_status_decides_where_no_code_does(shape: str, status: int, expected
         (422, {"code": 1303, "message": "x"}, RejectReason.SLOTS),
         (400, {"error": {"message": "x", "code": 1301}}, RejectReason.CONTENT),
         (400, {"error": {"message": "x", "code": "1203"}}, RejectReason.NOT_FOUND),
-        # numbers that nobody has documented, the gateway's trouble with its origin, and nothing to read
+        # undocumented numbers, the gateway's failures at its origin, and unreadable bodies
         (400, {"code": 1999, "message": "x"}, None),
         (429, {"code": 777, "message": "x"}, None),
         (401, {"code": 777, "message": "x"}, RejectReason.AUTH),
@@ -109,19 +109,19 @@ def test_the_status_decides_where_no_code_does(shape: str, status: int, expected
         (400, {"error": "x", "data": {}}, RejectReason.BAD_REQUEST),
     ],
 )
-def test_codes_and_words_decide_first(status: int, content: object, expected: RejectReason | None) -> None:
+def test_codes_and_messages_decide_first(status: int, content: object, expected: RejectReason | None) -> None:
     assert reason(status, content) is expected
 
 
-def test_words_in_a_message_never_make_a_refusal_transient() -> None:
-    for words in ("rate limit", "concurrent", "too many requests", "slots"):
+def test_a_message_never_makes_a_refusal_transient() -> None:
+    for message in ("rate limit", "concurrent", "too many requests", "slots"):
         for status in (400, 401, 403, 404):
-            found = reason(status, {"error": words})
-            assert found is not None
-            assert not found.transient
+            refusal = reason(status, {"error": message})
+            assert refusal is not None
+            assert not refusal.transient
 
 
-def test_html_and_what_is_cut_prove_nothing() -> None:
+def test_html_and_cut_bodies_prove_nothing() -> None:
     for status in (400, 401, 403, 404, 429):
         for raw in (b"<html><title>403 Forbidden</title>", b'{"error": "x', b"", b"\xff\xfe"):
             assert reason(status, None, raw) is None
@@ -161,7 +161,7 @@ def test_what_has_task_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("message", "expected"),
     [
         ("task not found", True),
         ("task_not_exist", True),
@@ -177,12 +177,12 @@ def test_what_has_task_id() -> None:
         ("invalid URL", False),
     ],
 )
-def test_an_absence_has_to_speak_of_the_task(words: str, expected: bool) -> None:
-    assert is_task_not_found(404, read_error({"error": words})) is expected
-    assert not is_task_not_found(500, read_error({"error": words}))
+def test_an_absence_has_to_speak_of_the_task(message: str, expected: bool) -> None:
+    assert is_task_not_found(404, read_error({"error": message})) is expected
+    assert not is_task_not_found(500, read_error({"error": message}))
 
 
-def test_a_rule_for_a_query_tells_the_fault() -> None:
+def test_a_rule_for_a_query_has_the_fault() -> None:
     rule = rule_for(429, read_error({"error": "slower"}), documented=GATEWAY_STATUSES)
     assert rule is not None
     assert rule.fault is QueryFault.RATE

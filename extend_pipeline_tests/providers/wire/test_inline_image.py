@@ -1,4 +1,4 @@
-"""Pictures that travel inside a body: what they are, whether they may be sent, and what the ledger keeps of them."""
+"""Images inside a body: their types, whether they may be sent, and what the ledger stores of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_kind_and_size_come_from_the_first_bytes(data: bytes, mime: str) -> 
     ("codec", "pixels", "mime"),
     [("png", "rgb24", "image/png"), ("mjpeg", "yuvj420p", "image/jpeg"), ("libwebp", "yuv420p", "image/webp")],
 )
-def test_pictures_that_an_encoder_made_are_read_the_same(codec: str, pixels: str, mime: str) -> None:
+def test_images_from_an_encoder_are_read_the_same(codec: str, pixels: str, mime: str) -> None:
     context = cast(Any, av.CodecContext.create(codec, "w"))
     context.width, context.height, context.pix_fmt, context.time_base = 124, 78, pixels, Fraction(1, 25)
     frame = av.VideoFrame(124, 78, pixels)
@@ -49,8 +49,8 @@ def test_pictures_that_an_encoder_made_are_read_the_same(codec: str, pixels: str
 @given(st.sampled_from(KINDS), st.integers(0, 80), st.binary(max_size=6))
 def test_no_bytes_make_the_reader_raise(kind: tuple[bytes, str], cut: int, noise: bytes) -> None:
     for data in (kind[0][:cut], kind[0][:cut] + noise + kind[0][cut + len(noise) :]):
-        found = read_header(data)
-        assert found is None or (found.width > 0 and found.height > 0)
+        image = read_header(data)
+        assert image is None or (image.width > 0 and image.height > 0)
 
 
 def test_a_file_is_sent_as_a_data_uri_of_the_type_that_its_bytes_have(tmp_path: Path) -> None:
@@ -59,12 +59,12 @@ def test_a_file_is_sent_as_a_data_uri_of_the_type_that_its_bytes_have(tmp_path: 
     digest = hashlib.sha256(png(64, 64)).hexdigest()
     sent = image_for_request(f"file:{file}", sha256=digest)
     assert sent == "data:image/png;base64," + base64.b64encode(png(64, 64)).decode()
-    kept = image_for_ledger(f"file:{file}", sha256=digest)
-    assert kept == f"file:misnamed.jpg;sha256={digest}"
-    assert str(tmp_path) not in kept
+    stored = image_for_ledger(f"file:{file}", sha256=digest)
+    assert stored == f"file:misnamed.jpg;sha256={digest}"
+    assert str(tmp_path) not in stored
 
 
-def test_a_url_is_left_alone() -> None:
+def test_a_url_is_unchanged() -> None:
     url = "https://cdn.example.com/frame.png"
     assert image_for_request(url) == image_for_ledger(url) == url
 
@@ -81,7 +81,7 @@ def test_a_url_is_left_alone() -> None:
         lambda: b"",
     ],
 )
-def test_a_picture_that_would_be_refused_is_refused_here(tmp_path: Path, make: Callable[[], bytes]) -> None:
+def test_an_image_that_the_provider_would_refuse_is_refused(tmp_path: Path, make: Callable[[], bytes]) -> None:
     file = tmp_path / "frame.png"
     file.write_bytes(make())
     from_file = image_for_request(f"file:{file}")
@@ -98,18 +98,18 @@ def test_four_to_one_itself_may_be_sent(width: int, height: int) -> None:
     assert image_for_request(uri) == uri
 
 
-def test_the_largest_picture_below_the_limit_may_be_sent(tmp_path: Path) -> None:
+def test_the_largest_image_below_the_limit_may_be_sent(tmp_path: Path) -> None:
     file = tmp_path / "frame.png"
     file.write_bytes(png(64, 64, total=9_999_999))
     assert isinstance(image_for_request(f"file:{file}"), str)
 
 
-def test_a_missing_changed_or_relative_file_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_missing_changed_or_relative_file_is_reported_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "frame.png"
     for value in (f"file:{file}", f"file:{tmp_path}", "file:frame.png", "file:/nul\x00l.png"):
-        found = image_for_request(value)
-        assert isinstance(found, BadImage)
-        assert ".png" in found.message or tmp_path.name in found.message
+        outcome = image_for_request(value)
+        assert isinstance(outcome, BadImage)
+        assert ".png" in outcome.message or tmp_path.name in outcome.message
     file.write_bytes(png(64, 64))
     changed = image_for_request(f"file:{file}", sha256="0" * 64)
     assert isinstance(changed, BadImage)
@@ -121,17 +121,17 @@ def test_a_data_uri_that_is_none_is_refused() -> None:
         assert isinstance(image_for_request(value), BadImage), value
 
 
-def test_a_wrong_type_in_a_data_uri_is_put_right() -> None:
+def test_a_wrong_type_in_a_data_uri_is_corrected() -> None:
     content = base64.b64encode(webp("VP8X", 64, 64)).decode()
     assert image_for_request(f"DATA:image/jpg;base64,{content}") == f"data:image/webp;base64,{content}"
 
 
-def test_the_ledger_keeps_no_megabytes() -> None:
+def test_the_ledger_stores_a_digest_of_a_large_image() -> None:
     for value in ("data:image/png;base64," + "A" * 5_000_000, "A" * 5_000_000):
-        kept = image_for_ledger(value)
-        assert len(kept) < 200
-        assert hashlib.sha256(value.encode()).hexdigest() in kept
-        assert kept == image_for_ledger(value)
+        stored = image_for_ledger(value)
+        assert len(stored) < 200
+        assert hashlib.sha256(value.encode()).hexdigest() in stored
+        assert stored == image_for_ledger(value)
     assert image_for_ledger("data:image/png;base64," + "A" * 100) != image_for_ledger(
         "data:image/png;base64," + "B" * 100
     )

@@ -1,4 +1,4 @@
-"""Reading bodies that nobody promised to write well."""
+"""Reading bodies that may be malformed."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def test_the_first_document_is_read(body: bytes, value: object) -> None:
         b'{"a":1e99999999999999999999999}',
     ],
 )
-def test_what_is_no_json_says_what_it_is(body: bytes) -> None:
-    found = read_json(body)
-    assert isinstance(found, NotJson)
-    check_user_text(f"{body[:40]!r}: {found.reason}")
+def test_a_body_that_is_no_json_is_described(body: bytes) -> None:
+    outcome = read_json(body)
+    assert isinstance(outcome, NotJson)
+    check_user_text(f"{body[:40]!r}: {outcome.reason}")
 
 
 def test_an_integer_of_any_length_is_no_trouble() -> None:
-    found = read_json(b'{"a":' + b"9" * 100_000 + b"}")
-    assert isinstance(found, dict)
-    assert text_id(found["a"]) is None
+    document = read_json(b'{"a":' + b"9" * 100_000 + b"}")
+    assert isinstance(document, dict)
+    assert text_id(document["a"]) is None
 
 
 @given(st.binary(max_size=300))
@@ -171,10 +171,10 @@ def test_a_code_is_an_integer_or_its_digits(value: object, number: int | None) -
         {"success": False, "error": {"code": 1, "message": " the words "}},
     ],
 )
-def test_the_upstreams_words_are_found_in_every_kind_of_error_body(body: object) -> None:
+def test_the_upstreams_message_is_read_in_every_kind_of_error_body(body: object) -> None:
     assert error_message(body) == "the words"
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"error": None}, {"error": []}, {"message": 5}, "text", 7])
-def test_where_there_are_no_words_none_are_made_up(body: object) -> None:
+def test_a_body_without_a_message_has_none(body: object) -> None:
     assert error_message(body) == ""

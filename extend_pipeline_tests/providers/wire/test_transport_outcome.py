@@ -1,4 +1,4 @@
-"""What it means that no whole answer came back."""
+"""What a missing or incomplete response means."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_only_a_request_of_which_no_byte_left_counts_as_refused() -> None:
         Reply(200, {}, b"x", True),
     ],
 )
-def test_an_answer_that_is_not_whole_leaves_the_charge_unknown_whatever_its_status(result: HttpResult) -> None:
+def test_an_incomplete_answer_leaves_the_charge_unknown_with_any_status(result: HttpResult) -> None:
     assert isinstance(classify_submit(result, SECRETS), Unknown)
 
 
-def test_what_came_of_a_lost_answer_is_kept_without_its_secrets() -> None:
+def test_the_received_part_of_a_lost_answer_is_stored_without_secrets() -> None:
     verdict = classify_submit(NoResponse("cut", 200, b'{"task_id": "t-1", "key": "sk-canary-11"'), SECRETS)
     assert isinstance(verdict, Unknown)
     assert '"task_id": "t-1"' in verdict.answer.raw
@@ -53,7 +53,7 @@ def test_what_came_of_a_lost_answer_is_kept_without_its_secrets() -> None:
         (Reply(200, {}, b"x", True), QueryFault.MALFORMED, False),
     ],
 )
-def test_a_question_is_repeated_where_that_may_help(result: HttpResult, fault: QueryFault, again: bool) -> None:
+def test_a_query_is_repeated_where_that_may_help(result: HttpResult, fault: QueryFault, again: bool) -> None:
     verdict = classify_query(result, SECRETS)
     assert isinstance(verdict, AttemptResult)
     assert isinstance(verdict.outcome, QueryFailed)

@@ -40,12 +40,12 @@ LUMA_URL: Final = (
 
 
 def body(value: object) -> bytes:
-    """As it goes over the wire."""
+    """Return a value as the bytes that are sent."""
     return json.dumps(value).encode()
 
 
 def gateway(**changes: object) -> bytes:
-    """A look-up through a gateway that wrote Kling's body anew: code 200, seconds, and a video with only a URL."""
+    """Return a look-up through a gateway that rewrote Kling's body: code 200, seconds, and a video with only a URL."""
     data: dict[str, Any] = {
         "updated_at": 1762420170,
         "created_at": "1762419870",
@@ -58,7 +58,7 @@ def gateway(**changes: object) -> bytes:
 
 
 def vidu(status: str = "Success", **changes: object) -> bytes:
-    """A look-up at ModelVerse; usage is there whatever the status."""
+    """Return a look-up at ModelVerse; it has `usage` with every status."""
     output: dict[str, Any] = {"task_id": VIDU_ID, "task_status": status, "submit_time": 1756959000}
     if status == "Success":
         output |= {"urls": ["https://cdn.example.com/v.mp4"], "finish_time": 1756959050}
@@ -66,7 +66,7 @@ def vidu(status: str = "Success", **changes: object) -> bytes:
 
 
 def generation(state: str = "completed", **changes: object) -> dict[str, Any]:
-    """Luma's flat body."""
+    """Return Luma's flat body."""
     value: dict[str, Any] = {**json.loads(LUMA_CREATED), "state": state}
     if state == "completed":
         value["video"] = {"url": "https://cdn.example.com/m.mp4", "width": 1, "height": 1, "download_url": LUMA_URL}
@@ -76,12 +76,12 @@ def generation(state: str = "completed", **changes: object) -> dict[str, Any]:
 
 
 def wrapped(state: str = "pending", **changes: object) -> bytes:
-    """A gateway's record of a failure around Luma's body."""
+    """Return a gateway's record of a failure around Luma's body."""
     return body(
         {"gen_api_response": generation(state), "gen_api_status": 201, "status": "FAILED"} | changes,
     )
 
 
 def error_object(message: str, code: str = "", **more: object) -> bytes:
-    """`{"error": {message, type, param, code}}`"""
+    """Return `{"error": {message, type, param, code}}`."""
     return body({"error": {"message": message, "type": code, "param": "req-1", "code": code, **more}})

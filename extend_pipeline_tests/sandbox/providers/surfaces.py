@@ -25,13 +25,13 @@ class Client(ABC):
         self.http = httpx.Client(base_url=handle.base_url, headers=headers, timeout=10, trust_env=False)
 
     def source(self, **fields: Any) -> str:
-        """Seed a new source; what `submit` takes."""
+        """Seed a new source and return the id or URL that `submit` takes."""
         seed = {"video_id": f"{self.provider}-{next(_numbers)}", "duration": 5, "provider": self.provider, **fields}
         self.handle.seed([seed])
         return str(seed["video_id"])
 
     def fault(self, kind: str, where: str = "submit", **fields: Any) -> None:
-        """Order a fault for this surface alone."""
+        """Arm a fault for this surface alone."""
         self.handle.faults([{"kind": kind, "where": where, "match": {"provider": self.provider}, **fields}])
 
     @abstractmethod
@@ -39,34 +39,34 @@ class Client(ABC):
         """Submit one extension of a source."""
 
     @abstractmethod
-    def task_id(self, answer: httpx.Response) -> str:
-        """The task that an answer names."""
+    def task_id(self, response: httpx.Response) -> str:
+        """Return the id of the task that a response names."""
 
     @abstractmethod
     def ask(self, task_id: str) -> httpx.Response:
-        """Ask for a task."""
+        """Query a task and return the response."""
 
     @abstractmethod
     def state(self, body: Any) -> str:
-        """The state that a body tells, in the surface's word."""
+        """Return the state that a body has, as the surface spells it."""
 
     @abstractmethod
     def url(self, body: Any) -> str:
-        """Where the result lies."""
+        """Return the URL of the result."""
 
     def extend(self, source: str, **fields: Any) -> str:
-        """Submit; the task's id."""
-        answer = self.submit(source, **fields)
-        assert answer.status_code in (200, 201), answer.text
-        return self.task_id(answer)
+        """Submit and return the task's id."""
+        response = self.submit(source, **fields)
+        assert response.status_code in (200, 201), response.text
+        return self.task_id(response)
 
     def query(self, task_id: str) -> Any:
-        answer = self.ask(task_id)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.ask(task_id)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def charged(self) -> int:
-        """How many tasks this surface's account has paid for and not got back."""
+        """Return the number of this surface's charges that were not refunded."""
         (account,) = [row for row in self.handle.charges()["by_account"].values() if row["provider"] == self.provider]
         return int(account["charges"])
 
@@ -78,8 +78,8 @@ class Gateway(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post(self.PATH, json={"video_id": source, **fields})
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["data"]["task_id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["data"]["task_id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get(f"{self.PATH}/{task_id}")
@@ -98,7 +98,7 @@ class Vidu(Client):
         return self.handle.source_url(super().source(**fields))
 
     def body(self, source: str, **fields: Any) -> dict[str, Any]:
-        """A submit's body; fields go where docs/upstream/vidu.md, "Submit" has them."""
+        """Return a submit's body, with the fields where docs/upstream/vidu.md, "Submit" has them."""
         inputs = {name: fields.pop(name) for name in ("last_frame_url", "prompt") if name in fields}
         model = fields.pop("model", "viduq2-turbo")
         parameters = {"vidu_type": "extend", **fields}
@@ -107,8 +107,8 @@ class Vidu(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post("/v1/tasks/submit", json=self.body(source, **fields))
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["output"]["task_id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["output"]["task_id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get("/v1/tasks/status", params={"task_id": task_id})
@@ -120,10 +120,10 @@ class Vidu(Client):
         (url,) = body["output"]["urls"]
         return str(url)
 
-    def error(self, answer: httpx.Response) -> tuple[int, str]:
-        error = answer.json()["error"]
+    def error(self, response: httpx.Response) -> tuple[int, str]:
+        error = response.json()["error"]
         assert list(error) == ["message", "type", "code", "param"]
-        return answer.status_code, error["code"]
+        return response.status_code, error["code"]
 
 
 class Luma(Client):
@@ -132,8 +132,8 @@ class Luma(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post(f"/luma/generations/{source}/extend", json={"user_prompt": "add cat", **fields})
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get(f"/luma/generations/{task_id}")

@@ -1,4 +1,4 @@
-"""Kling's billing routes, tasks of somebody else's, and deductions that differ from the price."""
+"""Kling's billing routes, foreign tasks, and deductions that differ from the price."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PROMPT_BILLS: dict[str, Any] = {"billing_delay": 0.0, "billing_interval": 0.0}
 
 
 def page(kling: Kling, **fields: Any) -> dict[str, Any]:
-    answer = kling.http.post("/account/billing/package", json=fields or ALWAYS)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["code"] == 0
-    return dict(answer.json()["data"])
+    response = kling.http.post("/account/billing/package", json=fields or ALWAYS)
+    assert response.status_code == 200, response.text
+    assert response.json()["code"] == 0
+    return dict(response.json()["data"])
 
 
 def billed(kling: Kling, **fields: Any) -> dict[str, float]:
@@ -30,9 +30,9 @@ def billed(kling: Kling, **fields: Any) -> dict[str, float]:
 
 
 def packs(kling: Kling) -> dict[str, Any]:
-    answer = kling.http.get("/account/costs", params=ALWAYS)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["data"])
+    response = kling.http.get("/account/costs", params=ALWAYS)
+    assert response.status_code == 200, response.text
+    return dict(response.json()["data"])
 
 
 def test_a_bill_names_each_charge_as_documented(start: Callable[..., Kling]) -> None:
@@ -49,7 +49,7 @@ def test_a_bill_names_each_charge_as_documented(start: Callable[..., Kling]) -> 
     assert (second["unit_before_deduction"], second["unit_after_deduction"]) == (8.0, 4.5)
 
 
-def test_a_bill_is_late_and_leaves_out_what_was_refunded(start: Callable[..., Kling]) -> None:
+def test_a_bill_is_late_and_leaves_out_refunded_charges(start: Callable[..., Kling]) -> None:
     kling = start(billing_interval=0.0)
     kling.handle.faults([{"kind": "fail_task", "match": {"external_task_id": "doomed"}}])
     task_id = kling.extend(kling.source())["task_id"]
@@ -80,12 +80,12 @@ def test_a_bill_is_about_a_time_and_an_account(start: Callable[..., Kling]) -> N
     first = kling.extend(kling.source())
     kling.handle.set_offset(3600)
     second = kling.extend(kling.source())
-    theirs = kling.handle.foreign_task(account="other")
+    foreign = kling.handle.foreign_task(account="other")
     between = first["created_at"] + 1000
     assert billed(kling, start_time=1, end_time=between) == {first["task_id"]: 2.0}
     assert billed(kling, start_time=between, end_time=10**14) == {second["task_id"]: 2.0}
     kling.http.headers["Authorization"] = "Bearer other-key"
-    assert billed(kling) == {theirs["task_id"]: 2.0}
+    assert billed(kling) == {foreign["task_id"]: 2.0}
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_a_bill_is_about_a_time_and_an_account(start: Callable[..., Kling]) -> N
 )
 def test_a_request_that_cannot_be_read_is_refused(start: Callable[..., Kling], body: bytes) -> None:
     kling = start(**PROMPT_BILLS)
-    answer = kling.http.post("/account/billing/package", content=body)
-    assert kling.code(answer) in ((400, 1200), (400, 1201))
+    response = kling.http.post("/account/billing/package", content=body)
+    assert kling.code(response) in ((400, 1200), (400, 1201))
 
 
-def test_packs_show_what_is_left_twelve_hours_late(start: Callable[..., Kling]) -> None:
+def test_packs_show_the_remaining_units_twelve_hours_late(start: Callable[..., Kling]) -> None:
     kling = start(balance=Decimal(5), billing_interval=0.0)
     kling.extend(kling.source())
     (pack,) = packs(kling)["resource_pack_subscribe_infos"]
@@ -128,8 +128,8 @@ def test_an_account_without_packs_has_no_list_of_them(start: Callable[..., Kling
 
 def test_packs_bought_at_another_time_are_not_listed(start: Callable[..., Kling]) -> None:
     kling = start(balance=Decimal(5), billing_interval=0.0)
-    answer = kling.http.get("/account/costs", params={"start_time": 1, "end_time": 2})
-    assert answer.json()["data"] == {"code": 0, "msg": "success"}
+    response = kling.http.get("/account/costs", params={"start_time": 1, "end_time": 2})
+    assert response.json()["data"] == {"code": 0, "msg": "success"}
     assert kling.code(kling.http.get("/account/costs")) == (400, 1201)
 
 
@@ -146,9 +146,9 @@ def test_a_second_request_within_a_second_is_too_fast(
     ask(kling)
 
 
-def test_bills_are_for_those_who_show_their_key(start: Callable[..., Kling]) -> None:
+def test_bills_need_a_key(start: Callable[..., Kling]) -> None:
     kling = start()
-    kling.http.headers["Authorization"] = "Bearer nobody"
+    kling.http.headers["Authorization"] = "Bearer unknown"
     assert kling.code(kling.http.get("/account/costs", params=ALWAYS)) == (401, 1002)
     assert kling.code(kling.http.post("/account/billing/package", json=ALWAYS)) == (401, 1002)
 
@@ -157,7 +157,7 @@ def test_bills_are_for_those_who_show_their_key(start: Callable[..., Kling]) -> 
     ("kind", "status"),
     [("5xx_before", 500), ("html", 502), ("code_1302", 429), ("redirect", 307), ("empty_body", 200)],
 )
-def test_bills_go_wrong_as_ordered(start: Callable[..., Kling], kind: str, status: int) -> None:
+def test_armed_faults_strike_the_billing_routes(start: Callable[..., Kling], kind: str, status: int) -> None:
     kling = start(**PROMPT_BILLS)
     kling.handle.faults([{"kind": kind, "where": "billing", "times": 2}])
     assert kling.http.post("/account/billing/package", json=ALWAYS).status_code == status
@@ -192,44 +192,44 @@ def test_a_task_may_cost_nothing(kling: Kling) -> None:
     assert kling.extend(kling.source())["final_unit_deduction"] == "0"
 
 
-def test_somebody_elses_task_is_finished_charged_and_listed(start: Callable[..., Kling]) -> None:
+def test_a_foreign_task_is_finished_charged_and_listed(start: Callable[..., Kling]) -> None:
     kling = start(run_time=(1000, 1000), slots=1, **PROMPT_BILLS)
     kling.submit(kling.source())
-    theirs = kling.handle.foreign_task(external_task_id="theirs", prompt="a fox")
-    assert theirs["status"] == "succeed"
-    found = kling.query("theirs")
-    assert (found["task_id"], found["task_status"]) == (theirs["task_id"], "succeed")
-    assert found["task_id"] in [row["task_id"] for row in kling.http.get(PATH).json()["data"]]
-    assert billed(kling)[theirs["task_id"]] == 2.0
-    film = kling.http.get(found["task_result"]["videos"][0]["url"])
+    foreign = kling.handle.foreign_task(external_task_id="foreign", prompt="a fox")
+    assert foreign["status"] == "succeed"
+    task = kling.query("foreign")
+    assert (task["task_id"], task["task_status"]) == (foreign["task_id"], "succeed")
+    assert task["task_id"] in [row["task_id"] for row in kling.http.get(PATH).json()["data"]]
+    assert billed(kling)[foreign["task_id"]] == 2.0
+    film = kling.http.get(task["task_result"]["videos"][0]["url"])
     assert film.content[4:8] == b"ftyp"
 
 
-def test_somebody_elses_task_may_be_old_and_cost_what_it_likes(start: Callable[..., Kling]) -> None:
+def test_a_foreign_task_may_be_old_and_have_any_price(start: Callable[..., Kling]) -> None:
     kling = start(billing_interval=0.0)
     source = kling.source()
     kling.handle.faults([{"kind": "odd_deduction", "units": "7", "match": {"video_id": source}}])
-    theirs = kling.handle.foreign_task(video_id=source, age=13 * 3600)
+    foreign = kling.handle.foreign_task(video_id=source, age=13 * 3600)
     kling.handle.foreign_task(age=11 * 3600)
-    assert billed(kling) == {theirs["task_id"]: 7.0}
-    assert kling.query(theirs["task_id"])["task_info"]["parent_video"]["id"] == source
+    assert billed(kling) == {foreign["task_id"]: 7.0}
+    assert kling.query(foreign["task_id"])["task_info"]["parent_video"]["id"] == source
 
 
-def test_somebody_elses_task_may_be_of_any_surface(client: Client) -> None:
+def test_a_foreign_task_may_be_of_any_surface(client: Client) -> None:
     before = client.charged()
-    theirs = client.handle.foreign_task(provider=client.provider)
-    body = client.query(theirs["task_id"])
+    foreign = client.handle.foreign_task(provider=client.provider)
+    body = client.query(foreign["task_id"])
     assert client.state(body) in ("succeed", "Success", "completed")
     assert client.http.get(client.url(body)).content[4:8] == b"ftyp"
     assert client.charged() == before + 1
 
 
-def test_somebody_else_may_use_another_account(run: Callable[..., Any]) -> None:
+def test_a_foreign_task_may_be_of_another_account(run: Callable[..., Any]) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs = gateway.handle.foreign_task(provider="kling-gateway", account="second")
-    assert gateway.ask(theirs["task_id"]).status_code == 404
+    foreign = gateway.handle.foreign_task(provider="kling-gateway", account="second")
+    assert gateway.ask(foreign["task_id"]).status_code == 404
     gateway.http.headers["Authorization"] = "Bearer second-key"
-    assert gateway.state(gateway.query(theirs["task_id"])) == "succeed"
+    assert gateway.state(gateway.query(foreign["task_id"])) == "succeed"
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_somebody_else_may_use_another_account(run: Callable[..., Any]) -> None:
         {"prompt": 7},
     ],
 )
-def test_somebody_else_can_do_no_more_than_anybody(kling: Kling, fields: dict[str, Any]) -> None:
+def test_an_invalid_foreign_task_is_refused(kling: Kling, fields: dict[str, Any]) -> None:
     with pytest.raises(SandboxError) as caught:
         kling.handle.foreign_task(**fields)
     check_user_text(str(caught.value))
 
 
 @pytest.mark.parametrize("wrong", [{"billing_delay": -1}, {"billing_interval": -1}, {"billing_page": 501}])
-def test_a_bill_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_billing_config_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SandboxError, match=next(iter(wrong))):
         SandboxConfig(**wrong)
 
@@ -267,5 +267,5 @@ def test_bills_outlive_a_restart(start: Callable[..., Kling]) -> None:
 
 
 def test_a_bill_over_http_needs_no_v1(start: Callable[..., Kling]) -> None:
-    answer: httpx.Response = start().http.post("/v1/account/billing/package", json=ALWAYS)
-    assert answer.status_code == 404
+    response: httpx.Response = start().http.post("/v1/account/billing/package", json=ALWAYS)
+    assert response.status_code == 404

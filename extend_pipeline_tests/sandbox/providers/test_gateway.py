@@ -1,5 +1,4 @@
-"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, what is passed on, and bodies written
-anew."""
+"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, forwarded fields, and rewritten bodies."""
 
 from __future__ import annotations
 
@@ -17,9 +16,9 @@ from extend_pipeline_tests.sandbox.providers.surfaces import Gateway
 
 def test_the_documented_request_gets_the_documented_answer(run: Any) -> None:
     gateway = run(Gateway, seeds=({"video_id": "827942411241803822", "duration": 5.1, "provider": "kling-gateway"},))
-    answer = gateway.submit("827942411241803822", prompt="场景放大")
-    body = answer.json()
-    assert answer.status_code == 200
+    response = gateway.submit("827942411241803822", prompt="场景放大")
+    body = response.json()
+    assert response.status_code == 200
     assert list(body) == ["code", "message", "request_id", "data"]
     assert (body["code"], body["message"]) == (0, "SUCCEED")
     assert list(body["data"]) == ["task_id", "task_status", "created_at", "updated_at"]
@@ -51,16 +50,16 @@ def test_a_task_runs_as_klings_do_and_its_result_can_be_extended(run: Any) -> No
         {"negative_prompt": "x"},
         {"cfg_scale": 0.5},
         {"callback_url": "http://127.0.0.1:9/x"},
-        {"external_task_id": "mine"},
+        {"external_task_id": "own-id"},
         {"watermark_info": {"enabled": True}},
     ],
     ids=lambda field: next(iter(field)),
 )
-def test_a_field_is_taken_only_where_it_is_passed_on(run: Any, gateway: Gateway, field: dict[str, Any]) -> None:
+def test_a_field_is_accepted_only_if_it_is_forwarded(run: Any, gateway: Gateway, field: dict[str, Any]) -> None:
     name = next(iter(field))
-    answer = gateway.submit(gateway.source(), **field)
-    assert (answer.status_code, answer.json()["code"]) == (400, 1201)
-    assert name in answer.json()["message"]
+    response = gateway.submit(gateway.source(), **field)
+    assert (response.status_code, response.json()["code"]) == (400, 1201)
+    assert name in response.json()["message"]
     passed = "watermark" if name == "watermark_info" else name
     passing = run(Gateway, gateway=GatewayConfig(passes=frozenset({passed})))
     assert passing.submit(passing.source(), **field).status_code == 200
@@ -76,8 +75,8 @@ def test_a_parents_task_id_must_be_the_one_that_made_the_video(run: Any) -> None
 
 def test_nothing_is_found_by_the_clients_own_id_and_there_is_no_list(run: Any) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(passes=frozenset({"external_task_id"})))
-    task_id = gateway.extend(gateway.source(), external_task_id="mine")
-    assert gateway.ask("mine").status_code == 404
+    task_id = gateway.extend(gateway.source(), external_task_id="own-id")
+    assert gateway.ask("own-id").status_code == 404
     assert gateway.ask(task_id).status_code == 200
     assert gateway.http.get(gateway.PATH).status_code == 404
 
@@ -85,19 +84,19 @@ def test_nothing_is_found_by_the_clients_own_id_and_there_is_no_list(run: Any) -
 @pytest.mark.parametrize("authorization", ["", "sandbox-gateway-key", "Bearer wrong", "Bearer sandbox-luma-key"])
 def test_only_the_bearer_key_opens(gateway: Gateway, authorization: str) -> None:
     headers = {"Authorization": authorization}
-    answers = [
+    responses = [
         gateway.http.post(gateway.PATH, json={"video_id": "x"}, headers=headers),
         gateway.http.get(f"{gateway.PATH}/x", headers=headers),
     ]
-    assert [answer.status_code for answer in answers] == [401, 401]
+    assert [response.status_code for response in responses] == [401, 401]
 
 
 def test_a_video_of_another_account_or_surface_is_not_found(run: Any) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs, kling = gateway.source(account="second"), gateway.source(provider="kling")
-    assert [gateway.submit(name).json()["code"] for name in (theirs, kling, "unknown")] == [1203] * 3
+    foreign, kling = gateway.source(account="second"), gateway.source(provider="kling")
+    assert [gateway.submit(name).json()["code"] for name in (foreign, kling, "unknown")] == [1203] * 3
     second = {"Authorization": "Bearer second-key"}
-    assert gateway.http.post(gateway.PATH, json={"video_id": theirs}, headers=second).status_code == 200
+    assert gateway.http.post(gateway.PATH, json={"video_id": foreign}, headers=second).status_code == 200
 
 
 @pytest.mark.parametrize(("how", "kind"), [("seconds", int), ("text", str), ("ms", int)])
@@ -106,10 +105,10 @@ def test_bodies_may_be_written_anew(run: Any, how: Any, kind: type) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(reserialised=anew))
     created = gateway.submit(gateway.source()).json()
     body = gateway.query(created["data"]["task_id"])
-    for answer in (created, body):
-        assert answer["code"] == 200
-        assert list(answer) == ["data", "request_id", "message", "code"]
-        assert isinstance(answer["data"]["created_at"], kind)
+    for response in (created, body):
+        assert response["code"] == 200
+        assert list(response) == ["data", "request_id", "message", "code"]
+        assert isinstance(response["data"]["created_at"], kind)
     assert (int(body["data"]["created_at"]) < 10_000_000_000) == (how == "seconds")
     assert [list(video) for video in body["data"]["task_result"]["videos"]] == [["url"]]
 
@@ -132,7 +131,7 @@ def test_money_and_slots_run_out(run: Any) -> None:
     assert [busy.submit(source, prompt=text).json()["code"] for text in "ab"] == [0, 1303]
 
 
-def test_a_callback_comes_where_it_is_passed_on(run: Any, receiver: tuple[str, Received]) -> None:
+def test_a_callback_is_posted_if_its_url_is_forwarded(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     gateway = run(Gateway, gateway=GatewayConfig(passes=frozenset({"callback_url"})))
     task_id = gateway.extend(gateway.source(), callback_url=url)
@@ -154,7 +153,7 @@ def test_a_callback_comes_where_it_is_passed_on(run: Any, receiver: tuple[str, R
 )
 def test_errors_come_in_every_shape(run: Any, shape: Any, keys: set[str]) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(error_shape=shape))
-    answer: httpx.Response = gateway.submit("unknown")
-    assert answer.status_code == 404
-    assert answer.json().keys() == keys
-    assert "unknown" in answer.text
+    response: httpx.Response = gateway.submit("unknown")
+    assert response.status_code == 404
+    assert response.json().keys() == keys
+    assert "unknown" in response.text

@@ -1,4 +1,4 @@
-"""Kling's three routes: bodies as docs/upstream/kling.md shows them, and every check before a task is made."""
+"""Kling's three routes: bodies as docs/upstream/kling.md shows them, and every check before a task is created."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def test_a_create_answers_with_the_documented_body(kling: Kling) -> None:
-    body = kling.submit(kling.source(), external_task_id="mine-1").json()
+    body = kling.submit(kling.source(), external_task_id="own-1").json()
     assert list(body) == ["code", "message", "request_id", "data"]
     data = body["data"]
     assert list(data) == ["task_id", "task_status", "task_info", "created_at", "updated_at"]
     assert body["code"] == 0
     assert data["task_status"] == "submitted"
-    assert data["task_info"] == {"external_task_id": "mine-1"}
+    assert data["task_info"] == {"external_task_id": "own-1"}
     assert data["task_id"].isdecimal()
     assert len(data["task_id"]) == 18
     assert data["created_at"] == data["updated_at"] > 1_700_000_000_000
@@ -30,7 +30,7 @@ def test_a_create_answers_with_the_documented_body(kling: Kling) -> None:
 
 def test_a_finished_task_has_parent_result_units_and_watermark(kling: Kling) -> None:
     source = kling.source(mode="pro")
-    data = kling.extend(source, external_task_id="mine-2", watermark_info={"enabled": True})
+    data = kling.extend(source, external_task_id="own-2", watermark_info={"enabled": True})
     parent, (video,) = data["task_info"]["parent_video"], data["task_result"]["videos"]
     assert (parent["id"], parent["duration"]) == (source, "5.1")
     assert parent["url"].startswith(kling.handle.base_url)
@@ -40,7 +40,7 @@ def test_a_finished_task_has_parent_result_units_and_watermark(kling: Kling) -> 
     assert data["task_status"] == "succeed"
     assert data["watermark_info"] == {"enabled": True}
     assert data["final_unit_deduction"] == "3.5"
-    assert kling.query("mine-2")["task_id"] == data["task_id"]
+    assert kling.query("own-2")["task_id"] == data["task_id"]
 
 
 def test_a_result_without_watermark_has_no_watermark_url(kling: Kling) -> None:
@@ -106,7 +106,7 @@ def test_a_page_out_of_range_is_1201(kling: Kling, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "field"),
     [
         ({"model_name": "kling-v1-6"}, "model_name"),
         ({"prompt": "x" * 2501}, "prompt"),
@@ -125,21 +125,21 @@ def test_a_page_out_of_range_is_1201(kling: Kling, query: str) -> None:
         ({"external_task_id": ""}, "external_task_id"),
     ],
 )
-def test_a_wrong_field_is_1201_and_named(kling: Kling, fields: dict[str, Any], named: str) -> None:
-    answer = kling.submit(kling.source(), **fields)
-    assert kling.code(answer) == (400, 1201)
-    assert named in answer.json()["message"]
+def test_a_wrong_field_is_1201_and_named(kling: Kling, fields: dict[str, Any], field: str) -> None:
+    response = kling.submit(kling.source(), **fields)
+    assert kling.code(response) == (400, 1201)
+    assert field in response.json()["message"]
 
 
-def test_fields_at_their_limits_are_taken(kling: Kling) -> None:
-    answer = kling.submit(kling.source(), prompt="雾" * 2500, negative_prompt="y" * 2500, cfg_scale=1)
-    assert answer.status_code == 200
+def test_fields_at_their_limits_are_accepted(kling: Kling) -> None:
+    response = kling.submit(kling.source(), prompt="雾" * 2500, negative_prompt="y" * 2500, cfg_scale=1)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"'])
 def test_a_body_that_is_no_json_object_is_1200(kling: Kling, body: bytes) -> None:
-    answer = kling.http.post(PATH, content=body, headers={"Content-Type": "application/json"})
-    assert kling.code(answer) == (400, 1200)
+    response = kling.http.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert kling.code(response) == (400, 1200)
 
 
 def test_a_body_of_another_content_type_is_1200(kling: Kling) -> None:
@@ -149,8 +149,8 @@ def test_a_body_of_another_content_type_is_1200(kling: Kling) -> None:
 @pytest.mark.parametrize("name", ["video_id", "external_task_id"])
 def test_half_a_surrogate_pair_is_1201_and_breaks_nothing(kling: Kling, name: str) -> None:
     body = {"video_id": kling.source(), name: "half \ud800"}
-    answer = kling.http.post(PATH, content=json.dumps(body), headers={"Content-Type": "application/json"})
-    assert kling.code(answer) == (400, 1201)
+    response = kling.http.post(PATH, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert kling.code(response) == (400, 1201)
 
 
 @pytest.mark.parametrize("video_id", [None, 827942411241803822, ""])
@@ -166,9 +166,9 @@ def test_a_missing_video_id_is_1201_and_an_unknown_one_1203(kling: Kling) -> Non
 def test_a_second_use_of_an_external_task_id_is_refused_and_named(kling: Kling) -> None:
     source = kling.source()
     kling.extend(source, external_task_id="twice")
-    answer = kling.submit(source, external_task_id="twice")
-    assert kling.code(answer) == (400, 1201)
-    assert "twice" in answer.json()["message"]
+    response = kling.submit(source, external_task_id="twice")
+    assert kling.code(response) == (400, 1201)
+    assert "twice" in response.json()["message"]
     assert kling.handle.charges()["by_external_task_id"]["twice"] == 1
 
 
@@ -183,9 +183,9 @@ def test_a_second_use_of_an_external_task_id_is_refused_and_named(kling: Kling) 
     ],
 )
 def test_the_model_of_the_source_decides(kling: Kling, model: str, fields: dict[str, Any], expected: int) -> None:
-    answer = kling.submit(kling.source(model=model), **fields)
-    assert answer.status_code == expected
-    assert answer.json()["code"] == (0 if expected == 200 else 1201)
+    response = kling.submit(kling.source(model=model), **fields)
+    assert response.status_code == expected
+    assert response.json()["code"] == (0 if expected == 200 else 1201)
 
 
 def test_a_source_is_gone_after_30_days(kling: Kling) -> None:
@@ -224,9 +224,9 @@ def test_an_empty_account_is_1102_and_a_refund_fills_it(start: Callable[..., Kli
     source = kling.source()
     kling.handle.faults([{"kind": "fail_task"}])
     assert [kling.submit(source).status_code for _ in range(2)] == [200, 200]
-    answer = kling.submit(source)
-    assert kling.code(answer) == (429, 1102)
-    check_user_text(answer.json()["message"])
+    response = kling.submit(source)
+    assert kling.code(response) == (429, 1102)
+    check_user_text(response.json()["message"])
     kling.handle.set_offset(1001)
     assert kling.submit(source).status_code == 200
 
@@ -270,17 +270,17 @@ def test_bad_credentials_are_401_with_their_own_code(kling: Kling, header: str |
     headers = {} if header is None else {b"Authorization": header.encode()}
     del kling.http.headers["authorization"]
     try:
-        for answer in (
+        for response in (
             kling.http.post(PATH, json={"video_id": "x"}, headers=headers),
             kling.http.get(PATH, headers=headers),
             kling.http.get(f"{PATH}/x", headers=headers),
         ):
-            assert kling.code(answer) == (401, code)
+            assert kling.code(response) == (401, code)
     finally:
         kling.http.headers["Authorization"] = "Bearer sandbox-api-key"
 
 
-def test_a_good_jwt_opens_the_door_whatever_the_sandbox_clock_says(start: Callable[..., Kling]) -> None:
+def test_a_valid_jwt_is_accepted_at_any_time_of_the_sandbox_clock(start: Callable[..., Kling]) -> None:
     kling = start(now_offset=31 * 86400)
-    answer = kling.http.get(PATH, headers={"Authorization": f"Bearer {make_jwt()}"})
-    assert answer.status_code == 200
+    response = kling.http.get(PATH, headers={"Authorization": f"Bearer {make_jwt()}"})
+    assert response.status_code == 200

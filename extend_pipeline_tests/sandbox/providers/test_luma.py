@@ -36,9 +36,9 @@ KEYS = [
 def test_the_documented_request_gets_the_documented_answer(run: Any, status: int) -> None:
     seed = {"video_id": EXAMPLE, "duration": 5, "provider": "luma"}
     luma = run(Luma, seeds=(seed,), luma=LumaConfig(submit_status=status))
-    answer = luma.submit(EXAMPLE, user_prompt="add cat", expand_prompt=True)
-    body = answer.json()
-    assert answer.status_code == status
+    response = luma.submit(EXAMPLE, user_prompt="add cat", expand_prompt=True)
+    body = response.json()
+    assert response.status_code == status
     assert list(body) == KEYS
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", body["id"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["created_at"])
@@ -68,7 +68,7 @@ def test_a_completed_generation_has_two_links_and_a_size(luma: Luma) -> None:
     assert [luma.http.get(video[name]).content[4:8] for name in ("url", "download_url")] == [b"ftyp"] * 2
 
 
-def test_the_clean_link_the_length_and_the_reason_are_matters_of_config(run: Any) -> None:
+def test_the_clean_link_the_length_and_the_reason_are_configurable(run: Any) -> None:
     luma = run(Luma, luma=LumaConfig(clean_url=False, raw_duration=True, failure_reason=False))
     body = luma.query(luma.extend(luma.source()))
     assert body["video"]["download_url"] == ""
@@ -77,7 +77,7 @@ def test_the_clean_link_the_length_and_the_reason_are_matters_of_config(run: Any
     assert list(luma.query(luma.extend(luma.source()))) == KEYS
 
 
-def test_a_failed_generation_says_why_and_may_be_wrapped(luma: Luma) -> None:
+def test_a_failed_generation_has_its_reason_and_may_be_wrapped(luma: Luma) -> None:
     luma.fault("fail_task")
     task_id = luma.extend(luma.source())
     body = luma.query(task_id)
@@ -109,13 +109,13 @@ def test_a_presigned_link_ends_and_a_query_brings_a_fresh_one(run: Any) -> None:
     assert luma.http.get(luma.url(luma.query(task_id))).status_code == 200
 
 
-def test_several_are_asked_for_at_once(luma: Luma) -> None:
+def test_several_generations_are_queried_at_once(luma: Luma) -> None:
     made = [luma.extend(luma.source()) for _ in range(3)]
     seeded = luma.source()
     asked = [made[2], "unknown", seeded, made[0]]
-    answer = luma.http.post("/luma/tasks", json={"ids": asked})
-    assert [item["id"] for item in answer.json()] == [made[2], seeded, made[0]]
-    assert answer.json()[0]["state"] == "completed"
+    response = luma.http.post("/luma/tasks", json={"ids": asked})
+    assert [item["id"] for item in response.json()] == [made[2], seeded, made[0]]
+    assert response.json()[0]["state"] == "completed"
     assert luma.http.post("/luma/tasks", json={"ids": []}).json() == []
 
 
@@ -123,9 +123,9 @@ def test_a_batch_may_go_wrong_too(luma: Luma) -> None:
     task_id = luma.extend(luma.source())
     for kind in ("5xx_before", "rate_limit", "unknown_state"):
         luma.fault(kind, "list")
-    answers = [luma.http.post("/luma/tasks", json={"ids": [task_id]}) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [500, 429, 200, 200]
-    assert [answer.json()[0]["state"] for answer in answers[2:]] == ["postprocessing", "completed"]
+    responses = [luma.http.post("/luma/tasks", json={"ids": [task_id]}) for _ in range(4)]
+    assert [response.status_code for response in responses] == [500, 429, 200, 200]
+    assert [response.json()[0]["state"] for response in responses[2:]] == ["postprocessing", "completed"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"ids": [1]}'])
@@ -147,21 +147,21 @@ def test_a_batch_without_ids_is_refused(luma: Luma, body: bytes) -> None:
     ids=lambda fields: next(iter(fields)),
 )
 def test_a_field_that_is_not_as_documented_is_refused(luma: Luma, fields: dict[str, Any]) -> None:
-    answer = luma.submit(luma.source(), **fields)
-    assert answer.status_code == 400
-    assert next(iter(fields)) in answer.json()["error"]["message"]
+    response = luma.submit(luma.source(), **fields)
+    assert response.status_code == 400
+    assert next(iter(fields)) in response.json()["error"]["message"]
 
 
-def test_all_documented_fields_are_taken(luma: Luma) -> None:
+def test_all_documented_fields_are_accepted(luma: Luma) -> None:
     images = {"image_url": "https://example.org/a.png", "image_end_url": "iVBORw0KGgo="}
     assert luma.submit(luma.source(), expand_prompt=False, **images).status_code == 200
 
 
 def test_an_unknown_generation_is_404_and_a_running_one_400(run: Any) -> None:
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000), extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs, vidus = luma.source(account="second"), luma.source(provider="vidu")
-    assert [luma.submit(name).status_code for name in ("unknown", theirs, vidus)] == [404] * 3
-    assert [luma.ask(name).status_code for name in ("unknown", theirs, vidus)] == [404] * 3
+    foreign, vidus = luma.source(account="second"), luma.source(provider="vidu")
+    assert [luma.submit(name).status_code for name in ("unknown", foreign, vidus)] == [404] * 3
+    assert [luma.ask(name).status_code for name in ("unknown", foreign, vidus)] == [404] * 3
     running = luma.extend(luma.source())
     assert luma.submit(running).status_code == 400
     luma.handle.set_offset(1001)
@@ -171,17 +171,17 @@ def test_an_unknown_generation_is_404_and_a_running_one_400(run: Any) -> None:
 @pytest.mark.parametrize("authorization", ["", "sandbox-luma-key", "Bearer wrong"])
 def test_only_the_bearer_key_opens(luma: Luma, authorization: str) -> None:
     luma.http.headers["Authorization"] = authorization
-    answers = [luma.submit("x"), luma.ask("x"), luma.http.post("/luma/tasks", json={"ids": []})]
-    assert [answer.status_code for answer in answers] == [401] * 3
+    responses = [luma.submit("x"), luma.ask("x"), luma.http.post("/luma/tasks", json={"ids": []})]
+    assert [response.status_code for response in responses] == [401] * 3
 
 
-def test_the_hook_is_told_of_every_change(run: Any, receiver: tuple[str, Received]) -> None:
+def test_the_hook_receives_every_change(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000)))
     task_id = luma.extend(luma.source(), notify_hook=url)
     for offset, count in ((0, 1), (300, 2), (1001, 3)):
         luma.handle.set_offset(offset)
-        eventually(partial(lambda wanted: len(received) == wanted, count))
+        eventually(partial(lambda expected: len(received) == expected, count))
     bodies = [json.loads(body) for _, body in received]
     assert [body["state"] for body in bodies] == ["pending", "processing", "completed"]
     assert {body["id"] for body in bodies} == {task_id}
@@ -200,18 +200,18 @@ def test_money_and_slots_run_out(run: Any) -> None:
 
 @pytest.mark.parametrize("shape", ["origin", "error_object", "code_text", "error_text", "detail", "detail_object"])
 def test_errors_come_in_the_configured_shape(run: Any, shape: Any) -> None:
-    answer = run(Luma, luma=LumaConfig(error_shape=shape)).ask("unknown")
-    assert answer.status_code == 404
-    assert "unknown" in answer.text
-    assert isinstance(answer.json(), dict)
+    response = run(Luma, luma=LumaConfig(error_shape=shape)).ask("unknown")
+    assert response.status_code == 404
+    assert "unknown" in response.text
+    assert isinstance(response.json(), dict)
 
 
 def test_errors_may_be_pages(run: Any) -> None:
-    answer = run(Luma, luma=LumaConfig(error_shape="html")).ask("unknown")
-    assert (answer.status_code, answer.headers["content-type"][:9]) == (404, "text/html")
+    response = run(Luma, luma=LumaConfig(error_shape="html")).ask("unknown")
+    assert (response.status_code, response.headers["content-type"][:9]) == (404, "text/html")
 
 
-def test_a_notify_hook_makes_no_other_step_of_the_same_one(run: Any) -> None:
+def test_a_notify_hook_does_not_make_the_same_step_a_different_one(run: Any) -> None:
     luma = run(Luma)
     source = luma.source()
     for prompt, hook in (("a", "http://127.0.0.1:9/1"), ("b", "http://127.0.0.1:9/2")):

@@ -1,4 +1,4 @@
-"""Every fault at the three surfaces beside Kling, as a client sees it, and what it leaves in the charge book."""
+"""Every fault at the three surfaces beside Kling, as a client sees it, and the charges that it leaves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = {
 
 
 def paid_by(client: Client, act: Callable[[], Any]) -> int:
-    """How many charges an act adds."""
+    """Return the number of charges that `act` adds."""
     before = client.charged()
     act()
     return client.charged() - before
@@ -60,23 +60,23 @@ def test_an_answer_may_be_held(client: Client, kind: str, made: int) -> None:
 
 @pytest.mark.parametrize("code", [500, 503, 504])
 @pytest.mark.parametrize(("kind", "made"), [("5xx_before", 0), ("5xx_after", 1)])
-def test_a_server_error_tells_nothing_about_the_task(client: Client, code: int, kind: str, made: int) -> None:
+def test_a_server_error_does_not_show_whether_there_is_a_task(client: Client, code: int, kind: str, made: int) -> None:
     source = client.source()
     client.fault(kind, code=code)
-    answers: list[httpx.Response] = []
-    assert paid_by(client, lambda: answers.append(client.submit(source))) == made
-    assert answers[0].status_code == code
-    assert isinstance(answers[0].json(), dict)
+    responses: list[httpx.Response] = []
+    assert paid_by(client, lambda: responses.append(client.submit(source))) == made
+    assert responses[0].status_code == code
+    assert isinstance(responses[0].json(), dict)
 
 
 @pytest.mark.parametrize(("kind", "after"), [("html", True), ("html", False), ("empty_body", True), ("not_json", True)])
 def test_an_answer_may_be_no_json(client: Client, kind: str, after: bool) -> None:
     source = client.source()
     client.fault(kind, after=after)
-    answers: list[httpx.Response] = []
-    assert paid_by(client, lambda: answers.append(client.submit(source))) == int(after)
+    responses: list[httpx.Response] = []
+    assert paid_by(client, lambda: responses.append(client.submit(source))) == int(after)
     with pytest.raises(ValueError, match="Expecting value"):
-        answers[0].json()
+        responses[0].json()
 
 
 def test_a_body_may_be_cut_after_the_task_was_made(client: Client) -> None:
@@ -101,14 +101,14 @@ def test_two_documents_may_come_one_after_the_other(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "no_money", "content_refusal", "unauthorized", "forbidden"])
-def test_a_refusal_makes_nothing_and_is_said_in_the_surfaces_words(client: Client, kind: str) -> None:
+def test_a_refusal_creates_no_task_and_has_the_surfaces_own_status(client: Client, kind: str) -> None:
     source = client.source()
     client.fault(kind)
     client.fault(kind, "query")
-    answers: list[httpx.Response] = []
-    assert paid_by(client, lambda: answers.append(client.submit(source))) == 0
-    answers.append(client.ask("any"))
-    assert [answer.status_code for answer in answers] == [REFUSED[client.provider][kind]] * 2
+    responses: list[httpx.Response] = []
+    assert paid_by(client, lambda: responses.append(client.submit(source))) == 0
+    responses.append(client.ask("any"))
+    assert [response.status_code for response in responses] == [REFUSED[client.provider][kind]] * 2
 
 
 def test_a_task_may_fail_after_it_was_accepted_and_is_refunded(client: Client) -> None:
@@ -160,15 +160,15 @@ def test_a_download_may_be_cut_or_broken(client: Client) -> None:
     assert 0 < len(broken) < len(whole)
 
 
-@pytest.mark.parametrize(("client_type", "mended"), [(Gateway, True), (Luma, True), (Vidu, False)])
-def test_a_query_mends_an_expired_url_but_not_vidus(run: Any, client_type: type[Client], mended: bool) -> None:
+@pytest.mark.parametrize(("client_type", "renewed"), [(Gateway, True), (Luma, True), (Vidu, False)])
+def test_a_query_renews_an_expired_url_except_at_vidu(run: Any, client_type: type[Client], renewed: bool) -> None:
     client = run(client_type)
     task_id = client.extend(client.source())
     url = client.url(client.query(task_id))
     client.fault("expired_url", "download")
     assert [client.http.get(url).status_code for _ in range(2)] == [403, 403]
     fresh = client.url(client.query(task_id))
-    assert (fresh != url, client.http.get(fresh).status_code) == ((True, 200) if mended else (False, 403))
+    assert (fresh != url, client.http.get(fresh).status_code) == ((True, 200) if renewed else (False, 403))
 
 
 def test_a_fault_matched_with_a_provider_leaves_the_others_alone(gateway: Gateway, vidu: Vidu, luma: Luma) -> None:

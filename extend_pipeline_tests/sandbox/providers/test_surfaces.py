@@ -1,4 +1,4 @@
-"""What the four surfaces share: one charge book, one list of tasks, whole files and segments, seeds and config."""
+"""The four surfaces share one charge book, one list of tasks, full files and segments, seeds and config."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SOURCE_MS = 5000
 
 
 def films(client: Client, hops: int) -> list[bytes]:
-    """The files of a chain of extensions from a source of 5 s."""
+    """Return the files of a chain of extensions from a source of 5 s."""
     source, made = client.source(), []
     for _ in range(hops):
         body = client.query(client.extend(source))
@@ -39,7 +39,7 @@ def films(client: Client, hops: int) -> list[bytes]:
 
 
 def length_ms(film: bytes) -> tuple[int, int]:
-    """Where the frames of a film begin and end, in ms, from its packets."""
+    """Return the begin and the end of a film's frames, in ms, from its packets."""
     with av.open(io.BytesIO(film)) as opened:
         packets = [packet for packet in opened.demux(video=0) if packet.dts is not None]
         ends = [
@@ -121,8 +121,8 @@ def test_one_charge_book_and_one_list_hold_all_surfaces(run: Any) -> None:
     for client in (gateway, *others):
         client.extend(client.source())
     book = gateway.handle.charges()
-    told = {name: (row["provider"], row["units"], row["unit"]) for name, row in book["by_account"].items()}
-    assert told == {
+    rows = {name: (row["provider"], row["units"], row["unit"]) for name, row in book["by_account"].items()}
+    assert rows == {
         "sandbox": ("kling", "2", "kling-unit"),
         "gateway": ("kling-gateway", "1", "credit"),
         "vidu": ("vidu", "1.09", "CNY"),
@@ -159,7 +159,7 @@ def test_ids_are_drawn_from_the_seed(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "told"),
+    ("seed", "reason"),
     [
         ({"provider": "sora"}, "provider"),
         ({"provider": "luma", "account": "sandbox"}, "for luma"),
@@ -167,8 +167,8 @@ def test_ids_are_drawn_from_the_seed(run: Any) -> None:
         ({"provider": "vidu", "video_url": ""}, "video_url"),
     ],
 )
-def test_a_seed_that_cannot_be_is_told(client: Client, seed: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_seed_is_refused(client: Client, seed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SandboxError, match=reason):
         client.handle.seed([{"video_id": "wrong", "duration": 5, **seed}])
 
 
@@ -180,7 +180,7 @@ def test_one_id_cannot_be_seeded_for_two_providers(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "reason"),
     [
         ({"vidu": ViduConfig(output="half")}, "vidu.output"),  # type: ignore[arg-type]
         ({"luma": LumaConfig(slots=0)}, "luma.slots"),
@@ -192,12 +192,12 @@ def test_one_id_cannot_be_seeded_for_two_providers(client: Client) -> None:
         ({"luma": LumaConfig(account="vidu")}, "account names"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(config: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_config_is_refused(config: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SandboxError, match=reason):
         SandboxConfig(**config)
 
 
-def test_a_state_of_the_time_before_the_three_surfaces_still_opens(tmp_path: Path) -> None:
+def test_a_state_from_before_the_three_surfaces_still_opens(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, SandboxConfig(run_time=(0, 0))) as handle:
         kling = Kling(handle)
         kling.extend(kling.source(video_id="old"), external_task_id="old-task")
@@ -214,7 +214,7 @@ def test_a_state_of_the_time_before_the_three_surfaces_still_opens(tmp_path: Pat
         kling.http.close()
 
 
-def test_all_surfaces_remember_over_a_restart(run: Any) -> None:
+def test_all_surfaces_keep_their_state_over_a_restart(run: Any) -> None:
     before = run(Gateway)
     clients = [before, Vidu(before.handle), Luma(before.handle)]
     named = {"vidu": {"video_url": "https://example.org/film.mp4"}}
@@ -230,7 +230,7 @@ def test_all_surfaces_remember_over_a_restart(run: Any) -> None:
         client.http.close()
 
 
-def test_a_hook_that_was_owed_is_told_after_a_restart(run: Any, receiver: tuple[str, Received]) -> None:
+def test_a_hook_that_was_due_is_posted_after_a_restart(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000)))
     luma.extend(luma.source(), notify_hook=url)

@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse: the bodies of docs/upstream/vidu.md, every check, prices, and URLs that end for good."""
+"""Vidu through ModelVerse: the bodies of docs/upstream/vidu.md, every check, prices, and URLs that expire finally."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_the_documented_request_gets_the_documented_answers(run: Any) -> None:
         "duration": 5,
         "resolution": "720p",
     }
-    answer = vidu.submit(DANCE, **fields)
-    assert answer.status_code == 200
-    assert list(answer.json()) == ["output", "request_id"]
-    assert list(answer.json()["output"]) == ["task_id"]
-    body = vidu.query(vidu.task_id(answer))
+    response = vidu.submit(DANCE, **fields)
+    assert response.status_code == 200
+    assert list(response.json()) == ["output", "request_id"]
+    assert list(response.json()["output"]) == ["task_id"]
+    body = vidu.query(vidu.task_id(response))
     assert list(body) == ["output", "usage", "request_id"]
     assert list(body["output"]) == ["task_id", "task_status", "urls", "submit_time", "finish_time"]
     assert (body["output"]["task_status"], body["usage"], body["request_id"]) == ("Success", {"duration": 5}, "")
@@ -80,7 +80,7 @@ def test_a_bad_end_has_a_reason_and_a_usage_that_means_nothing(vidu: Vidu, kind:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "field"),
     [
         ({"model": "viduq3"}, "model"),
         ({"vidu_type": "img2video"}, "vidu_type"),
@@ -105,10 +105,10 @@ def test_a_bad_end_has_a_reason_and_a_usage_that_means_nothing(vidu: Vidu, kind:
         ({"last_frame_url": data_uri("png", png(size=10 * 1024 * 1024))}, "10 MB"),
     ],
 )
-def test_a_field_that_is_not_as_documented_is_a_param_error(vidu: Vidu, fields: dict[str, Any], named: str) -> None:
-    answer = vidu.submit(vidu.source(), **fields)
-    assert vidu.error(answer) == (400, "param_error")
-    assert named in answer.json()["error"]["message"]
+def test_a_field_that_is_not_as_documented_is_a_param_error(vidu: Vidu, fields: dict[str, Any], field: str) -> None:
+    response = vidu.submit(vidu.source(), **fields)
+    assert vidu.error(response) == (400, "param_error")
+    assert field in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_last_frame_may_be_an_image_or_a_url(vidu: Vidu, frame: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"model": "viduq2-pro", "input": {}, "parameters": {}}'])
-def test_a_body_without_what_is_needed_is_a_param_error(vidu: Vidu, body: bytes) -> None:
+def test_a_body_without_its_required_fields_is_a_param_error(vidu: Vidu, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     assert vidu.error(vidu.http.post("/v1/tasks/submit", content=body, headers=headers)) == (400, "param_error")
 
@@ -149,14 +149,14 @@ def test_any_surfaces_film_may_be_extended_by_its_url(vidu: Vidu, gateway: Gatew
     assert vidu.error(vidu.submit(url.replace("sig=", "sig=0"))) == (400, "param_error")
 
 
-def test_a_results_url_ends_for_good_and_with_it_the_next_hop(run: Any) -> None:
-    vidu = run(Vidu, vidu=ViduConfig(url_ttl=100))
+def test_a_results_url_expires_finally_and_with_it_the_next_hop(run: Any) -> None:
+    vidu = run(Vidu, vidu=ViduConfig(url_ttl=10_000))
     task_id = vidu.extend(vidu.source())
     url = vidu.url(vidu.query(task_id))
     assert vidu.submit(url).status_code == 200
-    vidu.handle.set_offset(99)
+    vidu.handle.set_offset(9_000)
     assert vidu.http.get(url).status_code == 200
-    vidu.handle.set_offset(102)
+    vidu.handle.set_offset(11_000)
     assert vidu.url(vidu.query(task_id)) == url
     assert vidu.http.get(url).status_code == 403
     assert vidu.error(vidu.submit(url)) == (400, "param_error")
@@ -197,16 +197,16 @@ def test_the_charge_is_in_yuan_by_model_resolution_and_seconds(
     ("authorization", "status"),
     [("sandbox-vidu-key", 200), ("Bearer sandbox-vidu-key", 200), ("wrong", 401), ("", 401), ("Bearer wrong", 401)],
 )
-def test_the_key_comes_raw_or_as_bearer(vidu: Vidu, authorization: str, status: int) -> None:
+def test_the_key_is_accepted_raw_or_as_bearer(vidu: Vidu, authorization: str, status: int) -> None:
     headers = {"Authorization": authorization}
     task_id = vidu.extend(vidu.source())
-    answers = [
+    responses = [
         vidu.http.post("/v1/tasks/submit", json=vidu.body(vidu.source()), headers=headers),
         vidu.http.get("/v1/tasks/status", params={"task_id": task_id}, headers=headers),
     ]
-    assert [answer.status_code for answer in answers] == [status] * 2
+    assert [response.status_code for response in responses] == [status] * 2
     if status == 401:
-        assert vidu.error(answers[0]) == (401, "auth_error")
+        assert vidu.error(responses[0]) == (401, "auth_error")
 
 
 def test_money_and_slots_run_out(run: Any) -> None:
@@ -225,12 +225,12 @@ def test_an_unknown_task_is_a_param_error(vidu: Vidu, luma: Luma) -> None:
     assert vidu.error(vidu.ask(luma.extend(luma.source()))) == (400, "param_error")
 
 
-def test_a_content_refusal_has_its_own_word(vidu: Vidu) -> None:
+def test_a_content_refusal_has_its_own_code(vidu: Vidu) -> None:
     vidu.fault("content_refusal")
     assert vidu.error(vidu.submit(vidu.source())) == (400, "sensitive_check_error")
 
 
-def test_the_same_step_is_a_double_by_whichever_url_and_a_branch_is_none(run: Any) -> None:
+def test_the_same_step_under_two_urls_is_a_double_and_a_branch_is_none(run: Any) -> None:
     vidu = run(Vidu)
     vidu.handle.seed([{"video_id": "dance", "duration": 5, "provider": "vidu", "video_url": DANCE}])
     for fields in ({"prompt": "a"}, {"prompt": "b"}, {"prompt": "a", "duration": 4}):

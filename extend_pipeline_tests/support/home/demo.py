@@ -1,4 +1,4 @@
-"""A copy of the demo's home, at a port of its own."""
+"""A copy of the demo's home, at a free port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Homes against a running sandbox: what the user would write, opened for work, with a clock that can jump."""
+"""Homes against a running sandbox: files as a user writes them, opened for work, with a clock that can jump."""
 
 from __future__ import annotations
 
@@ -47,28 +47,28 @@ QUICK: Mapping[str, float] = {
 
 
 def sandbox_config(**changes: Any) -> SandboxConfig:
-    """A sandbox whose films are small and whose tasks take no time."""
+    """Return the configuration of a sandbox whose films are small and whose tasks take no time."""
     return SandboxConfig(**{**SMALL_FILMS, **changes})
 
 
 def source_id(number: int) -> str:
-    """The id of the `number`-th source video."""
+    """Return the id of the `number`-th source video."""
     return str(FIRST_SOURCE + 10 * number)  # none ends in zeros, which would look rounded
 
 
 def entry(key: str, source: str, *, account: str = "k", duration: float = 5.0, **extend: Any) -> dict[str, Any]:
-    """A catalogue entry over a source video; `extend` is as a user writes it."""
+    """Return a catalogue entry over a source video; `extend` is as a user writes it."""
     made = {"video_id": source, "model": "kling-v1-6", "mode": "std", "duration": duration}
     return {"key": key, "account": account, "source": made, "extend": extend or {"steps": 1}}
 
 
 def branch(key: str, of: str, hop: int, **extend: Any) -> dict[str, Any]:
-    """A catalogue entry that branches off another."""
+    """Return a catalogue entry that branches off another."""
     return {"key": key, "source": {"branch_of": of, "hop": hop}, "extend": extend}
 
 
 def account(base_url: str = "http://127.0.0.1:9", name: str = "k", **changes: Any) -> dict[str, Any]:
-    """An account of the sandbox as a user writes it, with a quick rhythm."""
+    """Return an account of the sandbox as a user writes it, with short intervals."""
     return {
         "name": name,
         "provider": "kling",
@@ -84,7 +84,7 @@ def account(base_url: str = "http://127.0.0.1:9", name: str = "k", **changes: An
 
 
 class JumpClock:
-    """The wall clock, plus as much as a test has skipped."""
+    """The wall clock plus the milliseconds that a test has skipped."""
 
     def __init__(self, skipped_ms: int = 0) -> None:
         self.skipped_ms = skipped_ms
@@ -93,38 +93,38 @@ class JumpClock:
         return wall_ms() + self.skipped_ms
 
     def skip(self, ms: float) -> None:
-        """Let so many milliseconds pass at once."""
+        """Let `ms` milliseconds pass at once."""
         self.skipped_ms += int(ms)
 
 
 @dataclass
 class EngineHome:
-    """A home on disk and the sandbox that it talks to."""
+    """A home on disk and the sandbox that its accounts name."""
 
     path: Path
     sandbox: SandboxHandle
     ledger_url: str
     options: dict[str, Any] = field(default_factory=lambda: dict(QUICK))
     account: dict[str, Any] = field(default_factory=dict)
-    """What the account with the defaults has besides."""
+    """Fields that the default account has besides."""
 
     def write(self, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> None:
-        """Write catalogue and accounts (JSON is YAML); without accounts, one with the defaults."""
+        """Write catalogue and accounts (JSON is YAML); without accounts, the default one."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.accounts(*accounts)
         self.catalogue(entries)
 
     def catalogue(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write the catalogue anew."""
+        """Write the catalogue."""
         (self.path / "catalog.yaml").write_text(json.dumps({"videos": list(entries)}), encoding="utf-8")
 
     def accounts(self, *accounts: Mapping[str, Any]) -> None:
-        """Write the accounts anew."""
+        """Write the accounts; without any, the default one."""
         chosen = list(accounts) or [account(self.sandbox.base_url, **self.account)]
         (self.path / "accounts.yaml").write_text(json.dumps({"accounts": chosen}), encoding="utf-8")
 
     def seeded(self, count: int, *, first: int = 0, **extend: Any) -> list[dict[str, Any]]:
-        """Plant `count` sources of 5 s and write a catalogue that extends each; answers the entries."""
+        """Plant `count` sources of 5 s and write a catalogue that extends each; return the entries."""
         numbers = range(first, first + count)
         self.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in numbers])
         entries = [entry(f"v{number:03}", source_id(number), **extend) for number in numbers]
@@ -140,7 +140,7 @@ class EngineHome:
     def open(
         self, clock: Any = None, *, make_provider: MakeProvider | None = None, owner: str = ""
     ) -> Iterator[Pipeline]:
-        """Open it as every program does, but with short waits between repeated questions."""
+        """Open the home as every program does, but with short waits between repeated queries."""
         settings, clock = self.settings, clock or JumpClock()
         configuration = load_configuration(settings, PROVIDERS, now=from_ms(clock()))
         made = make_provider or impatient_provider
@@ -157,7 +157,7 @@ def impatient_provider(account: Account, *, settings: Settings, **changes: Any) 
 
 
 def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Plan:
-    """`advance` until idle, jumping over the waits instead of waiting; answers the last plan of all videos."""
+    """Run `advance` until idle, skipping the waits, and return the last plan of all videos."""
     clock = pipeline.now_ms
     assert isinstance(clock, JumpClock)
     for _ in range(rounds):
@@ -165,22 +165,22 @@ def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Pl
         wait = next_wait_ms(pipeline, now)
         if wait is None:
             return plan(plan_input(pipeline))
-        # the longest wait only means that nothing of ours is due before it
+        # the longest wait means that no attempt is due before it
         clock.skip(wait if wait < MAX_WAIT_MS else 60_000)
     raise AssertionError(f"still not idle after {rounds} rounds: {plan(plan_input(pipeline)).videos}")
 
 
 def eventually(condition: Any, *, within: float = 20.0) -> Any:
-    """The first true value of `condition`, asked again and again until a deadline."""
+    """Return the first true value of `condition`; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
     return value
 
 
 def set_credentials(monkeypatch: pytest.MonkeyPatch, *, access: str | None = None, secret: str | None = None) -> None:
-    """Put the sandbox's keys (or the given ones) into the environment, where accounts look for them."""
+    """Put the sandbox's keys, or other ones, into the environment variables that accounts name."""
     config = SandboxConfig()
     monkeypatch.setenv(ACCESS_ENV, access or config.access_key)
     monkeypatch.setenv(SECRET_ENV, secret or config.secret_key)

@@ -23,7 +23,7 @@ _EXTEND: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def other_account(provider: str, base_url: str = "http://127.0.0.1:9", **changes: Any) -> dict[str, Any]:
-    """An account of the sandbox's surface, called like its provider, with a quick rhythm; `changes` replace fields."""
+    """Return an account of the sandbox, named as its provider, with short intervals; `changes` replace fields."""
     return {
         "name": provider,
         "provider": provider,
@@ -39,7 +39,7 @@ def other_account(provider: str, base_url: str = "http://127.0.0.1:9", **changes
 
 
 def other_entry(provider: str, key: str, source: Mapping[str, Any], **extend: Any) -> dict[str, Any]:
-    """A catalogue entry over a source that is written as that provider's are; `extend` adds to a plain one hop."""
+    """Return a catalogue entry over a source of that provider; `extend` adds fields to those of one plain hop."""
     target = {} if "to" in extend else {"steps": 1}
     written = {**_EXTEND[provider], **target, **extend}
     if "prompts" in extend:
@@ -50,8 +50,8 @@ def other_entry(provider: str, key: str, source: Mapping[str, Any], **extend: An
 def planted(
     home: EngineHome, provider: str, number: int, *, duration: float = 5.0, key: str | None = None, **extend: Any
 ) -> dict[str, Any]:
-    """Plant a source in the sandbox; the entry that extends it. Lengths are left for the pipeline to measure where it
-    can."""
+    """Plant a source in the sandbox and return the entry that extends it; Vidu's and Luma's have no duration, so that
+    the pipeline measures it."""
     name = f"{provider}-source-{number}"
     home.sandbox.seed([{"video_id": name, "duration": duration, "provider": provider}])
     sources: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def planted(
 
 
 def other_home(home: EngineHome, provider: str, count: int = 1, **extend: Any) -> list[dict[str, Any]]:
-    """A home with one account of a provider and `count` planted videos of it; answers the entries."""
+    """Write a home with one account of a provider and `count` planted videos of it; return the entries."""
     entries = [planted(home, provider, number, **extend) for number in range(count)]
     home.write(entries, other_account(provider, home.sandbox.base_url))
     return entries

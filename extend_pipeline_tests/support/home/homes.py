@@ -15,13 +15,13 @@ SECRET_ENV: Final = "TEST_SANDBOX_SECRET_KEY"
 
 
 def credentials_env(config: SandboxConfig | None = None) -> dict[str, str]:
-    """The environment in which homes of `write_home` may sign in at a sandbox of that configuration."""
+    """Return the variables with which homes of `write_home` sign in at a sandbox of that configuration."""
     known = config or SandboxConfig()
     return {ACCESS_ENV: known.access_key, SECRET_ENV: known.secret_key}
 
 
 def video(key: str, **changes: Any) -> dict[str, Any]:
-    """A catalogue entry of the sandbox's account: a 5.1 s source `source-KEY`, made 9.9 s or a bit more (two hops).
+    """Return a catalogue entry of the sandbox's account: two hops from a 5.1 s source `source-KEY`, to about 14 s.
 
     `changes` replace whole fields: `source={...}`, `extend={...}`, `account=...`; None leaves a field out.
     """
@@ -36,7 +36,7 @@ def video(key: str, **changes: Any) -> dict[str, Any]:
 
 
 def account(base_url: str, /, **overrides: Any) -> dict[str, Any]:
-    """An account at a sandbox, polled five times a second. `overrides` replace whole fields; None leaves one out."""
+    """Return an account at a sandbox, polled every 0.2 s. `overrides` replace whole fields; None leaves one out."""
     fields: dict[str, Any] = {
         "name": ACCOUNT,
         "provider": "kling",
@@ -58,9 +58,9 @@ def write_home(
     account: Mapping[str, Any] | None = None,
     accounts: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Write a home: its catalogue, and one account at `base_url` with some fields replaced, or the given ones whole.
+    """Write a home: its catalogue, and one account at `base_url` with some fields replaced, or `accounts` as they are.
 
-    JSON is YAML, so every text is quoted exactly. Answers the path.
+    JSON is YAML, so every text is quoted exactly. Returns the path.
     """
     path.mkdir(parents=True, exist_ok=True)
     listed = [_account(base_url, **(account or {}))] if accounts is None else list(accounts)
@@ -70,7 +70,7 @@ def write_home(
 
 
 def seeds(videos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The sources of catalogue entries, as a sandbox is told to have them; branches have none of their own."""
+    """Return the sources of catalogue entries as seeds of a sandbox; branches have none."""
     return [
         {name: source[name] for name in ("video_id", "duration", "model", "mode")}
         for source in (entry["source"] for entry in videos)

@@ -1,4 +1,4 @@
-"""Inputs of a plan, built from what a user would write and from attempts made up in a line."""
+"""Inputs of a plan, built from files as a user writes them and from invented attempts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ S = AttemptState
 
 
 def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> Configuration:
-    """The configuration of a home with these entries, and one plain account unless others are given."""
+    """Return the configuration of a home with these entries and accounts; without accounts, the default one."""
     home = EngineHome(folder / "planned", None, f"sqlite:///{folder}/none.sqlite")  # type: ignore[arg-type]
     home.write(entries, *(accounts or (account(),)))
     return load_configuration(Settings(home=home.path), PROVIDERS, now=from_ms(NOON))
@@ -42,14 +42,14 @@ def given(
     sources: Mapping[str, SourceView] | None = None,
     on_change: OnChange = "ask",
 ) -> PlanInput:
-    """A plan's input for the whole catalogue."""
+    """Return the input of a plan of the whole catalogue."""
     catalogue = configuration.catalogue.videos
     return PlanInput(
         now_ms=now_ms,
         videos=list(catalogue.values()),
         catalogue=catalogue,
         accounts=accounts or configuration.accounts,
-        attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
+        attempts={key: [attempt for attempt in attempts if attempt.video_key == key] for key in catalogue},
         account_totals={
             name: replace((views or {}).get(name, AccountTotals()), everything_paused=everything_paused)
             for name in configuration.accounts
@@ -62,7 +62,7 @@ def given(
 def attempt(
     configuration: Configuration, key: str, hop: int = 1, state: AttemptState = S.STORED, **changes: Any
 ) -> AttemptView:
-    """An attempt of a hop with the parameters that the catalogue has now; stored ones add 4.5 s each."""
+    """Return an attempt of a hop with the parameters of the catalogue; a stored one adds 4.5 s."""
     video = configuration.catalogue.videos[key]
     names = chain.digests(video, hop, videos=configuration.catalogue.videos)
     done = state in (S.STORED, S.SUCCEEDED)
@@ -100,7 +100,7 @@ def attempt(
 
 
 def stored_from(step: DueStep, added_ms: int) -> AttemptView:
-    """What became of a step that a plan found due."""
+    """Return the stored attempt of a step that was due."""
     return AttemptView(
         attempt_id=f"{step.video.key}-{step.hop}-{step.generation}",
         video_key=step.video.key,
@@ -132,13 +132,13 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
 
 
 def held(video: VideoPlan, reason: BlockReason, *values: str) -> None:
-    """Assert that a video waits for this reason, and says so, with these values, and what to do."""
+    """Assert that a video waits for this reason, and that its message has these values and what to do."""
     assert video.due is None
     assert video.blocker is not None
     assert video.blocker.reason is reason, video.blocker
-    told = f"{video.blocker.message} → {video.blocker.todo}"
+    text = f"{video.blocker.message} → {video.blocker.todo}"
     for value in values:
-        assert value in told
+        assert value in text
     assert video.blocker.todo
-    check_user_text(told)
+    check_user_text(text)
     assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)

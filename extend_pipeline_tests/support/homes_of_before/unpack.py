@@ -33,7 +33,7 @@ def unpack(folder: Path, address: str) -> dict[str, str]:
     events = re.findall(r'INSERT INTO "events" VALUES\([0-9]+,([0-9]+),', texts["home/state/ledger.sql"])
     later = int(time.time() * 1000) - 3_600_000 - max(map(int, events))
     for name, text in texts.items():
-        moved = _TIME.sub(lambda found: str(int(found[0]) + later), text)
+        moved = _TIME.sub(lambda match: str(int(match[0]) + later), text)
         contents[name] = moved.replace(_ADDRESS, address).encode()
     for name, content in contents.items():
         path = folder / name

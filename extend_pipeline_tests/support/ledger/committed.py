@@ -1,4 +1,4 @@
-"""The most that was ever committed, in flight and at stake, after every event of a ledger's history."""
+"""The most that was ever committed, in flight and exposed, after every event of a ledger's history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATE_OF_KIND: Final = {f"attempt_{state.value}": state for state in S}
 @dataclass
 class Peaks:
     """The largest sums of any prefix of the events: micro-units by account, by account and day, tasks in flight by
-    account, micro-units at stake by account."""
+    account, exposed micro-units by account."""
 
     total: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     day: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -30,13 +30,13 @@ class Peaks:
 
 def peaks(ledger: Ledger, *, up_to: int | None = None) -> Peaks:
     """Sum up the history event by event, to the event number `up_to` where one is given."""
-    found = Peaks()
-    _sum_charges(ledger, found, up_to)
-    _follow_attempts(ledger, found, up_to)
-    return found
+    highest = Peaks()
+    _sum_charges(ledger, highest, up_to)
+    _follow_attempts(ledger, highest, up_to)
+    return highest
 
 
-def _sum_charges(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
+def _sum_charges(ledger: Ledger, highest: Peaks, up_to: int | None) -> None:
     """Bookings of one event belong together: what it gives back and what it settles."""
     table = tables.charges
     total: dict[str, int] = defaultdict(int)
@@ -50,12 +50,12 @@ def _sum_charges(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
         day[row.account, row.budget_day] += row.micros
         if number + 1 < len(rows) and rows[number + 1].seq == row.seq:
             continue
-        found.total[row.account] = max(found.total[row.account], total[row.account])
+        highest.total[row.account] = max(highest.total[row.account], total[row.account])
         on = (row.account, row.budget_day)
-        found.day[on] = max(found.day[on], day[on])
+        highest.day[on] = max(highest.day[on], day[on])
 
 
-def _follow_attempts(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
+def _follow_attempts(ledger: Ledger, highest: Peaks, up_to: int | None) -> None:
     events, attempts = tables.events, tables.attempts
     with ledger.read() as connection:
         made = {row.attempt_id: row for row in connection.execute(select(attempts))}
@@ -72,5 +72,5 @@ def _follow_attempts(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
         account, micros = attempt.account, attempt.predicted_micros
         flying[account] += (state in SLOT_HOLDING) - (before in SLOT_HOLDING)
         exposed[account] += micros * ((state in EXPOSED) - (before in EXPOSED))
-        found.in_flight[account] = max(found.in_flight[account], flying[account])
-        found.exposed[account] = max(found.exposed[account], exposed[account])
+        highest.in_flight[account] = max(highest.in_flight[account], flying[account])
+        highest.exposed[account] = max(highest.exposed[account], exposed[account])

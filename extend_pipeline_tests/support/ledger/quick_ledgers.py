@@ -24,10 +24,10 @@ _really_migrate: Final = Ledger.migrate
 
 def migrate_quickly(patch: pytest.MonkeyPatch) -> None:
     """Let `open_ledger` do so while the patch lasts."""
-    said = _what_migrations_say()
+    statements = _what_migrations_say()
 
     def migrate(ledger: Ledger) -> None:
-        _lay(ledger, said)
+        _lay(ledger, statements)
         _really_migrate(ledger)  # finds the newest form, and looks no further
         share_compiled(ledger)
 
@@ -42,10 +42,10 @@ def _what_migrations_say() -> tuple[str, ...]:
         _really_migrate(ledger)
         ledger.close()
         with closing(sqlite3.connect(file)) as made:
-            return tuple(each for each in made.iterdump() if each not in _BOUNDS_OF_A_DUMP)
+            return tuple(statement for statement in made.iterdump() if statement not in _BOUNDS_OF_A_DUMP)
 
 
-def _lay(ledger: Ledger, said: Sequence[str]) -> None:
+def _lay(ledger: Ledger, statements: Sequence[str]) -> None:
     """Say it to a file that is new; in one transaction, since others may open it too."""
     file = ledger.engine.url.database
     if ledger.dialect != "sqlite" or file is None or not Path(file).exists() or Path(file).stat().st_size:
@@ -54,5 +54,5 @@ def _lay(ledger: Ledger, said: Sequence[str]) -> None:
         connection.info["mode"] = "write"
         with connection.begin():
             if not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
-                for each in said:
-                    connection.exec_driver_sql(each)
+                for statement in statements:
+                    connection.exec_driver_sql(statement)

@@ -105,11 +105,11 @@ def store(ledger: Ledger, attempt_id: str, *, now_ms: int = NOON) -> Moved | Sta
 
 
 def run_through(ledger: Ledger, video: str = "harbour", hop: int = 1, **changes: Any) -> str:
-    """A hop from claim to stored; answers the attempt id."""
-    wanted = request(video, hop, **changes)
-    claim(ledger, wanted)
-    send(ledger, wanted.attempt_id)
-    submit(ledger, wanted.attempt_id, f"task-{video}-{hop}-{wanted.attempt_id}")
-    succeed(ledger, wanted.attempt_id)
-    store(ledger, wanted.attempt_id)
-    return wanted.attempt_id
+    """Move a hop from claimed to stored; return the attempt id."""
+    claimed = request(video, hop, **changes)
+    claim(ledger, claimed)
+    send(ledger, claimed.attempt_id)
+    submit(ledger, claimed.attempt_id, f"task-{video}-{hop}-{claimed.attempt_id}")
+    succeed(ledger, claimed.attempt_id)
+    store(ledger, claimed.attempt_id)
+    return claimed.attempt_id

@@ -1,4 +1,4 @@
-"""The same small film in every container that a result may come in, made by libav's own muxers."""
+"""The same small film in every container that a result may have, written by libav's own muxers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`suffix` is what the file must be kept as; `container_s`: the walk or the declared length tells a cut one."""
+    """Describe one container: its muxer, its codecs, and the suffix that the store must give the file.
+
+    `sees_any_cut`: the structure or the declared length reveals every cut, not only one within a packet.
+    """
 
     muxer: str
-    pictures: str
-    sound: str | None
+    video: str
+    audio: str | None
     suffix: str
-    b_pictures: int = 0
+    b_frames: int = 0
     options: tuple[tuple[str, str], ...] = ()
     sees_any_cut: bool = True
 
@@ -41,17 +44,17 @@ RECIPES: Final[Mapping[str, Recipe]] = {
 
 
 def make(path: Path, recipe: Recipe, *, seconds: float = 2, start_s: float = 0, rate: int = 24) -> Path:
-    """Write a film of 160 x 96 pictures, with a tone where the recipe has sound."""
+    """Write a film of 160 x 96 pixels, with a tone where the recipe has audio, and return `path`."""
     import av
     import numpy as np
 
     with av.open(str(path), "w", format=recipe.muxer, options=dict(recipe.options)) as out:
-        stream = out.add_stream(recipe.pictures, rate=rate)
+        stream = out.add_stream(recipe.video, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         stream.codec_context.gop_size = 12
         stream.codec_context.thread_count = 1
-        stream.options = {"bf": str(recipe.b_pictures)} if recipe.b_pictures else {}
-        tone = None if recipe.sound is None else out.add_stream(recipe.sound, rate=48_000)
+        stream.options = {"bf": str(recipe.b_frames)} if recipe.b_frames else {}
+        tone = None if recipe.audio is None else out.add_stream(recipe.audio, rate=48_000)
         if tone is not None:
             tone.layout = "mono"
         x, y = np.arange(160)[None, :], np.arange(96)[:, None]
@@ -69,9 +72,9 @@ def make(path: Path, recipe: Recipe, *, seconds: float = 2, start_s: float = 0, 
             total = int(seconds * 48_000)
             for at in range(0, total, size):
                 wave = 0.1 * np.sin(2 * np.pi * 440 * np.arange(at, min(at + size, total)) / 48_000)
-                sound = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None, :], format="fltp", layout="mono")
-                sound.sample_rate, sound.pts, sound.time_base = 48_000, at, Fraction(1, 48_000)
-                for piece in resampler.resample(sound):
-                    out.mux(tone.encode(piece))
+                samples = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None, :], format="fltp", layout="mono")
+                samples.sample_rate, samples.pts, samples.time_base = 48_000, at, Fraction(1, 48_000)
+                for resampled in resampler.resample(samples):
+                    out.mux(tone.encode(resampled))
             out.mux(tone.encode(None))
     return path

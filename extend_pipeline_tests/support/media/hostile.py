@@ -1,4 +1,4 @@
-"""Files that were made to harm whoever opens them: what they claim is absurd, or what they hold is. All are small."""
+"""Small files that are made to harm the program that opens them, by absurd claims or absurd contents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from extend_pipeline_tests.support.media.mp4 import make_clip
 
 
 def box(kind: bytes, body: bytes = b"") -> bytes:
-    """One box of an MP4."""
+    """Return one box of an MP4."""
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
@@ -18,7 +18,7 @@ FTYP = box(b"ftyp", b"isom\0\0\2\0isommp41")
 
 
 def _patched(film: bytes, kind: bytes, at: int, form: str, *values: int) -> bytes:
-    """The film with numbers written over what stands `at` bytes behind a box's name."""
+    """Return the film with numbers written `at` bytes behind the name of a box."""
     data = bytearray(film)
     struct.pack_into(form, data, data.index(kind) + at, *values)
     return bytes(data)
@@ -29,7 +29,7 @@ def _sized(film: bytes, width: int, height: int) -> bytes:
 
 
 def _grown(film: bytes, table: bytes, at: int, rows: bytes) -> bytes:
-    """The film with rows written into a table of its header, every box around it grown, and every offset moved."""
+    """Return the film with rows added to a table of its header, and all sizes and offsets adjusted."""
     data = bytearray(film)
     offsets = data.index(b"stco")
     (count,) = struct.unpack_from(">I", data, offsets + 8)
@@ -96,23 +96,25 @@ ABSURD: Mapping[str, Callable[[bytes], bytes]] = {
     "2,001 tracks": _many_tracks,
     "a clock of no ticks": lambda film: _patched(film, b"mdhd", 16, ">I", 0),
     "one tick a second": lambda film: _patched(film, b"mdhd", 16, ">I", 1),
-    "pictures of zeros": lambda film: film[: film.index(b"mdat") + 4] + bytes(len(film) - film.index(b"mdat") - 4),
+    "frames of zeros": lambda film: film[: film.index(b"mdat") + 4] + bytes(len(film) - film.index(b"mdat") - 4),
     "parameters of 0xff": lambda film: _patched(film, b"avcC", 12, ">QQ", 2**64 - 1, 2**64 - 1),
 }
-"""Files that must be refused, by name, each made from a sound one. None needs a limit of the system to be refused."""
+"""Functions that make a file that must be refused out of a valid one, by name. None needs a limit of the system."""
 
 
 def absurd(name: str, folder: Path) -> Path:
-    """The file of that name from ABSURD."""
-    film = make_clip(folder / "sound.mp4", seconds=1)
+    """Write the file of that name from ABSURD and return its path."""
+    film = make_clip(folder / "valid.mp4", seconds=1)
     path = folder / "hostile.mp4"
     path.write_bytes(ABSURD[name](film.read_bytes()))
     return path
 
 
-def picture_bomb(path: Path, *, side: int = 8_192, pictures: int = 30) -> Path:
-    """A sound file of some kilobytes a picture that decodes to pictures of `side`² × 1.5 bytes each. Only the first is
-    marked as a keyframe, so that whoever wants the last one decodes them all."""
+def decompression_bomb(path: Path, *, side: int = 8_192, frames: int = 30) -> Path:
+    """Write a valid file of some kilobytes per frame, each decoded to `side`² × 1.5 bytes, and return its path.
+
+    Only the first frame is marked as a keyframe, so that the last one can be decoded only after all others.
+    """
     import av
     import numpy as np
 
@@ -125,7 +127,7 @@ def picture_bomb(path: Path, *, side: int = 8_192, pictures: int = 30) -> Path:
         frame.pts = 0
         (packet,) = [*stream.encode(frame), *stream.encode(None)]
         content, tick_s = bytes(packet), packet.time_base
-        for number in range(pictures):
+        for number in range(frames):
             copy = av.Packet(content)
             copy.stream, copy.time_base = stream, tick_s
             copy.pts = copy.dts = round(number / 24 / tick_s)
@@ -136,10 +138,10 @@ def picture_bomb(path: Path, *, side: int = 8_192, pictures: int = 30) -> Path:
 
 
 def endless_runs(path: Path, folder: Path, *, rows: int = 2_000_000) -> Path:
-    """A film whose header is `rows` × 8 bytes of runs of no pictures, all different: much to read, and nothing said."""
+    """Write a film whose header has `rows` × 8 bytes of empty runs, all different, and return its path."""
     import numpy as np
 
-    film = make_clip(folder / "sound.mp4", seconds=1).read_bytes()
+    film = make_clip(folder / "valid.mp4", seconds=1).read_bytes()
     before = struct.unpack_from(">I", film, film.index(b"stts") + 8)[0]
     runs = np.zeros((rows, 2), dtype=">u4")
     runs[:, 1] = np.arange(rows) + 1_000

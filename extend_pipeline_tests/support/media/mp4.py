@@ -1,4 +1,4 @@
-"""Builds small real MP4 files with PyAV: clips, exact extensions of clips, and clips cut short. Nothing is mocked."""
+"""Small real MP4 files, written with PyAV: clips, exact extensions of clips, and truncated clips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
 
-TICKS = 30_720  # ticks a second of the video track; a multiple of 8, 10, 12, 15, 16, 24, 30 and 60 pictures a second
+TICKS = 30_720  # per second, of the video track; a multiple of the frame rates 8, 10, 12, 15, 16, 24, 30 and 60
 SAMPLE_RATE = 48_000
 
 
@@ -31,18 +31,18 @@ def make_clip(
     fragmented: bool = False,
     every_other_twice_as_long: bool = False,
     noise: int = 0,
-    sound_rate: int = SAMPLE_RATE,
+    audio_rate: int = SAMPLE_RATE,
     stereo: bool = False,
     turned: int | None = None,
     mirrored: bool = False,
 ) -> Path:
-    """Write `round(seconds * fps)` pictures of H.264 and return `path`.
+    """Write `round(seconds * fps)` frames of H.264 and return `path`.
 
     A bar travels and the texture scrolls, so no two instants within 10 s look alike; `hue` (0-1) tints the clip and
-    `start_s` is the instant its drawing starts from, so that a later part continues an earlier one. `noise` (0-255)
-    makes the file larger. `every_other_twice_as_long` gives a variable frame rate: odd pictures stay for two frames,
-    and there are a third fewer of them. `turned` (degrees, counter-clockwise) and `mirrored` mark the film for its
-    players, and leave the stored pictures as they are.
+    `start_s` is the first instant drawn (s), so that a later part continues an earlier one. `noise` (0-255)
+    makes the file larger. `every_other_twice_as_long` gives a variable frame rate: every odd frame lasts for two
+    frame times, and there are a third fewer of them. `turned` (degrees, counter-clockwise) and `mirrored` mark the film
+    for its players, and leave the stored frames as they are.
     """
     import av
 
@@ -66,7 +66,7 @@ def make_clip(
         }
         tone = None
         if audio:
-            tone = out.add_stream("aac", rate=sound_rate)
+            tone = out.add_stream("aac", rate=audio_rate)
             tone.layout = "stereo" if stereo else "mono"
         frame_ticks = TICKS // fps
         total = round(seconds * fps)
@@ -76,7 +76,7 @@ def make_clip(
             length = 2 if every_other_twice_as_long and number % 2 else 1
             length = min(length, total - position)
             frame = av.VideoFrame.from_ndarray(
-                _picture(start_s + position / fps, size=size, hue=hue, noise=noise), format="yuv420p"
+                _draw_frame(start_s + position / fps, size=size, hue=hue, noise=noise), format="yuv420p"
             )
             frame.pts = position * frame_ticks
             frame.time_base = Fraction(1, TICKS)
@@ -86,14 +86,14 @@ def make_clip(
             number += 1
         out.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(out, tone, seconds=total / fps, rate=sound_rate)
+            _write_tone(out, tone, seconds=total / fps, rate=audio_rate)
     return path
 
 
 def extend_clip(parent: Path, path: Path, *, seconds: float, hue: float = 0.6, noise: int = 0) -> Path:
-    """Write `parent` plus `seconds` of new pictures and return `path`.
+    """Write `parent` plus `seconds` of new frames and return `path`.
 
-    The parent's packets are copied, so its decoded pictures are an exact prefix of the result's.
+    The parent's packets are copied, so its decoded frames are an exact prefix of the result's.
     """
     import av
 
@@ -129,7 +129,7 @@ def extend_clip(parent: Path, path: Path, *, seconds: float, hue: float = 0.6, n
             for packet in tail.demux():
                 if packet.dts is not None and packet.stream.type in targets:
                     kind = packet.stream.type
-                    # sound follows on packet by packet: the encoder's priming would overlap otherwise
+                    # audio follows packet by packet, because the encoder's priming would overlap otherwise
                     shift_s = shifts.setdefault(kind, ends[kind] - packet.dts * packet.time_base)
                     shift = round(shift_s / packet.time_base)
                     packet.pts = packet.pts + shift if packet.pts is not None else None
@@ -140,14 +140,14 @@ def extend_clip(parent: Path, path: Path, *, seconds: float, hue: float = 0.6, n
 
 
 def cut(path: Path, fraction: float) -> Path:
-    """Truncate the file in place to that fraction of its bytes, as a broken download would, and return `path`."""
+    """Truncate the file in place to a fraction of its bytes, as an interrupted download would, and return `path`."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
     return path
 
 
-def _picture(at_s: float, *, size: tuple[int, int], hue: float, noise: int) -> np.ndarray:
-    """One picture as planar yuv420p of shape (height * 3 / 2, width)."""
+def _draw_frame(at_s: float, *, size: tuple[int, int], hue: float, noise: int) -> np.ndarray:
+    """Return one frame as planar yuv420p of shape (height * 3 / 2, width)."""
     import numpy as np
 
     width, height = size
@@ -189,7 +189,7 @@ def _write_tone(out: OutputContainer, stream: AudioStream, *, seconds: float, ra
 
 
 def _length_s(container: InputContainer) -> Fraction:
-    """The length in seconds of the first video stream by its packets; reads the container to its end."""
+    """Return the length in seconds of the first video stream by its packets; read the container to its end."""
     stream = container.streams.video[0]
     assert stream.time_base is not None
     ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]

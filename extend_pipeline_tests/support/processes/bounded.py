@@ -1,4 +1,4 @@
-"""Runs a verb in a process that the kernel gives less: files that may not grow, no rights of root, another umask. It
+"""Run a verb in a process with fewer rights: files that may not grow, no rights of root, another umask. The process
 comes from the server that has everything imported already (`children.py`), since loading takes longer than the verb;
 how the interpreter itself starts and ends is seen by the walk that kills the command (`test_crash_walk.py`) and
 by the tests in `cli/`."""
@@ -24,8 +24,8 @@ _CAPABILITIES_V3: Final = 0x20080522  # capset(2)
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What the process is given."""
+class _Task:
+    """A verb and the limits of its process."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -44,7 +44,7 @@ def run_bounded(
 ) -> subprocess.CompletedProcess[str]:
     """Run a verb on a home. No file may grow beyond `file_bytes`; a `plain_user` has no rights beyond files' modes."""
     settings = {f"EXTEND_PIPELINE_{name.upper()}": str(value) for name, value in home.options.items()}
-    given = _Given(
+    task = _Task(
         arguments=["--home", str(home.path), *arguments],
         environment={**os.environ, **settings, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url, **(environment or {})},
         file_bytes=file_bytes,
@@ -53,21 +53,21 @@ def run_bounded(
     )
     (out, to_out), (err, to_err) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
     with out, err, ThreadPoolExecutor(2) as pool:
-        process = CONTEXT.Process(target=_run, args=(given, to_out, to_err), daemon=True)
+        process = CONTEXT.Process(target=_run, args=(task, to_out, to_err), daemon=True)
         with ALONE:
             process.start()
         to_out.close()
         to_err.close()
-        told = [pool.submit(_read, stream) for stream in (out, err)]
+        outputs = [pool.submit(_read, stream) for stream in (out, err)]
         process.join(_WITHIN_S)
         code = process.exitcode
         if code is None:
             process.kill()
             process.join()
-        stdout, stderr = (each.result() for each in told)
+        stdout, stderr = (output.result() for output in outputs)
     if code is None:
-        raise subprocess.TimeoutExpired(given.arguments, _WITHIN_S, stdout, stderr)
-    return subprocess.CompletedProcess(given.arguments, code, stdout, stderr)
+        raise subprocess.TimeoutExpired(task.arguments, _WITHIN_S, stdout, stderr)
+    return subprocess.CompletedProcess(task.arguments, code, stdout, stderr)
 
 
 def _read(stream: Connection) -> str:
@@ -75,7 +75,7 @@ def _read(stream: Connection) -> str:
         return file.read()
 
 
-def _run(given: _Given, out: Connection, err: Connection) -> None:
+def _run(task: _Task, out: Connection, err: Connection) -> None:
     for stream, descriptor in ((out, 1), (err, 2)):
         os.dup2(stream.fileno(), descriptor)
         stream.close()
@@ -83,22 +83,22 @@ def _run(given: _Given, out: Connection, err: Connection) -> None:
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.environ.clear()
-    os.environ.update(given.environment)
-    if given.umask is not None:
-        os.umask(given.umask)
-    if given.plain_user:
+    os.environ.update(task.environment)
+    if task.umask is not None:
+        os.umask(task.umask)
+    if task.plain_user:
         _give_up_rights()
-    if given.file_bytes is not None:
+    if task.file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (given.file_bytes, given.file_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (task.file_bytes, task.file_bytes))
     from extend_pipeline.cli import main
 
-    sys.argv = ["extend-pipeline", *given.arguments]
+    sys.argv = ["extend-pipeline", *task.arguments]
     main()
 
 
 def _give_up_rights() -> None:
-    """From now on root is bound by the modes of files, like anybody else."""
+    """Drop all capabilities, so that the modes of files bind root like every user."""
     # capset(2) with nothing in it
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
     if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):

@@ -62,35 +62,35 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The id of the process."""
         assert self.process.pid is not None
         return self.process.pid
 
     def wait(self, within: float = 60.0) -> int:
-        """Its exit code; minus nine where it was killed. It is killed for good where it takes too long."""
+        """Wait for the exit code (-9 if it was killed); kill the process and fail after `within` seconds."""
         in_time = bool(connection.wait([self.process.sentinel], within))
         with ALONE:
             if not in_time:
                 self.process.kill()
             self.process.join()
             code = self.process.exitcode
-        assert in_time, f"a child did not end within {within:g} s; it said: {self.told}"
+        assert in_time, f"a child did not end within {within:g} s; it printed: {self.output_text}"
         assert code is not None
         return code
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it is held by SIGSTOP."""
+        """Whether the process is stopped by SIGSTOP."""
         stat = Path(f"/proc/{self.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def go_on(self) -> None:
-        """Let it run again after a SIGSTOP."""
+        """Continue the process after a SIGSTOP."""
         os.kill(self.pid, signal.SIGCONT)
 
     @property
-    def told(self) -> str:
-        """What it wrote to stdout and stderr."""
+    def output_text(self) -> str:
+        """The text that the process wrote to stdout and stderr."""
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
 
@@ -105,7 +105,7 @@ def advancing(
     together: Barrier | None = None,
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says. One that is not
-    `confined` reads films by itself. With others it begins `together`, once all have the home open."""
+    `confined` reads films in its own process. `together` makes several begin at once, when all have the home open."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (
         settings,

@@ -1,5 +1,5 @@
-"""Statements compiled once for all the ledgers that a process opens, one after another. SQLAlchemy keeps them by
-engine, and here every home has an engine of its own; it is a third of what a short process costs."""
+"""SQL statements compiled once for all the ledgers that a process opens. SQLAlchemy caches them by engine, and in tests
+every home has its own engine; compiling takes a third of the time of a short process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _shared: Final[dict[str, tuple[Any, Any]]] = {}
 
 
 def share_compiled(ledger: Ledger) -> None:
-    """Let a ledger use the dialect, and what it has compiled, of the first one that was given here."""
+    """Make a ledger use the dialect and the compiled statements of the first ledger that was passed."""
     engine = ledger.engine
     dialect, compiled = _shared.setdefault(ledger.dialect, (engine.dialect, engine._compiled_cache))
     engine.dialect, engine._compiled_cache = dialect, compiled

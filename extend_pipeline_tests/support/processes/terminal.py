@@ -1,4 +1,4 @@
-"""What a program shows on a pseudo-terminal."""
+"""Reading the output of a program on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 
 def read_to_end(descriptor: int) -> bytes:
     """Return all that is written to the other side of a pseudo-terminal until it closes, and close this one."""
-    shown = b""
+    output = b""
     while True:
         try:
             piece = os.read(descriptor, 65_536)
-        except OSError:  # how Linux says that the other side has closed
+        except OSError:  # Linux raises it when the other side has closed
             break
         if not piece:
             break
-        shown += piece
+        output += piece
     os.close(descriptor)
-    return shown
+    return output

@@ -1,5 +1,5 @@
-"""Films read by the process that fetched them. A confined one takes longer to start than all the rest of a short
-process; what it is for is tested by media/test_prober.py and media/test_hostile_files.py, and under kills by the walks
+"""Films read by the process that fetched them, because a confined process takes longer to start than the rest of a
+short test; confinement is tested by media/test_prober.py and media/test_hostile_files.py, and under kills by the walks
 around a fetch (engine/chains/test_crash_walk.py, engine/chains/test_crash_walk_without_key.py)."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from extend_pipeline.media.join import film
 
 
 def read_films_here() -> None:
-    """From now on this process, which is to be a child of the tests, reads films by itself."""
+    """Make this process, a child of the tests, read films in itself from now on."""
     isolated_probe.check_file = probe.check_file  # type: ignore[assignment]
     isolated_probe.measure_seam = seam.measure_seam  # type: ignore[assignment]
     isolated_probe.make_poster = poster.make_poster  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""A company's own CA, a certificate that it signed, and a server before another one that shows it."""
+"""A company's own CA, a certificate that it signed, and a TLS proxy that presents it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Company:
 
 
 def make_company(folder: Path) -> Company:
-    """Make a CA and a certificate; two runs of openssl."""
+    """Make a CA and a certificate with two runs of openssl."""
     names = "subjectAltName=DNS:localhost,DNS:*.reseller.example,IP:127.0.0.1"
     new = ["req", "-x509", *_KEY, "-days", "2"]
     signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", names]
@@ -40,17 +40,17 @@ def make_company(folder: Path) -> Company:
         [*new, "-subj", "/CN=localhost", *signed, "-keyout", "server.key", "-out", "server.crt"],
     ):
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
-    both = folder / "server.pem"
-    both.write_bytes((folder / "server.key").read_bytes() + (folder / "server.crt").read_bytes())
-    return Company(folder / "ca.pem", both)
+    key_and_certificate = folder / "server.pem"
+    key_and_certificate.write_bytes((folder / "server.key").read_bytes() + (folder / "server.crt").read_bytes())
+    return Company(folder / "ca.pem", key_and_certificate)
 
 
 @contextmanager
 def tls_before(certificate: Path, port: int) -> Iterator[int]:
-    """Serve TLS before a port of this machine; yield the port. A client that doesn't trust it gets no further.
+    """Serve TLS before a port of this machine; yield the port. A client that doesn't trust it gets no response.
 
-    What comes without TLS is passed on too. The server behind is told which of both it was, as proxies do, so that the
-    sandbox names its files alike.
+    Requests without TLS are passed on too. A header names the scheme to the server behind, as proxies do, so that the
+    sandbox uses it in the addresses of its files.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -62,7 +62,7 @@ def tls_before(certificate: Path, port: int) -> Iterator[int]:
                 context.wrap_socket(connection, server_side=True) if tls else connection as outer,
                 socket.create_connection(("127.0.0.1", port)) as inner,
             ):
-                pump(outer, inner, told=b"X-Forwarded-Proto: https\r\n" if tls else b"")
+                pump(outer, inner, header=b"X-Forwarded-Proto: https\r\n" if tls else b"")
 
     with served(serve) as listening:
         yield listening
@@ -70,7 +70,7 @@ def tls_before(certificate: Path, port: int) -> Iterator[int]:
 
 @contextmanager
 def served(serve: Callable[[socket.socket], object]) -> Iterator[int]:
-    """Give each connection to `serve` on a thread of its own, until the block ends; yield the port."""
+    """Pass each connection to `serve` on a new thread until the block ends; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -88,8 +88,8 @@ def served(serve: Callable[[socket.socket], object]) -> Iterator[int]:
             thread.join(5)
 
 
-def pump(one: socket.socket, other: socket.socket, *, told: bytes = b"") -> None:
-    """Carry bytes both ways until one side ends. `told` is a header line that is added to each request."""
+def pump(outer: socket.socket, inner: socket.socket, *, header: bytes = b"") -> None:
+    """Carry bytes both ways until one side ends; add the line `header` to each request of `outer`."""
 
     def carry(source: socket.socket, sink: socket.socket, line: bytes = b"") -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -98,7 +98,7 @@ def pump(one: socket.socket, other: socket.socket, *, told: bytes = b"") -> None
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
 
-    back = threading.Thread(target=carry, args=(other, one), daemon=True)
+    back = threading.Thread(target=carry, args=(inner, outer), daemon=True)
     back.start()
-    carry(one, other, told)
+    carry(outer, inner, header)
     back.join(5)

@@ -1,6 +1,6 @@
-"""Forward proxies: a real one (tinyproxy) where this machine has it, and a small one that keeps what it was asked.
+"""Forward proxies: a real one (tinyproxy) where this machine has it, and a small one that records its requests.
 
-Names of the open internet lead to servers of the test: a name of `routes` is connected to at its port of loopback.
+Public names lead to servers of the test: a name of `routes` is connected to its port on loopback.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ needs_tinyproxy: Final = pytest.mark.skipif(TINYPROXY is None, reason="no tinypr
 
 @dataclass
 class ForwardProxy:
-    """What a test sees of the small proxy: its port, and the heads of the requests that came."""
+    """The small proxy as a test sees it: its port, and the heads of its requests."""
 
     port: int = 0
     heads: list[str] = field(default_factory=list)
 
     @property
     def asked(self) -> list[str]:
-        """First lines of the requests."""
+        """The first lines of the requests."""
         return [head.split("\r\n")[0] for head in self.heads]
 
 
 @contextmanager
 def forward_proxy(routes: Mapping[str, int], *, answer: str | None = None) -> Iterator[ForwardProxy]:
     """Serve CONNECT for the names (or addresses) of `routes`, each to a port of loopback; 403 for others. With `answer`
-    every request gets that instead."""
+    every request gets that response instead."""
     proxy = ForwardProxy()
 
     def serve(connection: socket.socket) -> None:
@@ -65,7 +65,7 @@ def forward_proxy(routes: Mapping[str, int], *, answer: str | None = None) -> It
 
 @contextmanager
 def tinyproxy(folder: Path, *, upstream: int, login: str | None = None) -> Iterator[int]:
-    """Run a real one; yield its port. It passes all on to the proxy at port `upstream`, which knows the names."""
+    """Run a tinyproxy and yield its port; it forwards to the proxy at port `upstream`, which resolves the names."""
     assert TINYPROXY is not None
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]

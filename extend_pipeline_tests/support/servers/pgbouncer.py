@@ -25,8 +25,8 @@ PASSWORD: Final = "p@ss/w:rd"  # needs escaping in an address, which people forg
 
 @contextmanager
 def pgbouncer(folder: Path, server_url: str, *, mode: str) -> Iterator[int]:
-    """Run one before the database server of an address; yield its port. One server connection a database, so that every
-    transaction of every client meets what the one before left behind."""
+    """Run a PgBouncer before the database server of an address; yield its port. One server connection per database
+    makes every transaction meet the session state that the one before left behind."""
     assert PROGRAM is not None
     url = make_url(server_url)
     host = str(url.query.get("host", url.host))
@@ -49,7 +49,7 @@ pidfile = {folder}/pgbouncer.pid
 """
     )
     command = [PROGRAM, str(folder / "pgbouncer.ini")]
-    if os.geteuid() == 0:  # it refuses to be root; the server is reached as its own user
+    if os.geteuid() == 0:  # PgBouncer refuses to be root; the server accepts its owner
         owner = Path(host).owner() if host.startswith("/") else "nobody"
         shutil.chown(folder, owner)
         for path in folder.iterdir():

