@@ -7,7 +7,7 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.units import from_micros, from_ms
-from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
+from extend_pipeline.dagster_defs.checks.outcome import outcome
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.last_reads import statements_now
@@ -22,7 +22,7 @@ def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
     return [doubt for doubt in doubts_now(pipeline) if doubt.age_s > DOUBT_S]
 
 
-def nothing_in_doubt(pipeline: Pipeline) -> CheckOutcome:
+def nothing_in_doubt(pipeline: Pipeline) -> dg.AssetCheckResult:
     """No attempt is in doubt for longer than an hour: its units stay reserved, and its video does not continue."""
     doubts = doubts_now(pipeline)
     findings = [
@@ -41,10 +41,10 @@ def nothing_in_doubt(pipeline: Pipeline) -> CheckOutcome:
             [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MAX_REPORTED]],
             schema=_DOUBT_SCHEMA,
         )
-    return CheckOutcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
+    return outcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
 
 
-def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
+def nothing_ends_soon(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Every paid result is fetched before half of its keeping time is over, and every source is extended long before
     its end."""
     now_ms = pipeline.now_ms()
@@ -52,10 +52,10 @@ def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
     urgent = any(item.what != "source" and item.urgency is not Urgency.SOON for item in expiring)
     severity = dg.AssetCheckSeverity.ERROR if urgent else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; extend-pipeline status shows why a file can't be fetched"
-    return CheckOutcome([item.describe(now_ms) for item in expiring], todo, severity)
+    return outcome([item.describe(now_ms) for item in expiring], todo, severity)
 
 
-def books_agree(pipeline: Pipeline) -> CheckOutcome:
+def books_agree(pipeline: Pipeline) -> dg.AssetCheckResult:
     """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each list and bill
     that is queried was read in the last three days."""
     findings = [
@@ -71,7 +71,7 @@ def books_agree(pipeline: Pipeline) -> CheckOutcome:
         if statement.others
     }
     todo = "extend-pipeline reconcile; to accept a difference: reconcile ACCOUNT --accept BOOK/TASK"
-    return CheckOutcome(findings, todo, more=metadata)
+    return outcome(findings, todo, more=metadata)
 
 
 def _units(micros: int | None) -> str:
