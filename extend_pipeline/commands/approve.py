@@ -1,15 +1,13 @@
 """`approve`: record an operator's decision about edits that would pay for a hop again."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from extend_pipeline.commands.render.describe import cost_of
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.render.videos import cost
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.advance import declare_catalogue
@@ -25,9 +23,7 @@ from extend_pipeline.engine.home import Pipeline, open_home
 @why_option
 @who_option
 @json_option
-@click.pass_obj
 def approve(
-    home: Path | None,
     videos: tuple[str, ...],
     decision: Decision | None,
     everything: bool,
@@ -44,7 +40,7 @@ def approve(
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         require_videos(videos, pipeline.configuration.catalogue.videos)
         declare_catalogue(pipeline)
         decided = decide_edits(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
@@ -61,7 +57,7 @@ def approve(
         if not decided and everything:
             say("no edit waits for a decision")
         if decided:
-            say(f"→ {with_home_option('extend-pipeline advance', home)} goes on with it")
+            say(f"→ {with_home_option('extend-pipeline advance')} goes on with it")
 
 
 def _line(pipeline: Pipeline, edit: DecidedEdit, decision: Decision) -> str:

@@ -4,11 +4,11 @@ writes decimals as strings."""
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.commands.render.text import iso, seconds, with_home_option
+from extend_pipeline.commands.render.home import with_home_option
+from extend_pipeline.commands.render.text import iso, seconds
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
@@ -61,14 +61,14 @@ def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list
     return [cost_of(accounts[name], (sums[name][0], sums[name][1])) for name in accounts if name in sums]
 
 
-def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+def plan_document(plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Any]:
     """Return a plan for --json."""
     return {
         "as_of": iso(plan.now_ms),
         "ledger": None
         if plan.ledger is None
-        else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo, home)},
-        "videos": [_video(video, accounts[video.account], home) for video in plan.videos],
+        else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo)},
+        "videos": [_video(video, accounts[video.account]) for video in plan.videos],
         "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
         "due": len(plan.due),
@@ -76,10 +76,10 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | N
     }
 
 
-def status_document(status: Status, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str, Any]:
     """Return a status for --json."""
     return {
-        **plan_document(status.plan, accounts, home=home),
+        **plan_document(status.plan, accounts),
         "accounts": [_account(account) for account in status.accounts],
         "in_doubt": [_doubt(doubt) for doubt in status.doubts],
         "everything_paused": status.everything_paused,
@@ -108,7 +108,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             {
                 "extension": f"{task.video_key}/{task.hop}",
                 **_fields(task, "account", "task_id", "message"),
-                "todo": with_home_option(task.todo, home),
+                "todo": with_home_option(task.todo),
             }
             for task in status.leftover_tasks
         ],
@@ -144,7 +144,7 @@ def _disk(disk: DiskSpace) -> dict[str, Any]:
     }
 
 
-def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, Any]:
+def _video(video: VideoPlan, account: Account) -> dict[str, Any]:
     due, running, blocker, unknown = video.due, video.running, video.blocker, start_unknown(video)
     return {
         **_fields(video, "video", "account", "provider", "state", "hops_done", video="key"),
@@ -171,7 +171,7 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
             "kind": blocker.reason,
             "needs_person": blocker.reason.needs_person,
             "message": blocker.message,
-            "todo": with_home_option(blocker.todo, home),
+            "todo": with_home_option(blocker.todo),
             "until": iso(blocker.until_ms),
         },
         "edit": None if video.edit is None else _edit(video.edit, account),

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE, zone_of
 from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.home import describe_today, with_home_option
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import age, minute, plain, shortened, with_home_option
+from extend_pipeline.commands.render.text import age, minute, plain, shortened
 from extend_pipeline.commands.render.videos import named
-from extend_pipeline.commands.render.zone import describe_today
 from extend_pipeline.engine.decisions.resolve import split_where
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
@@ -27,12 +26,12 @@ MAX_MESSAGE: Final = 500  # characters of a provider's message
 MAX_REQUEST: Final = 6_000  # characters: a prompt and a negative prompt of 2,500 each, and the rest
 
 
-def print_blockers(plan: Plan, *, home: Path | None) -> None:
+def print_blockers(plan: Plan) -> None:
     """Print why videos are blocked, those that need an operator first, and videos with the same blocker together. A
     blocker of the ledger is printed even if no video has it."""
     if (ledger := plan.ledger) is not None and all(video.blocker != ledger for video in plan.videos):
         say(f"needs you: {ledger.message}")
-        say(f"    → {with_home_option(ledger.todo, home)}")
+        say(f"    → {with_home_option(ledger.todo)}")
     groups: dict[tuple[bool, str, str], list[str]] = {}
     for video in plan.videos:
         if (blocker := video.blocker) is not None:
@@ -42,7 +41,7 @@ def print_blockers(plan: Plan, *, home: Path | None) -> None:
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
         say(f"{'waits' if is_temporary else 'needs you'}: {named(keys)}: {shortened(message, MAX_MESSAGE)}")
-        say(f"    → {with_home_option(todo, home)}")
+        say(f"    → {with_home_option(todo)}")
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
@@ -88,7 +87,7 @@ def print_lower_prices(status: Status) -> None:
         say(f"cheaper since {minute(lower.first_at_ms)}: {lower.message}")
 
 
-def print_doubts(status: Status, *, home: Path | None) -> None:
+def print_doubts(status: Status) -> None:
     """Print every attempt in doubt with its exact request, then the attempts of accounts that accounts.yaml doesn't
     name, and the tasks that need a decision."""
     planned = {video.key for video in status.plan.videos}
@@ -102,13 +101,13 @@ def print_doubts(status: Status, *, home: Path | None) -> None:
         say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
         if split_where(doubt.where)[0] not in planned:
             command = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
-            say(f"    → its video left the catalogue; {with_home_option(command, home)}")
+            say(f"    → its video left the catalogue; {with_home_option(command)}")
     for name, count in status.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
     for task in status.leftover_tasks:
         say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_MESSAGE)}")
-        say(f"    → {with_home_option(task.todo, home)}")
+        say(f"    → {with_home_option(task.todo)}")
 
 
 def print_unplanned(status: Status) -> None:
@@ -119,7 +118,7 @@ def print_unplanned(status: Status) -> None:
         say(f"… and {len(status.unplanned) - MAX_UNPLANNED} more")
 
 
-def print_expiring(status: Status, now_ms: int, *, home: Path | None) -> None:
+def print_expiring(status: Status, now_ms: int) -> None:
     """Print results that will expire at the provider, adopted tasks that are not stored yet, and differences between
     the ledger and the statements."""
     for result in status.expiring:
@@ -131,35 +130,35 @@ def print_expiring(status: Status, now_ms: int, *, home: Path | None) -> None:
         error = f": {shortened(row.error_message, MAX_MESSAGE)}" if row.error_message else ""
         say(f"adopted: task {row.task_id} of {row.account} is {row.state}{error}")
         if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
-            command = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
+            command = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off")
             say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {command}")
     for task in status.disagreements:
         difference = f"{task.account} {task.source}/{task.task_id}: {task.verdict}"
         say(f"needs you: {difference}: {shortened(task.note, MAX_MESSAGE)}")
     if status.disagreements:
-        say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to accept one")
+        say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK')} to accept one")
     for statement in status.statements:
         if statement.unavailable_text:
             label = "needs you" if statement.is_long_unavailable(now_ms) else "not compared"
             say(f"{label}: {shortened(statement.unavailable_text, MAX_MESSAGE)}")
             commands = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
-            say(f"    → {with_home_option(commands, home)}")
+            say(f"    → {with_home_option(commands)}")
         if statement.others_text:
             say(statement.others_text)
 
 
-def print_missing(status: Status, *, home: Path | None) -> None:
+def print_missing(status: Status) -> None:
     """Print the films that are missing in the media store, and whether the store may be another ledger's."""
     store = status.store
     if store.doubt:
         say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
-        say(f"    → {with_home_option(DOUBT_TODO, home)}")
+        say(f"    → {with_home_option(DOUBT_TODO)}")
     for missing in store.missing[:MAX_FILES]:
         say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.describe(), MAX_MESSAGE)}")
-        say(f"    → {with_home_option(what_to_do(missing), home)}")
+        say(f"    → {with_home_option(what_to_do(missing))}")
     if len(store.missing) > MAX_FILES:
         more = counted(len(store.missing) - MAX_FILES, "more file")
-        say(f"gone: {more} → {with_home_option('extend-pipeline status --json', home)}")
+        say(f"gone: {more} → {with_home_option('extend-pipeline status --json')}")
 
 
 def _account_row(account: AccountStatus) -> list[str]:
