@@ -61,19 +61,12 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
             with open_private(folder / _SCHEMAS / name, "w") as file:
                 file.write(text)
         for name, content in contents.items():
-            if _write_new(folder / name, content):
+            try:
+                with open_private(folder / name, "x") as file:
+                    file.write(content)
                 written.append(name)
-            else:
+            except FileExistsError:
                 existing.append(name)
     except OSError as error:
         raise click.UsageError(f"{error.filename or folder} can't be written: {error.strerror or error}") from error
     return written, existing
-
-
-def _write_new(path: Path, content: str) -> bool:
-    try:
-        with open_private(path, "x") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True
