@@ -78,16 +78,13 @@ def reconcile(
     with open_home(home_settings()) as pipeline:
         if account is not None:
             require_account(account, pipeline.accounts)
-        if accept is not None:
-            assert account is not None
-            _accept(pipeline, account, accept, who=who, why=why)
-            publish_last(pipeline)
-            ctx.exit(print_mistakes(pipeline))
-        if adopt is not None:
-            assert account is not None
-            _adopt(pipeline, account, adopt, who=who, why=why)
-            publish_last(pipeline)
-            ctx.exit(print_mistakes(pipeline))
+            if accept is not None:
+                _accept(pipeline, account, accept, who=who, why=why)
+            if adopt is not None:
+                _adopt(pipeline, account, adopt, who=who, why=why)
+            if accept is not None or adopt is not None:
+                publish_last(pipeline)
+                ctx.exit(print_mistakes(pipeline))
         results = _compare(pipeline, account, invoice, adopt=not no_adopt)
         if isinstance(results, InvoiceProblems):
             for problem in results.problems:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from extend_pipeline.commands.demo import home as demo_home
-from extend_pipeline.commands.demo.processes import Child, ChildError, end_children_too, is_up, wait_for
+from extend_pipeline.commands.demo.processes import Child, end_children_too, is_up, wait_for
 from extend_pipeline.commands.demo.report import print_report, sandbox_units
 from extend_pipeline.commands.render.home import home_option, use_home
 from extend_pipeline.commands.render.output import say
@@ -40,24 +40,21 @@ def demo(max_seconds: float, fresh: bool) -> None:
     end_children_too()
     os.environ.update(chosen.environment())
     began = time.monotonic()
-    try:
-        with (
-            demo_home.prepared(chosen, verb="demo", fresh=fresh) as lock,
-            demo_home.sandbox(chosen, lock) as sandbox,
-            demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
-            open_home(chosen.settings) as pipeline,
-        ):
-            say(f"sandbox at {chosen.url}, Dagster instance in {chosen.dagster_home}; logs in {chosen.logs}")
-            if not fresh and chosen.settings.warehouse_path.exists():
-                say(f"it continues with {chosen.state}; demo --fresh removes that and begins anew")
-            finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
-            if finished:
-                _wait_for_runs(daemon, until=began + max_seconds)
-            charged = sandbox_units(chosen.url)
-            use_home(chosen.settings.home)
-            consistent = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
-    except ChildError as error:
-        raise click.ClickException(str(error)) from error
+    with (
+        demo_home.prepared(chosen, verb="demo", fresh=fresh) as lock,
+        demo_home.sandbox(chosen, lock) as sandbox,
+        demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
+        open_home(chosen.settings) as pipeline,
+    ):
+        say(f"sandbox at {chosen.url}, Dagster instance in {chosen.dagster_home}; logs in {chosen.logs}")
+        if not fresh and chosen.settings.warehouse_path.exists():
+            say(f"it continues with {chosen.state}; demo --fresh removes that and begins anew")
+        finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
+        if finished:
+            _wait_for_runs(daemon, until=began + max_seconds)
+        charged = sandbox_units(chosen.url)
+        use_home(chosen.settings.home)
+        consistent = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
     if not finished:
         raise click.ClickException(f"not done within {max_seconds:g} s; the logs are in {chosen.logs}")
     if not consistent:
@@ -87,8 +84,6 @@ def dev(port: int, fresh: bool) -> None:
                 for child in (sandbox, webserver, daemon):
                     child.check()
                 time.sleep(LOOK_S)
-    except ChildError as error:
-        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         say("ended")
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Final
 
 import click
@@ -55,15 +56,7 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
         emit(
             {
                 "home": str(settings.home),
-                "findings": [
-                    {
-                        "level": finding.level.value,
-                        "check": finding.check,
-                        "message": finding.message,
-                        "todo": with_home_option(finding.todo),
-                    }
-                    for finding in findings
-                ],
+                "findings": [asdict(finding) | {"todo": with_home_option(finding.todo)} for finding in findings],
             }
         )
     else:

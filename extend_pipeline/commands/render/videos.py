@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.render.output import say, text
 from extend_pipeline.commands.render.table import Column, drawn, print_table
@@ -136,8 +136,7 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
 
 def named(keys: Sequence[str]) -> str:
     """Return the first few keys, and the number of the others."""
-    more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
-    return f"{', '.join(keys[:MAX_NAMES])}{more}"
+    return first_names(keys, MAX_NAMES)
 
 
 def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:

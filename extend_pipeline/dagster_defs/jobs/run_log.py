@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -61,8 +61,7 @@ def summarize_mistakes(mistakes: Sequence[str]) -> str:
 
 def names(places: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
-    more = len(places) - MAX_NAMES
-    return ", ".join(places[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return first_names(places, MAX_NAMES)
 
 
 def partial_end(
