@@ -1,6 +1,6 @@
 """Plans and statuses as tables and lines of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -44,19 +44,22 @@ def print_blockers(plan: Plan) -> None:
         say(f"    → {with_home_option(todo)}")
 
 
+_ACCOUNTS: Final[Mapping[Column, Callable[[AccountStatus], str]]] = {
+    Column("account"): lambda account: account.account,
+    Column("unit", rank=3): lambda account: account.unit,
+    Column("today", right=True): lambda account: _of(account.committed_today, account.per_day),
+    Column("in all", right=True, rank=1): lambda account: _of(account.committed, account.total),
+    Column("amount", right=True, rank=5): lambda account: f"{plain(account.amount)} {account.currency}",
+    Column("in doubt", right=True, rank=2): lambda account: _of(account.in_doubt, account.in_doubt_cap),
+    Column("in flight", right=True, rank=4): lambda account: f"{account.in_flight} of {account.max_in_flight}",
+    Column("standing", prose=True): lambda account: standing(account),
+}
+"""The columns of the table of accounts, each with its value for an account."""
+
+
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
     """Print the accounts with their committed units, budgets, units in doubt, running tasks and stops."""
-    columns = (
-        Column("account"),
-        Column("unit", rank=3),
-        Column("today", right=True),
-        Column("in all", right=True, rank=1),
-        Column("amount", right=True, rank=5),
-        Column("in doubt", right=True, rank=2),
-        Column("in flight", right=True, rank=4),
-        Column("standing", prose=True),
-    )
-    print_table(columns, (_account_row(account) for account in accounts))
+    print_table(list(_ACCOUNTS), ([value(account) for value in _ACCOUNTS.values()] for account in accounts))
 
 
 def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) -> None:
@@ -159,19 +162,6 @@ def print_missing(status: Status) -> None:
     if len(store.missing) > MAX_FILES:
         more = counted(len(store.missing) - MAX_FILES, "more file")
         say(f"gone: {more} → {with_home_option('extend-pipeline status --json')}")
-
-
-def _account_row(account: AccountStatus) -> list[str]:
-    return [
-        account.account,
-        account.unit,
-        _of(account.committed_today, account.per_day),
-        _of(account.committed, account.total),
-        f"{plain(account.amount)} {account.currency}",
-        _of(account.in_doubt, account.in_doubt_cap),
-        f"{account.in_flight} of {account.max_in_flight}",
-        standing(account),
-    ]
 
 
 def _of(used: Decimal, budget: Decimal | None) -> str:
