@@ -37,9 +37,9 @@ def nothing_in_doubt(pipeline: Pipeline) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"in_doubt": len(doubts)}
     metadata |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
     if doubts:
+        timezone = pipeline.configuration.timezone
         metadata["requests"] = dg.MetadataValue.table(
-            [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MAX_REPORTED]],
-            schema=_DOUBT_SCHEMA,
+            [_doubt_record(doubt, timezone) for doubt in doubts[:MAX_REPORTED]]
         )
     return outcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
 
@@ -78,14 +78,6 @@ def _units(micros: int | None) -> str:
     return "nothing" if micros is None else f"{from_micros(micros):f}"
 
 
-_DOUBT_SCHEMA: Final = dg.TableSchema(
-    columns=[
-        dg.TableColumn(name, "string")
-        for name in ("extension", "account", "units", "age_h", "sent", "key", "why", "request")
-    ]
-)
-
-
 def _doubt_record(doubt: Doubt, timezone: str) -> dg.TableRecord:
     sent = "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC"
     return dg.TableRecord(
@@ -94,9 +86,9 @@ def _doubt_record(doubt: Doubt, timezone: str) -> dg.TableRecord:
             "account": doubt.account,
             "units": f"{doubt.exposure:f} {doubt.unit}",
             "age_h": f"{doubt.age_s / 3600:.1f}",
+            "sent": in_zone(sent, timezone),
             "key": doubt.sent_key,
             "why": doubt.why,
-            "sent": in_zone(sent, timezone),
             "request": f"POST {doubt.path} {doubt.request}",
         }
     )
