@@ -6,10 +6,10 @@ import click
 
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.home import home_settings, with_home_option
-from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.names import NAME, require_videos
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, decide_edits
 from extend_pipeline.engine.home import Pipeline, open_home
@@ -20,9 +20,7 @@ from extend_pipeline.engine.home import Pipeline, open_home
 @click.option("--keep", "decision", flag_value="keep", help="Keep what is paid; the edit holds from the next hop on.")
 @click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
 @click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")
-@why_option
-@who_option
-@json_option
+@decision_options
 def approve(
     videos: tuple[str, ...],
     decision: Decision | None,

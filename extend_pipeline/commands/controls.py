@@ -5,10 +5,10 @@ from typing import Final
 import click
 
 from extend_pipeline.commands.render.home import home_settings, with_home_option
-from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME, require_account
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
@@ -19,9 +19,7 @@ EVERYTHING: Final = "everything"
 
 @click.command()
 @click.argument("account", type=NAME, required=False)
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Stop all submits, of one account or of all.
@@ -42,9 +40,7 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
 
 @click.command()
 @click.argument("account", type=NAME, required=False)
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Lift a pause or a stop.

@@ -9,7 +9,7 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import plain
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options, who_option
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
@@ -26,9 +26,7 @@ def ledger() -> None:
 
 @ledger.command()
 @click.option("--reopen", "lift", is_flag=True, help="Lift the seal of a ledger whose copy is lost.")
-@why_option
-@who_option
-@json_option
+@decision_options
 def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers.
 

@@ -8,12 +8,12 @@ import click
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.home import home_settings, with_home_option
-from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import plain
 from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME, require_account
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
@@ -48,9 +48,7 @@ MAX_SHOWN: Final = 50  # differences in the table; --json and the warehouse's ta
     metavar="TASK",
     help="Adopt a task of ACCOUNT that the ledger doesn't know: it is ours, and is booked and fetched.",
 )
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def reconcile(
     ctx: click.Context,

@@ -60,7 +60,8 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
     rows = [[_format(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
-    print_table(columns, rows, title="costs by account, each in its own unit and currency")
+    say("costs by account, each in its own unit and currency")
+    print_table(columns, rows)
     spent = {row["provider"]: row["units"] for row in _rows(pipeline, SPENT)}
     longer = all(edge["duration_after_s"] > edge["duration_before_s"] for edge in edges)
     probed = all(edge["duration_after_s"] == edge["film_s"] for edge in edges)
