@@ -9,7 +9,7 @@ def counted(count: int | Decimal, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def first_names(names: Sequence[object], most: int) -> str:
+def first_names(names: Sequence[object], most: int = 5) -> str:
     """Return the first names, and how many more there are: `a, b and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(map(str, names[:most]))}{more}"

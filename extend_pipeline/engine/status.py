@@ -55,26 +55,20 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """An attempt in doubt: its exposure, its age, and the exact request: `path` below the account's base URL, the body
-    `request`, and `sent_at` (UTC ms)."""
+    """An attempt in doubt: its exposure, its age, and `path`, where its request was sent, below the account's base
+    URL."""
 
-    where: str
-    attempt_id: str
-    account: str
-    external_task_id: str
+    attempt: AttemptRow
     exposure: Decimal
-    unit: str
     age_s: float
-    why: str
-    sent_at: int | None
     path: str
-    request: str
 
     @property
     def sent_key(self) -> str:
         """Return our own key if the request carried it, else an empty text: without it the task can't be found by
         key."""
-        return self.external_task_id if self.external_task_id in self.request else ""
+        key = self.attempt.external_task_id
+        return key if key in self.attempt.request else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,7 @@ class Status:
             return 2
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
-        left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
+        left_behind = any(doubt.attempt.video_key not in planned for doubt in self.doubts)
         nearly_lost = any(
             item.what != "source" and item.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for item in self.expiring
         )
@@ -238,15 +232,8 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
 
 def _doubt(row: AttemptRow, now_ms: int, account: Account | None) -> Doubt:
     return Doubt(
-        where=row.where,
-        attempt_id=row.attempt_id,
-        account=row.account,
-        external_task_id=row.external_task_id,
+        attempt=row,
         exposure=from_micros(row.predicted_micros),
-        unit=row.unit,
         age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
-        why=row.error_message or "",
-        sent_at=row.sending_at,
         path=spec_of(row.provider).submit_path(row.parent_video_id, account),
-        request=row.request,
     )

@@ -14,7 +14,7 @@ from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
 from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
-_TIMES: Final = frozenset({"others_newest_at", "read_at", "sent_at", "since", "submitted_at", "unread_since", "until"})
+_TIMES: Final = frozenset({"others_newest_at", "read_at", "since", "submitted_at", "unread_since", "until"})
 """Keys of times: UTC milliseconds in a row, ISO 8601 in a document."""
 
 
@@ -201,10 +201,13 @@ def _account(account: AccountStatus) -> dict[str, Any]:
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
     return {
-        **_fields(doubt, "extension", "attempt_id", "account", "external_task_id", extension="where"),
-        "exposure": {"unit": doubt.unit, "units": doubt.exposure},
+        **_fields(doubt.attempt, "extension", "attempt_id", "account", "external_task_id", extension="where"),
+        "exposure": {"unit": doubt.attempt.unit, "units": doubt.exposure},
         "age_s": Decimal(round(doubt.age_s * 1000)) / 1000,
-        **_fields(doubt, "why", "sent_at", "path", "request"),
+        "why": doubt.attempt.error_message or "",
+        "sent_at": iso(doubt.attempt.sending_at),
+        "path": doubt.path,
+        "request": doubt.attempt.request,
     }
 
 

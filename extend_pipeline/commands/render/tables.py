@@ -5,13 +5,11 @@ from decimal import Decimal
 from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE, zone_of
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.commands.render.home import describe_today, with_home_option
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import age, minute, plain, shortened
-from extend_pipeline.commands.render.videos import named
-from extend_pipeline.engine.decisions.resolve import split_where
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
 from extend_pipeline.engine.plan.model import Plan
@@ -40,7 +38,7 @@ def print_blockers(plan: Plan) -> None:
     for (is_temporary, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
-        say(f"{'waits' if is_temporary else 'needs you'}: {named(keys)}: {shortened(message, MAX_MESSAGE)}")
+        say(f"{'waits' if is_temporary else 'needs you'}: {first_names(keys)}: {shortened(message, MAX_MESSAGE)}")
         say(f"    → {with_home_option(todo)}")
 
 
@@ -95,15 +93,16 @@ def print_doubts(status: Status) -> None:
     name, and the tasks that need a decision."""
     planned = {video.key for video in status.plan.videos}
     for doubt in status.doubts:
+        row = doubt.attempt
         say(
-            f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
-            f" exposure {plain(doubt.exposure)} {doubt.unit}: {shortened(doubt.why, MAX_MESSAGE)}"
+            f"in doubt: {row.where} ({row.account}) for {age(doubt.age_s)},"
+            f" exposure {plain(doubt.exposure)} {row.unit}: {shortened(row.error_message or '', MAX_MESSAGE)}"
         )
-        say(f"    POST {doubt.path} {shortened(doubt.request, MAX_REQUEST)}")
+        say(f"    POST {doubt.path} {shortened(row.request, MAX_REQUEST)}")
         key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
-        say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
-        if split_where(doubt.where)[0] not in planned:
-            command = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
+        say(f"    sent {'' if row.sending_at is None else minute(row.sending_at)}, {key}")
+        if row.video_key not in planned:
+            command = f"extend-pipeline resolve {row.where} adopt TASK | write-off"
             say(f"    → its video left the catalogue; {with_home_option(command)}")
     for name, count in status.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")

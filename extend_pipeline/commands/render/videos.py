@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-MAX_NAMES: Final = 5  # videos listed if many wait for the same thing; --json lists them all
 DUE: Final = "due"
 
 _VIDEOS: Final[Mapping[Column, Callable[[VideoPlan, Account], str]]] = {
@@ -124,12 +123,7 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
         say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure measures it")
     short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
     if short:
-        say(f"may end below their target, and need you then: {named(short)} (at_most or the provider's longest)")
-
-
-def named(keys: Sequence[str]) -> str:
-    """Return the first few keys, and the number of the others."""
-    return first_names(keys, MAX_NAMES)
+        say(f"may end below their target, and need you then: {first_names(short)} (at_most or the provider's longest)")
 
 
 def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:

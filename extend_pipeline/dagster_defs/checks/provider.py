@@ -26,13 +26,14 @@ def nothing_in_doubt(pipeline: Pipeline) -> dg.AssetCheckResult:
     """No attempt is in doubt for longer than an hour: its units stay reserved, and its video does not continue."""
     doubts = doubts_now(pipeline)
     findings = [
-        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} exposed; {doubt.why}"
+        f"{doubt.attempt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.attempt.unit} exposed; "
+        f"{doubt.attempt.error_message or ''}"
         for doubt in doubts
         if doubt.age_s > DOUBT_S
     ]
     exposure: dict[tuple[str, str], Decimal] = {}  # by account, because two resellers' credits differ
     for doubt in doubts:
-        key = doubt.account, doubt.unit
+        key = doubt.attempt.account, doubt.attempt.unit
         exposure[key] = exposure.get(key, Decimal(0)) + doubt.exposure
     metadata: dict[str, Any] = {"in_doubt": len(doubts)}
     metadata |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
@@ -79,16 +80,17 @@ def _units(micros: int | None) -> str:
 
 
 def _doubt_record(doubt: Doubt, timezone: str) -> dg.TableRecord:
-    sent = "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC"
+    row = doubt.attempt
+    sent = "" if row.sending_at is None else f"{from_ms(row.sending_at):%Y-%m-%d %H:%M:%S} UTC"
     return dg.TableRecord(
         {
-            "extension": doubt.where,
-            "account": doubt.account,
-            "units": f"{doubt.exposure:f} {doubt.unit}",
+            "extension": row.where,
+            "account": row.account,
+            "units": f"{doubt.exposure:f} {row.unit}",
             "age_h": f"{doubt.age_s / 3600:.1f}",
             "sent": in_zone(sent, timezone),
             "key": doubt.sent_key,
-            "why": doubt.why,
-            "request": f"POST {doubt.path} {doubt.request}",
+            "why": row.error_message or "",
+            "request": f"POST {doubt.path} {row.request}",
         }
     )

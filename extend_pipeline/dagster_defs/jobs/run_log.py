@@ -13,7 +13,6 @@ from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
 
-MAX_NAMES: Final = 5  # in one log line
 MAX_REPORTED: Final = 20  # in one failure; the count is always exact
 
 
@@ -45,7 +44,7 @@ def log_round(log: Logger, now: Round) -> None:
         "lost": now.collected.lost,
         "quarantined": now.collected.quarantined,
     }
-    parts = [f"{what}: {names(places)}" for what, places in done.items() if places]
+    parts = [f"{what}: {first_names(places)}" for what, places in done.items() if places]
     if parts:
         unfinished = len(now.plan.unfinished)
         log.info(f"{'; '.join(parts)} | {unfinished} in progress, {len(now.plan.needs_person)} waiting for an operator")
@@ -57,11 +56,6 @@ def summarize_mistakes(mistakes: Sequence[str]) -> str:
         return ""
     more = f"; {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
     return f"nothing is submitted until this is corrected: {mistakes[0]}{more}"
-
-
-def names(places: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    return first_names(places, MAX_NAMES)
 
 
 def partial_end(
