@@ -136,9 +136,8 @@ def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str
 def _print(results: Sequence[Reconciled | StatementUnavailable]) -> None:
     if not results:
         say("no account has an attempt yet: there is nothing to compare")
-    ranks = {ReconciliationVerdict.OPEN: 2, ReconciliationVerdict.OTHER: 3}
     columns = [Column("account"), Column("book"), Column("tasks", right=True, rank=1)]
-    columns += [Column(kind.value.replace("_", " "), right=True, rank=ranks.get(kind, 0)) for kind in _COLUMNS]
+    columns += [Column(kind.value.replace("_", " "), right=True, rank=rank) for kind, rank in _RANKS.items()]
     print_table(columns, [_row(result) for result in results if isinstance(result, Reconciled)])
     for result in results:
         account, source = result.account, result.source
@@ -160,18 +159,19 @@ def _print(results: Sequence[Reconciled | StatementUnavailable]) -> None:
             say(f"{account}: the {source} may be incomplete, so a task that it lacks may still exist")
 
 
-_COLUMNS: Final = (
-    ReconciliationVerdict.MATCHED,
-    ReconciliationVerdict.DIFFERENT_AMOUNT,
-    ReconciliationVerdict.LEDGER_ONLY,
-    ReconciliationVerdict.UPSTREAM_ONLY,
-    ReconciliationVerdict.OPEN,
-    ReconciliationVerdict.OTHER,
-)
+_RANKS: Final = {
+    ReconciliationVerdict.MATCHED: 0,
+    ReconciliationVerdict.DIFFERENT_AMOUNT: 0,
+    ReconciliationVerdict.LEDGER_ONLY: 0,
+    ReconciliationVerdict.UPSTREAM_ONLY: 0,
+    ReconciliationVerdict.OPEN: 2,
+    ReconciliationVerdict.OTHER: 3,
+}
+"""The verdicts that are counted in a column each, with the column's rank."""
 
 
 def _row(result: Reconciled) -> list[str]:
-    counts = [sum(item.verdict is verdict for item in result.compared) for verdict in _COLUMNS]
+    counts = [sum(item.verdict is verdict for item in result.compared) for verdict in _RANKS]
     return [result.account, result.source, str(len(result.compared)), *map(str, counts)]
 
 
