@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.base.days import NO_ZONE, day_bounds, day_of, local
+from extend_pipeline.base.days import UTC_ZONE, day_bounds, day_of, local
 
 if TYPE_CHECKING:
     from extend_pipeline.config.settings import Settings
@@ -50,7 +50,7 @@ def zone() -> str:
     try:
         settings = home_settings()
     except ConfigError:
-        return NO_ZONE
+        return UTC_ZONE
     marks = file_marks(settings.home)
     if _known is None or _known[0] != marks:
         _known = (marks, home_timezone(settings))
