@@ -18,7 +18,8 @@ _AT_ONCE: Final = 500  # events that are read at a time
 _MAX_MESSAGE: Final = 300  # characters of a provider's message in a line
 
 _SILENT: Final = frozenset({"attempt_claimed", "attempt_sending", "attempt_url_refreshed", "source_stored"})
-_ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+"""Kinds of events that a live table shows too, so that their lines can be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,6 @@ class EventLine:
     where: str
     text: str
     kind: str
-
-    @property
-    def routine(self) -> bool:
-        """Return whether a live table shows the same, so that the line can be left out."""
-        return self.kind in _ROUTINE
 
     def line(self) -> str:
         """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in the home's zone."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.commands.render.event_tail import EventLine
+from extend_pipeline.commands.render.event_tail import ROUTINE, EventLine
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.text import clock
 from extend_pipeline.commands.render.videos import draw, hops, length, state
@@ -71,7 +71,7 @@ class LiveTable(Progress):
 
     def show_events(self, events: Sequence[EventLine]) -> None:
         """Write the events that are not routine above the table."""
-        super().show_events([event for event in events if not event.routine])
+        super().show_events([event for event in events if event.kind not in ROUTINE])
 
     def show_plan(self, plan: Plan) -> None:
         """Redraw the table if the plan is a new one."""
