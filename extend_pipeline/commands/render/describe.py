@@ -16,6 +16,12 @@ from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
 _TIMES: Final = frozenset({"others_newest_at", "read_at", "since", "submitted_at", "unread_since", "until"})
 """Keys of times: UTC milliseconds in a row, ISO 8601 in a document."""
+_OF_STATEMENT: Final = {
+    "book": "source",
+    "read_at": "read_ms",
+    "unread_since": "unavailable_since_ms",
+    "others_newest_at": "others_newest_ms",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +105,7 @@ def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str
         "statements": _rows(
             status.statements,
             *("account", "book", "read_at", "unread_since", "why", "others", "others_newest_at"),
-            book="source",
-            read_at="read_ms",
-            unread_since="unavailable_since_ms",
-            others_newest_at="others_newest_ms",
+            **_OF_STATEMENT,
         ),
         "left_over": [
             {
