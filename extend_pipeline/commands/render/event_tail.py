@@ -14,11 +14,12 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
 
-_AT_ONCE: Final = 500  # events that one query reads
+_AT_ONCE: Final = 500  # events that are read at a time
 _MAX_MESSAGE: Final = 300  # characters of a provider's message in a line
 
 _SILENT: Final = frozenset({"attempt_claimed", "attempt_sending", "attempt_url_refreshed", "source_stored"})
-_ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+"""Kinds of events that a live table shows too, so that their lines can be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,6 @@ class EventLine:
     where: str
     text: str
     kind: str
-
-    @property
-    def routine(self) -> bool:
-        """Return whether a live table shows the same, so that the line can be left out."""
-        return self.kind in _ROUTINE
 
     def line(self) -> str:
         """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in the home's zone."""
@@ -60,18 +56,12 @@ class EventTail:
             .outerjoin(attempts, attempts.c.attempt_id == events.c.attempt_id)
             .where(events.c.seq > self._seq)
             .order_by(events.c.seq)
-            .limit(_AT_ONCE)
         )
-        while True:
-            with self._ledger.read() as connection:
-                rows = list(connection.execute(query))
-            for row in rows:
+        with self._ledger.read() as connection:
+            for row in connection.execute(query, execution_options={"yield_per": _AT_ONCE}):
                 lines += self._line(row)
-            if rows:
-                self._seq = rows[-1].seq
-            if len(rows) < _AT_ONCE:
-                return lines
-            query = query.where(events.c.seq > self._seq)
+                self._seq = row.seq
+        return lines
 
     def _line(self, row: Row[Any]) -> list[EventLine]:
         """Count an event and return its line; empty if the event is not shown."""
