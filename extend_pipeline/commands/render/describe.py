@@ -22,6 +22,7 @@ _OF_STATEMENT: Final = {
     "unread_since": "unavailable_since_ms",
     "others_newest_at": "others_newest_ms",
 }
+"""Keys of a statement whose attributes have other names."""
 
 
 @dataclass(frozen=True, slots=True)
