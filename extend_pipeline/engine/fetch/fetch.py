@@ -35,7 +35,7 @@ def fetch(
     that a partial download is resumed. `extra_host` is a host that the catalogue names: it is also allowed, but gives
     no access to a private network. `heartbeat` is called for each chunk; with False no further try follows. Some
     invalid files are kept in quarantine for each key. Raise OSError where the disk fails."""
-    # imported here because they load httpx (0.1 s), which commands that only read the ledger don't need
+    # imported here because they load httpcore (0.1 s), which commands that only read the ledger don't need
     from extend_pipeline.engine.fetch.resume import fetch_rest, fetch_whole
     from extend_pipeline.providers.http.download import DownloadPolicy, PrivateHost
     from extend_pipeline.providers.http.route import route_of

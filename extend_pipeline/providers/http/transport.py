@@ -1,48 +1,46 @@
-"""An httpx transport over httpcore's connections and the sockets of sockets.py.
-
-client.py builds the requests. Their `extensions` hold `deadline`, the exchange's Deadline, whose `sent` the first byte
-sets, and `target`, the path and query exactly as they are sent.
-"""
+"""Connections to one origin: httpcore's, over the sockets of sockets.py."""
 
 from __future__ import annotations
 
 import logging
 import ssl
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
-import httpx
 
-from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
+from extend_pipeline.base.version import program_version
+from extend_pipeline.providers.http.guard import AddressPolicy, AddressRefused, UrlParts
+from extend_pipeline.providers.http.results import SettingRefused
 from extend_pipeline.providers.http.route import DIRECT, Route
 from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, GuardedSocket
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
-# httpx logs URLs at INFO and httpcore response headers at DEBUG; both may hold a signed URL.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
-_HTTPX_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
-    (httpcore.TimeoutException, httpx.TimeoutException),
-    (httpcore.LocalProtocolError, httpx.LocalProtocolError),
-    (httpcore.ProtocolError, httpx.RemoteProtocolError),
-    (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
-    (httpcore.NetworkError, httpx.NetworkError),
-    (OSError, httpx.NetworkError),
+REFUSALS: Final = (AddressRefused, SettingRefused, httpcore.LocalProtocolError)
+"""Errors of this program's own refusals, which a repeat doesn't change."""
+TRANSPORT_ERRORS: Final = (
+    *REFUSALS,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.NetworkError,
+    OSError,
 )
+"""Every error of an exchange. The type doesn't decide whether anything was sent: `Deadline.sent` does."""
+
+# httpcore logs response headers at DEBUG; they may hold a signed URL
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
-class OriginTransport(httpx.BaseTransport):
-    """Connections to one origin, regardless of the origin in a request. Safe to use from several threads.
+class OriginPool:
+    """Connections to one origin. Safe to use from several threads.
 
     Keeps at most `max_idle` idle connections for later requests; with 0 every request has its own. `allowed` and
-    `route` apply to every new connection. Raises httpx.TransportError, AddressRefused if an address of the origin is
-    not allowed, and SettingRefused if its certificate or the proxy is refused.
+    `route` apply to every new connection.
     """
 
     def __init__(self, origin: UrlParts, *, allowed: AddressPolicy, route: Route = DIRECT, max_idle: int = 0) -> None:
@@ -53,21 +51,40 @@ class OriginTransport(httpx.BaseTransport):
         self._idle: list[PooledConnection] = []
         self._lock = threading.Lock()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the status and headers of its response. Closing the response returns the connection
-        to the pool."""
-        with ExitStack() as undo:
-            pooled = self._take(request.extensions["deadline"])
-            undo.callback(self._give_back, pooled)
-            with _as_httpx_errors():
-                response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
-            undo.callback(response.close)
-            return _Response(
-                response.status,
-                headers=response.headers,
-                stream=_Body(response, undo.pop_all()),
-                extensions=response.extensions,
-            )
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        content: bytes = b"",
+        timeouts: Mapping[str, float],
+        deadline: Deadline,
+    ) -> Iterator[httpcore.Response]:
+        """Send a request with these headers beside host, user agent and encoding; yield the response, whose body is
+        read inside the `with`. `target` (path and query) is sent unchanged; nothing is followed or repeated. `timeouts`
+        are the seconds of single waits: `connect`, `read`, `write`.
+
+        Raises TRANSPORT_ERRORS, and ValueError for a header with characters beyond ASCII."""
+        common = {
+            "host": self._origin.authority,
+            "user-agent": f"extend-pipeline/{program_version()}",
+            "accept-encoding": "identity",
+        }
+        try:
+            lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**common, **headers}.items()]
+        except UnicodeEncodeError:
+            raise ValueError("a header has characters beyond ASCII") from None
+        scheme, host = self._origin.scheme.encode(), self._origin.host.encode()
+        url = httpcore.URL(scheme=scheme, host=host, port=self._origin.port, target=target.encode("ascii"))
+        request = httpcore.Request(method, url, headers=lines, content=content, extensions={"timeout": timeouts})
+        pooled = self._take(deadline)
+        try:
+            with closing(pooled.connection.handle_request(request)) as response:
+                yield response
+        finally:
+            self._give_back(pooled)
 
     def close(self) -> None:
         """Close the idle connections; a later request opens a new one."""
@@ -105,27 +122,6 @@ class PooledConnection:
 
     connection: httpcore.HTTPConnection
     guarded: GuardedConnection
-
-
-class _Response(httpx.Response):
-    @property
-    def has_redirect_location(self) -> bool:
-        """Return False, because httpx parses a redirect's location even when it doesn't follow it, and raises for an
-        invalid one."""
-        return False
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response, closing: ExitStack) -> None:
-        self._response = response
-        self._closing = closing
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _as_httpx_errors():
-            yield from self._response.iter_stream()
-
-    def close(self) -> None:
-        self._closing.close()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -185,31 +181,6 @@ def _new_connection(origin: UrlParts, guarded: GuardedConnection) -> PooledConne
         network_backend=_Backend(guarded),
     )
     return PooledConnection(connection, guarded)
-
-
-def _to_httpcore(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
-    return httpcore.Request(
-        request.method,
-        httpcore.URL(
-            scheme=origin.scheme.encode(),
-            host=origin.host.encode(),
-            port=origin.port,
-            target=request.extensions["target"],
-        ),
-        headers=request.headers.raw,
-        content=request.read(),
-        extensions={"timeout": request.extensions["timeout"]},
-    )
-
-
-@contextmanager
-def _as_httpx_errors() -> Iterator[None]:
-    """Turn errors of httpcore and the operating system into those of httpx."""
-    try:
-        yield
-    except tuple(caught for caught, _ in _HTTPX_ERRORS) as error:
-        raised = next(raised for caught, raised in _HTTPX_ERRORS if isinstance(error, caught))
-        raise raised(str(error) or type(error).__name__) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ADDS: Final = always_adds(4_000, 5_000)  # docs/upstream/kling.md, "Length"
 
 
 def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load; a plan sends nothing
+    from extend_pipeline.providers.base import client_of  # httpcore takes 0.1 s to load; a plan sends nothing
     from extend_pipeline.providers.kling.auth import KlingAuth
     from extend_pipeline.providers.kling.provider import KlingProvider
 

@@ -14,7 +14,7 @@ from extend_pipeline.providers.wire.credentials import key_auth
 
 
 def _build(account: LumaAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.base import client_of  # httpcore takes 0.1 s to load
     from extend_pipeline.providers.luma.provider import LumaProvider
 
     client = client_of(account, settings, now, key_auth(account))

@@ -28,7 +28,7 @@ def _added_ms(extend: Target | None) -> tuple[int, int]:
 
 
 def _build(account: ViduAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.base import client_of  # httpcore takes 0.1 s to load
     from extend_pipeline.providers.vidu.provider import ViduProvider
 
     prefix = "" if account.auth == "raw" else "Bearer "  # docs/upstream/vidu.md, "Authentication"
