@@ -13,7 +13,7 @@ from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.protocol import Answer
 from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
-from extend_pipeline.providers.wire.credentials import Credential, SecretFault, read_secret
+from extend_pipeline.providers.wire.credentials import Auth, Credential, SecretFault, read_secret
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
@@ -40,7 +40,7 @@ class _Minted:
         return self.pair == pair and self.at - BACKDATE_S <= now <= self.at + LIFETIME_S - MARGIN_S
 
 
-class KlingAuth:
+class KlingAuth(Auth):
     """The Auth of a Kling account. Safe to use from several threads.
 
     `now` returns seconds of UTC since 1970. Secrets are read for each request, so that a changed key is used at once.

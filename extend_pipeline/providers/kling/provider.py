@@ -3,11 +3,10 @@
 from functools import partial
 from typing import Final
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.kling.body import submit_body
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.kling.spec import PATH
-from extend_pipeline.providers.protocol import PageOutcome, QueryOutcome, SubmitOutcome, SubmitRequest
+from extend_pipeline.providers.protocol import PageOutcome, Provider, QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
 
 MAX_PAGE: Final = 1000  # docs/upstream/kling.md, "List"
@@ -16,7 +15,7 @@ MAX_PAGE_SIZE: Final = 500
 PAGE_CAP: Final = 8_000_000
 
 
-class KlingProvider(AccountProvider):
+class KlingProvider(Provider):
     """One Kling account. `page_cap` is the size limit of a list page in bytes."""
 
     can_find = True

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Final
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.protocol import (
     Answer,
+    Provider,
     QueryFailed,
     QueryFault,
     QueryOutcome,
@@ -22,7 +22,7 @@ from extend_pipeline.providers.wire.inline_image import BadImage
 STATUS: Final = "/v1/tasks/status"
 
 
-class ViduProvider(AccountProvider):
+class ViduProvider(Provider):
     """One account at ModelVerse.
 
     ModelVerse has no key of ours, no list and no callback: a submit without a response stays unknown until an operator

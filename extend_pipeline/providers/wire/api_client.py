@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.http.body import BODY_CAP
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.results import HttpResult, Reply
 from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
-from extend_pipeline.providers.http.route import DIRECT, Route
+from extend_pipeline.providers.http.route import DIRECT, Route, route_of
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
 from extend_pipeline.providers.wire.credentials import Auth, Credential, SecretFault
 from extend_pipeline.providers.wire.response import RawResponse
@@ -45,6 +47,19 @@ class ApiClient:
         self._get_deadline_s = get_deadline_s
         self._now = now
         self.retry = retry or RetryPolicy()
+
+    @classmethod
+    def of(cls, account: Account, settings: Settings, auth: Auth, now: Callable[[], float]) -> Self:
+        """Return the client of an account. Sends nothing."""
+        return cls(
+            base_url=account.base_url,
+            auth=auth,
+            allow_local=account.allow_local,
+            route=route_of(account),
+            post_deadline_s=settings.post_deadline_s,
+            get_deadline_s=settings.get_deadline_s,
+            now=now,
+        )
 
     def __repr__(self) -> str:
         return f"ApiClient({self._http!r})"
