@@ -281,7 +281,7 @@ class Provider(ABC):
         if task_id in ("", ".", ".."):
             # as a path segment these would name another path
             return _not_queried(f"{task_id!r} can't be a task's id")
-        return self.client.get(f"{path}/{quote(task_id, safe='', errors='replace')}", None, read)
+        return self.client.query(f"{path}/{quote(task_id, safe='', errors='replace')}", read)
 
 
 def _not_queried(reason: str) -> QueryFailed:

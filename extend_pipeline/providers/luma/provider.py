@@ -63,12 +63,8 @@ class LumaProvider(Provider):
         return outcomes
 
     def _query_batch(self, task_ids: list[str]) -> dict[str, QueryOutcome]:
-        outcomes = self.client.query_via_post(
-            self._prefix + BATCH_PATH,
-            {"ids": task_ids},
-            partial(parse_luma_many, requested=task_ids),
-            body_cap=BATCH_CAP,
-        )
+        read = partial(parse_luma_many, requested=task_ids)
+        outcomes = self.client.query(self._prefix + BATCH_PATH, read, body={"ids": task_ids}, body_cap=BATCH_CAP)
         if not isinstance(outcomes, QueryFailed):
             return outcomes
         # without an array this reseller may lack the route, and each generation has to be looked up alone

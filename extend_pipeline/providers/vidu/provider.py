@@ -45,4 +45,4 @@ class ViduProvider(Provider):
         """Look a task up."""
         if not task_id:
             return QueryFailed(QueryFault.MALFORMED, Answer("an empty text can't be a task's id; nothing was sent"))
-        return self.client.get(STATUS, {"task_id": task_id}, partial(parse_vidu_query, requested=task_id))
+        return self.client.query(STATUS, partial(parse_vidu_query, requested=task_id), params={"task_id": task_id})
