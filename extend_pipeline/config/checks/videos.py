@@ -6,14 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from extend_pipeline.config.checks.branches import topological_order
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.lengths import Length, account_limit_issues, after_hops, length_issues
 from extend_pipeline.config.checks.spending import Use
 from extend_pipeline.config.checks.times import future_issues, time_warnings
 from extend_pipeline.config.fields.images import FrameFolder
 from extend_pipeline.config.files.accounts import AccountList
 from extend_pipeline.config.files.entries import Row
-from extend_pipeline.config.issues import ConfigIssue, Suggestions
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue, Suggestions
 from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.model.provider import ProviderConfig, owners
 from extend_pipeline.config.model.source import Source

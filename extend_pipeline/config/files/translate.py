@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.text import FIELD_ERROR, RequiredBecause, aliases
 from extend_pipeline.config.files.located import Node, locate
-from extend_pipeline.config.issues import ConfigIssue, did_you_mean
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,7 +37,9 @@ class Scope:
         value = place.given
         if value is None or place.field is None or not issue.about_value or not self.may_show(place.field, value):
             value = None
-        return ConfigIssue(self.file, place.line, self.subject, place.field, value, issue.message, issue.hint)
+        return ConfigIssue(
+            self.file, place.line, issue.message, issue.hint, subject=self.subject, field=place.field, given=value
+        )
 
     def read(
         self,

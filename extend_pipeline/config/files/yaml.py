@@ -56,7 +56,7 @@ class _Reader:
         self.issues: list[ConfigIssue] = []
 
     def report(self, line: int | None, message: str, hint: str, *, field: str | None = None) -> None:
-        self.issues.append(ConfigIssue(self._file, line, None, field, None, message, hint))
+        self.issues.append(ConfigIssue(self._file, line, message, hint, field=field))
 
     def document(self) -> Node | None:
         root: Node | None = None

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.text import aliases
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource
 from extend_pipeline.config.model.source import Source

@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import ImageAddress
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import RequiredBecause, YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix

@@ -6,12 +6,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import field_error, one_of, prompt_text, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.callbacks import Callbacks
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
