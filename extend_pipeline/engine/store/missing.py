@@ -79,7 +79,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         result = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    known = tuple(_known(file, pipeline) for file in result.open if file.state in files.OPEN)
+    known = tuple(_known(file, pipeline) for file in result.still_missing if file.state in files.OPEN)
     new = () if result.doubt else tuple(_new(pipeline, result))
     if new:
         pipeline.store.forget_look()
