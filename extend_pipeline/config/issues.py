@@ -89,14 +89,15 @@ class Suggestions:
         self._left = max_names
         self._nearest: dict[str, str | None] = {}
 
-    def nearest(self, name: str) -> str | None:
-        """Return the known name that is most similar, or None."""
+    def hint(self, name: str, otherwise: str) -> str:
+        """Return a hint with the known name that is most similar; `otherwise` if there is none."""
         if name not in self._nearest:
             if self._left <= 0 or len(name) > 200:
-                return None
+                return otherwise
             self._left -= 1
             self._nearest[name] = _nearest(name, self._known)
-        return self._nearest[name]
+        near = self._nearest[name]
+        return otherwise if near is None else f'Did you mean "{near}"?'
 
 
 def did_you_mean(name: str, known: Iterable[str], *, label: str = "") -> str:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
+from extend_pipeline.config.files.located import Node, mapping, sequence
 from extend_pipeline.config.files.sheet import CommaCell, find_header, plain_name
 from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
@@ -87,7 +87,7 @@ def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: in
         if column == "":
             message, hint = "stands in a column without a name", "Quote cells that hold a separator."
             return ConfigIssue(file, line, message, hint, subject=key, given=cell)
-        node = _list(cell, line) if column in _LISTS else scalar(cell, line)
+        node = _list(cell, line) if column in _LISTS else Node(line, cell)
         if isinstance(node, str):
             return ConfigIssue(file, line, node, _LIST_HINT, subject=key, field=column, given=cell)
         group, dot, name = column.partition(".")
@@ -111,4 +111,4 @@ def _list(cell: str, line: int) -> Node | str:
             return "is a list of more than texts"
     else:
         items = [part.strip() for part in cell.split("|")]
-    return sequence([scalar(item, line) for item in items], line)
+    return sequence([Node(line, item) for item in items], line)

@@ -33,13 +33,10 @@ class Scope:
 
     def issue(self, issue: FieldIssue) -> ConfigIssue:
         """Return an issue with the file and the line of its field."""
-        place = locate(self.node, issue.loc)
-        value = place.given
-        if value is None or place.field is None or not issue.about_value or not self.may_show(place.field, value):
-            value = None
-        return ConfigIssue(
-            self.file, place.line, issue.message, issue.hint, subject=self.subject, field=place.field, given=value
-        )
+        field, line, value = locate(self.node, issue.loc)
+        shown = value is not None and field is not None and issue.about_value and self.may_show(field, value)
+        given = value if shown else None
+        return ConfigIssue(self.file, line, issue.message, issue.hint, subject=self.subject, field=field, given=given)
 
     def read(
         self,

@@ -75,12 +75,8 @@ def owners(providers: Providers, part: Part) -> Mapping[str, tuple[str, ...]]:
     """Return the names of the providers by the fields that their sources, extends or accounts have."""
     names: dict[str, tuple[str, ...]] = {}
     for provider in providers:
-        models: Mapping[Part, type[BaseModel]] = {
-            "source": provider.source,
-            "extend": provider.extend,
-            "account": provider.account,
-        }
-        for field in aliases(models[part]):
+        model: type[BaseModel] = getattr(provider, part)
+        for field in aliases(model):
             names[field] = (*names.get(field, ()), provider.name)
     return names
 

@@ -1,7 +1,6 @@
 """The catalogue and account fields of Luma through a reseller, with their limits (docs/upstream/luma.md)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -16,14 +15,14 @@ from extend_pipeline.config.model.account import Account, Output, Poll, SubmitCl
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
 from extend_pipeline.config.model.price import RESELLER_PRICES, Price, reseller_price_field
-from extend_pipeline.config.model.source import SourceById
+from extend_pipeline.config.model.source import SourceById, UndatedSource
 from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, PROMPT, Target, prompt_list, prompt_list_schema
 
 PREFIX: Final = "/luma"
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
 
-class LumaSource(SourceById):
+class LumaSource(SourceById, UndatedSource):
     """A generation of the same account. Duration in milliseconds, None if it is not written."""
 
     task_id: ExactId = Field(
@@ -41,16 +40,6 @@ class LumaSource(SourceById):
     def source_id(self) -> str:
         """Return the id of the generation."""
         return self.task_id
-
-    @property
-    def created_at(self) -> datetime | None:
-        """Return None, because Luma documents no age limit."""
-        return None
-
-    @property
-    def mode(self) -> str | None:
-        """Return None, because Luma has no modes."""
-        return None
 
 
 class LumaExtend(Target):
