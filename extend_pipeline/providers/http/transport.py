@@ -7,7 +7,6 @@ import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
@@ -81,7 +80,7 @@ class OriginPool:
         request = httpcore.Request(method, url, headers=lines, content=content, extensions={"timeout": timeouts})
         pooled = self._take(deadline)
         try:
-            with closing(pooled.connection.handle_request(request)) as response:
+            with closing(pooled.handle_request(request)) as response:
                 yield response
         finally:
             self._give_back(pooled)
@@ -91,37 +90,28 @@ class OriginPool:
         with self._lock:
             idle, self._idle = self._idle, []
         for pooled in idle:
-            pooled.connection.close()
+            pooled.close()
 
     def _take(self, deadline: Deadline) -> PooledConnection:
         while True:
             with self._lock:
                 pooled = self._idle.pop() if self._idle else None
             if pooled is None:
-                return _new_connection(
-                    self._origin, GuardedConnection(deadline, self._origin.scheme, self._allowed, self._route)
-                )
-            if pooled.connection.is_idle() and not pooled.connection.has_expired():
+                guarded = GuardedConnection(deadline, self._origin.scheme, self._allowed, self._route)
+                return PooledConnection(self._origin, guarded)
+            if pooled.is_idle() and not pooled.has_expired():
                 pooled.guarded.deadline = deadline
                 return pooled
-            pooled.connection.close()
+            pooled.close()
 
     def _give_back(self, pooled: PooledConnection) -> None:
         with self._lock:
             # a connection that could not be opened reports both idle and closed
-            reusable = pooled.connection.is_idle() and not pooled.connection.is_closed()
+            reusable = pooled.is_idle() and not pooled.is_closed()
             if reusable and len(self._idle) < self._max_idle:
                 self._idle.append(pooled)
                 return
-        pooled.connection.close()
-
-
-@dataclass(frozen=True, slots=True)
-class PooledConnection:
-    """An httpcore connection and the GuardedConnection that opens its socket."""
-
-    connection: httpcore.HTTPConnection
-    guarded: GuardedConnection
+        pooled.close()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -136,8 +126,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._guarded.open(host, port, timeout))
+        return _Stream(self._guarded.open(host, port, timeout))
 
 
 class _Stream(httpcore.NetworkStream):
@@ -145,12 +134,16 @@ class _Stream(httpcore.NetworkStream):
         self._sock = sock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _as_httpcore_errors(httpcore.ReadTimeout, httpcore.ReadError):
-            return self._sock.read(max_bytes, timeout)
+        return self._sock.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _as_httpcore_errors(httpcore.WriteTimeout, httpcore.WriteError):
+        try:
             self._sock.write(buffer, timeout)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            # httpcore then reads the response of a server that closed before it had read the whole request
+            raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
         self._sock.close()
@@ -162,8 +155,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         assert server_hostname is not None
-        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._sock.start_tls(server_hostname, timeout))
+        return _Stream(self._sock.start_tls(server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._sock.readable() if info == "is_readable" else None
@@ -173,22 +165,14 @@ _NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Required by httpcore for https and passed to `start_tls`; without any root certificates, so that it is cheap."""
 
 
-def _new_connection(origin: UrlParts, guarded: GuardedConnection) -> PooledConnection:
-    connection = httpcore.HTTPConnection(
-        httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
-        ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
-        keepalive_expiry=KEEPALIVE_S,
-        network_backend=_Backend(guarded),
-    )
-    return PooledConnection(connection, guarded)
+class PooledConnection(httpcore.HTTPConnection):
+    """A connection of httpcore's over a socket that `guarded` opens."""
 
-
-@contextmanager
-def _as_httpcore_errors(on_timeout: type[Exception], on_error: type[Exception]) -> Iterator[None]:
-    """Turn errors of the operating system into those of httpcore."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise on_timeout(str(error)) from error
-    except OSError as error:
-        raise on_error(str(error)) from error
+    def __init__(self, origin: UrlParts, guarded: GuardedConnection) -> None:
+        super().__init__(
+            httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
+            ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=_Backend(guarded),
+        )
+        self.guarded = guarded

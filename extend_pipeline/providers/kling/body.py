@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +10,12 @@ from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.wire.params import read_params
 
 _OWN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PARAMS: Final = {"prompt": str, "negative_prompt": str, "cfg_scale": None, "watermark": bool}
+_PARAMS: Final[Mapping[str, type | None]] = {
+    "prompt": str,
+    "negative_prompt": str,
+    "cfg_scale": None,
+    "watermark": bool,
+}
 
 
 def submit_body(request: SubmitRequest) -> dict[str, object]:

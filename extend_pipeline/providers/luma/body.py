@@ -1,5 +1,6 @@
 """The path and body of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -8,7 +9,12 @@ from extend_pipeline.providers.wire.inline_image import image_for_ledger
 from extend_pipeline.providers.wire.params import read_params
 
 GENERATIONS: Final = "/generations"  # below the prefix of the account
-_PARAMS: Final = {"prompt": str, "expand_prompt": bool, "image_url": str, "image_end_url": str}
+_PARAMS: Final[Mapping[str, type | None]] = {
+    "prompt": str,
+    "expand_prompt": bool,
+    "image_url": str,
+    "image_end_url": str,
+}
 
 
 def extend_path(source_id: str) -> str:

@@ -1,14 +1,14 @@
 """Read the parameters of a hop for a submit's body."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from extend_pipeline.providers.protocol import SubmitRequest
 
 _NAMES: Final = {str: "text", bool: "true or false"}
 
 
-def read_params(request: SubmitRequest, kinds: Mapping[str, type | None], provider: str) -> dict[str, object]:
+def read_params(request: SubmitRequest, kinds: Mapping[str, type | None], provider: str) -> dict[str, Any]:
     """Return the parameters that are set (neither None nor ""), in the order of `kinds`: their types, None for one that
     the caller checks. Raises ValueError for what config should have refused: an unknown parameter, a wrong type."""
     unknown = sorted(request.params.keys() - kinds.keys())
