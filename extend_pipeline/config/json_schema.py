@@ -50,15 +50,11 @@ def accounts_schema(providers: Providers) -> dict[str, Any]:
 
 def schema_files(providers: Providers) -> dict[str, str]:
     """Return the text of both schema files, by their names."""
-    return {
-        "catalog.schema.json": rendered(catalogue_schema(providers)),
-        "accounts.schema.json": rendered(accounts_schema(providers)),
+    schemas = {
+        "catalog.schema.json": catalogue_schema(providers),
+        "accounts.schema.json": accounts_schema(providers),
     }
-
-
-def rendered(schema: Mapping[str, Any]) -> str:
-    """Return the text of a schema file."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
 
 
 def _definitions(*models: type[BaseModel]) -> dict[str, Any]:

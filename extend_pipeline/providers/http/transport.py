@@ -1,8 +1,10 @@
-"""Connections to one origin: httpcore's, over the sockets of sockets.py."""
+"""Connections to one origin: httpcore's, over sockets with a deadline that sockets.py opens."""
 
 from __future__ import annotations
 
 import logging
+import selectors
+import socket
 import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +17,8 @@ from extend_pipeline.base.version import program_version
 from extend_pipeline.providers.http.guard import AddressPolicy, AddressRefused, UrlParts
 from extend_pipeline.providers.http.results import SettingRefused
 from extend_pipeline.providers.http.route import DIRECT, Route
-from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, GuardedSocket
+from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection
+from extend_pipeline.providers.http.trust import wrap_tls
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
@@ -126,19 +129,27 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        return _Stream(self._guarded.open(host, port, timeout))
+        return _Stream(self._guarded.open(host, port, timeout), self._guarded)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, sock: GuardedSocket) -> None:
+    """A connected socket under the deadline of its GuardedConnection."""
+
+    def __init__(self, sock: socket.socket, guarded: GuardedConnection) -> None:
         self._sock = sock
+        self._guarded = guarded
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._sock.read(max_bytes, timeout)
+        self._sock.settimeout(self._guarded.deadline.allowance(timeout))
+        return self._sock.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        rest = memoryview(buffer)
         try:
-            self._sock.write(buffer, timeout)
+            while rest:
+                self._sock.settimeout(self._guarded.deadline.allowance(timeout))
+                self._guarded.deadline.sent = True  # from just before the first byte on
+                rest = rest[self._sock.send(rest) :]
         except TimeoutError:
             raise
         except OSError as error:
@@ -154,11 +165,22 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
+        """Return this connection under TLS. The whole handshake has one time-out; a failed one closes the socket."""
         assert server_hostname is not None
-        return _Stream(self._sock.start_tls(server_hostname, timeout))
+        try:
+            self._sock.settimeout(self._guarded.deadline.allowance(timeout))
+            return _Stream(wrap_tls(self._sock, self._guarded.route.trust, server_hostname), self._guarded)
+        except BaseException:
+            self.close()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
-        return self._sock.readable() if info == "is_readable" else None
+        """Return whether data or the end can be read; on an idle connection that means that it was closed."""
+        if info != "is_readable":
+            return None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
 
 _NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -4,7 +4,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import jwt
@@ -29,12 +29,9 @@ warnings.filterwarnings("ignore", message="The HMAC key is")
 
 @dataclass(frozen=True, slots=True)
 class _Minted:
-    pair: tuple[str, str]
+    pair: tuple[str, str] = field(repr=False)
     at: float
     credential: Credential
-
-    def __repr__(self) -> str:
-        return "_Minted(…)"
 
     def fits(self, pair: tuple[str, str], now: float) -> bool:
         return self.pair == pair and self.at - BACKDATE_S <= now <= self.at + LIFETIME_S - MARGIN_S

@@ -2,15 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
 from extend_pipeline.providers.protocol import SubmitRequest
-from extend_pipeline.providers.wire.params import read_params
+from extend_pipeline.providers.wire.params import ParamTypes, read_params
 
 _OWN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PARAMS: Final[Mapping[str, type | None]] = {
+_PARAMS: Final[ParamTypes] = {
     "prompt": str,
     "negative_prompt": str,
     "cfg_scale": None,

@@ -1,15 +1,14 @@
 """The path and body of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
 from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.wire.inline_image import image_for_ledger
-from extend_pipeline.providers.wire.params import read_params
+from extend_pipeline.providers.wire.params import ParamTypes, read_params
 
 GENERATIONS: Final = "/generations"  # below the prefix of the account
-_PARAMS: Final[Mapping[str, type | None]] = {
+_PARAMS: Final[ParamTypes] = {
     "prompt": str,
     "expand_prompt": bool,
     "image_url": str,

@@ -6,9 +6,9 @@ from typing import Any, Final
 from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, RESOLUTIONS
 from extend_pipeline.providers.wire.inline_image import BadImage, image_for_ledger, image_for_request
-from extend_pipeline.providers.wire.params import read_params
+from extend_pipeline.providers.wire.params import ParamTypes, read_params
 
-_PARAMS: Final[Mapping[str, type | None]] = {
+_PARAMS: Final[ParamTypes] = {
     "prompt": str,
     "model": str,
     "seconds": None,
