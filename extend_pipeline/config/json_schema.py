@@ -50,11 +50,15 @@ def accounts_schema(providers: Providers) -> dict[str, Any]:
 
 def schema_files(providers: Providers) -> dict[str, str]:
     """Return the text of both schema files, by their names."""
-    schemas = {
-        "catalog.schema.json": catalogue_schema(providers),
-        "accounts.schema.json": accounts_schema(providers),
+    return {
+        "catalog.schema.json": rendered(catalogue_schema(providers)),
+        "accounts.schema.json": rendered(accounts_schema(providers)),
     }
-    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
+
+
+def rendered(schema: Mapping[str, Any]) -> str:
+    """Return the text of a schema file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _definitions(*models: type[BaseModel]) -> dict[str, Any]:
