@@ -35,20 +35,18 @@ def fetch(
     that a partial download is resumed. `extra_host` is a host that the catalogue names: it is also allowed, but gives
     no access to a private network. `heartbeat` is called for each chunk; with False no further try follows. Some
     invalid files are kept in quarantine for each key. Raise OSError where the disk fails."""
-    # imported here because they load httpcore (0.1 s), which commands that only read the ledger don't need
+    # imported here because they load httpx (0.1 s), which commands that only read the ledger don't need
     from extend_pipeline.engine.fetch.resume import fetch_rest, fetch_whole
-    from extend_pipeline.providers.http.download import DownloadPolicy
-    from extend_pipeline.providers.http.guard import UrlParts, parse_url
+    from extend_pipeline.providers.http.download import DownloadPolicy, PrivateHost
     from extend_pipeline.providers.http.route import route_of
 
     account, settings = pipeline.accounts[account_name], pipeline.settings
     hosts = account.download_hosts
-    base_url = parse_url(account.base_url) if account.network == "private" and not extra_host else None
     policy = DownloadPolicy(
         hosts=(*hosts, extra_host) if hosts is not None and extra_host else hosts,
         http=account.download_http,
         allow_local=account.allow_local,
-        private=base_url if isinstance(base_url, UrlParts) else None,
+        private=PrivateHost.of(account.base_url) if account.network == "private" and not extra_host else None,
         route=route_of(account),
         max_bytes=settings.max_file_bytes,
         idle_timeout_s=settings.download_silence_s,

@@ -5,8 +5,6 @@ import zlib
 from typing import Final
 
 BODY_CAP: Final = 1_000_000  # bytes; a task is under 1,500
-_GZIP: Final = zlib.MAX_WBITS | 16
-_WINDOW_BITS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 
 
 class BodyBuffer:
@@ -21,8 +19,14 @@ class BodyBuffer:
         self._received = 0
         self._data = bytearray()
         self.truncated = False
-        window_bits = _WINDOW_BITS.get(encoding.strip().lower())
-        self._inflater = None if window_bits is None else zlib.decompressobj(window_bits)
+        self._inflater: zlib._Decompress | None = None
+        match encoding.strip().lower():
+            case "gzip" | "x-gzip":
+                self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            case "deflate":
+                self._inflater = zlib.decompressobj()
+            case _:
+                pass
 
     @property
     def data(self) -> bytes:

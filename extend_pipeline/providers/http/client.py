@@ -1,17 +1,22 @@
-"""HTTP with a deadline for each exchange. Whether a request counts as sent depends only on whether a first byte may
-have left, not on the type of the error."""
+"""HTTP through httpx. Only this module and transport.py import an HTTP library.
+
+httpx gets complete requests, so that it adds no header, cookie, redirect, proxy, netrc or retry. Whether a request
+counts as sent depends only on whether a first byte may have left, not on the type of the error.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Final
+from contextlib import closing, contextmanager
+from http.cookiejar import CookieJar
+from typing import Any, Final
 from urllib.parse import urlencode
 
-import httpcore
+import httpx
 
 from extend_pipeline.base.scrub import scrub
+from extend_pipeline.base.version import program_version
 from extend_pipeline.providers.http.body import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.http.guard import AddressFault, AddressPolicy, UrlParts, parse_url
+from extend_pipeline.providers.http.guard import AddressFault, AddressPolicy, AddressRefused, UrlParts, parse_url
 from extend_pipeline.providers.http.results import (
     HttpResult,
     NoResponse,
@@ -24,11 +29,13 @@ from extend_pipeline.providers.http.results import (
 )
 from extend_pipeline.providers.http.route import DIRECT, Route
 from extend_pipeline.providers.http.sockets import Deadline
-from extend_pipeline.providers.http.transport import REFUSALS, TRANSPORT_ERRORS, OriginPool
+from extend_pipeline.providers.http.transport import OriginTransport
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host accepts a connection in well under a second
 IDLE_CONNECTIONS: Final = 20
 REASON_CAP: Final = 300  # characters; an HTTP library quotes the line that it can't parse
+
+_TRANSPORT_ERRORS: Final = (httpx.TransportError, AddressRefused, SettingRefused)
 
 
 class HttpClient:
@@ -57,10 +64,11 @@ class HttpClient:
             raise ValueError("base URL: it has to be https (http is for loopback and private networks)")
         self._origin = target
         self._prefix = target.target.rstrip("/")
-        self._timeouts = {"connect": connect_timeout_s}  # other waits end with the call's deadline
+        self._timeouts = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
         allowed = address_policy(target.scheme, allow_local=allow_local, route=route)
-        self._gets = OriginPool(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
-        self._posts = OriginPool(target, allowed=allowed, route=route)
+        self._transport = OriginTransport(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
+        self._gets = _client(self._transport)
+        self._posts = _client(OriginTransport(target, allowed=allowed, route=route))
 
     def __repr__(self) -> str:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
@@ -79,9 +87,8 @@ class HttpClient:
         JSON."""
         content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
         own = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
-        return self._exchange(
-            self._posts, "POST", path, {**headers, **own}, content, deadline_s=deadline_s, cap=body_cap
-        )
+        request = self._request("POST", path, {**headers, **own}, content)
+        return _exchange(self._posts, request, Deadline(deadline_s), body_cap)
 
     def get(
         self,
@@ -93,40 +100,17 @@ class HttpClient:
         body_cap: int = BODY_CAP,
     ) -> HttpResult:
         """GET once, on a pooled connection if one is idle. Blocks for at most `deadline_s` seconds."""
-        target = f"{path}?{urlencode(params)}" if params else path
-        return self._exchange(self._gets, "GET", target, headers, b"", deadline_s=deadline_s, cap=body_cap)
+        request = self._request("GET", f"{path}?{urlencode(params)}" if params else path, headers, b"")
+        return _exchange(self._gets, request, Deadline(deadline_s), body_cap)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._gets.close()
+        self._transport.close()
 
-    def _exchange(
-        self,
-        pool: OriginPool,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        content: bytes,
-        *,
-        deadline_s: float,
-        cap: int,
-    ) -> HttpResult:
+    def _request(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
         if not path.startswith("/") or not path.isascii() or any(char <= " " for char in path):
             raise ValueError(f"not a path: {path!r}")
-        target, deadline = self._prefix + path, Deadline(deadline_s)
-        status, buffer = None, BodyBuffer(encoding="", cap=cap)
-        try:
-            with pool.send(
-                method, target, headers, content=content, timeouts=self._timeouts, deadline=deadline
-            ) as response:
-                status, received = response.status, _headers(response)
-                buffer = BodyBuffer(encoding=received.get("content-encoding", ""), cap=cap)
-                for chunk in response.iter_stream():
-                    if not buffer.feed(chunk):
-                        break
-                return Reply(status, received, buffer.data, buffer.truncated)
-        except TRANSPORT_ERRORS as error:
-            return _failure(error, deadline, status, buffer.data)
+        return _request(self._origin, method, self._prefix + path, headers, content=content, timeouts=self._timeouts)
 
 
 @contextmanager
@@ -146,18 +130,21 @@ def open_stream(
     body begins, which may then take as long as it keeps the pace.
     """
     deadline = Deadline(deadline_s)
-    timeouts = {"connect": min(idle_s, CONNECT_TIMEOUT_S), "read": idle_s, "write": idle_s}
+    timeouts = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
     own = {**(headers or {}), "connection": "close"}
-    pool = OriginPool(target, allowed=allowed, route=route)
-    with ExitStack() as stack:
-        opened: Stream | NotSent | NoResponse
-        try:
-            response = stack.enter_context(pool.send("GET", target.target, own, timeouts=timeouts, deadline=deadline))
-        except TRANSPORT_ERRORS as error:
-            opened = _failure(error, deadline)
-        else:
-            opened = Stream(response.status, _headers(response), _chunks(response, deadline, pace))
-        yield opened
+    request = _request(target, "GET", target.target, own, content=b"", timeouts=timeouts)
+    with _client(OriginTransport(target, allowed=allowed, route=route)) as client:
+        response = _open(client, request, deadline)
+        if not isinstance(response, httpx.Response):
+            yield response
+            return
+        with closing(response):
+            yield Stream(response.status_code, _headers(response), _chunks(response, deadline, pace))
+
+
+def user_agent() -> str:
+    """Return the User-Agent header."""
+    return f"extend-pipeline/{program_version()}"
 
 
 def address_policy(scheme: str, *, allow_local: bool, route: Route) -> AddressPolicy:
@@ -167,6 +154,60 @@ def address_policy(scheme: str, *, allow_local: bool, route: Route) -> AddressPo
     if scheme == "http":
         return AddressPolicy.LOOPBACK
     return AddressPolicy.PUBLIC_OR_LOOPBACK if allow_local else AddressPolicy.PUBLIC
+
+
+class _NoCookies(CookieJar):
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep no cookie, because one that a response sets must not be sent with the next request."""
+
+
+def _client(transport: OriginTransport) -> httpx.Client:
+    return httpx.Client(transport=transport, trust_env=False, follow_redirects=False, cookies=_NoCookies())
+
+
+def _request(
+    target: UrlParts,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    content: bytes,
+    timeouts: httpx.Timeout,
+) -> httpx.Request:
+    """Build a request. Raises ValueError for a header with characters beyond ASCII."""
+    own = {"host": target.authority, "user-agent": user_agent(), "accept-encoding": "identity"}
+    try:
+        lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**own, **headers}.items()]
+    except UnicodeEncodeError:
+        raise ValueError("a header has characters beyond ASCII") from None
+    # the path is passed beside the URL, because httpx would quote it again, which breaks signatures, and log it
+    url = f"{target.scheme}://{target.authority}/"
+    extensions = {"timeout": timeouts.as_dict(), "target": path.encode("ascii")}
+    return httpx.Request(method, url, headers=lines, content=content, extensions=extensions)
+
+
+def _open(client: httpx.Client, request: httpx.Request, deadline: Deadline) -> httpx.Response | NotSent | NoResponse:
+    request.extensions["deadline"] = deadline
+    try:
+        return client.send(request, stream=True)
+    except _TRANSPORT_ERRORS as error:
+        return _failure(error, deadline)
+
+
+def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline, cap: int) -> HttpResult:
+    response = _open(client, request, deadline)
+    if not isinstance(response, httpx.Response):
+        return response
+    status, headers = response.status_code, _headers(response)
+    buffer = BodyBuffer(encoding=headers.get("content-encoding", ""), cap=cap)
+    try:
+        with closing(response):
+            for chunk in response.iter_raw():
+                if not buffer.feed(chunk):
+                    break
+    except _TRANSPORT_ERRORS as error:
+        return _failure(error, deadline, status, buffer.data)
+    return Reply(status, headers, buffer.data, buffer.truncated)
 
 
 def _failure(
@@ -179,7 +220,7 @@ def _failure(
         return NoResponse(reason, status, body)
     if deadline.left() <= 0:
         reason = f"no connection within {deadline.limit}"
-    refused = isinstance(error, REFUSALS)
+    refused = isinstance(error, AddressRefused | SettingRefused | httpx.LocalProtocolError)
     return NotSent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
 
 
@@ -189,27 +230,23 @@ def _reason(error: Exception) -> str:
     return scrub(str(error) or type(error).__name__, cap=cap)
 
 
-def _headers(response: httpcore.Response) -> dict[str, str]:
-    """Return the headers by lower-case name, as Latin-1; the values of a repeated one are joined by commas."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in response.headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+def _headers(response: httpx.Response) -> dict[str, str]:
+    response.headers.encoding = "latin-1"  # because httpx guesses, and a wrong guess raises
+    return dict(response.headers.items())
 
 
-def _chunks(response: httpcore.Response, deadline: Deadline, pace: Pace | None) -> Iterator[bytes]:
+def _chunks(response: httpx.Response, deadline: Deadline, pace: Pace | None) -> Iterator[bytes]:
     received = 0
     if pace is not None:
         deadline.renew(pace.window_s)
     try:
-        for chunk in response.iter_stream():
+        for chunk in response.iter_raw():
             received += len(chunk)
             if pace is not None and received >= pace.min_bytes:
                 received = 0
                 deadline.renew(pace.window_s)
             yield chunk
-    except TRANSPORT_ERRORS as error:
+    except _TRANSPORT_ERRORS as error:
         if deadline.left() > 0:
             raise StreamBroken(_reason(error)) from error
         progress = "not finished" if pace is None else f"only {received} bytes came"

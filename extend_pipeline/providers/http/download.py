@@ -40,13 +40,28 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateHost:
+    """A host that may be in a private network; `port` and `http` are those of the account's base URL."""
+
+    host: str
+    port: int
+    http: bool
+
+    @classmethod
+    def of(cls, base_url: str) -> PrivateHost | None:
+        """Return the host of a base URL."""
+        target = parse_url(base_url)
+        return None if isinstance(target, AddressFault) else cls(target.host, target.port, target.scheme == "http")
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadPolicy:
     """Where results may come from, and how large and slow they may be.
 
     `hosts` are host names or patterns: `*.example.com` matches every host below example.com but not itself, `*` every
     host name; None allows any public host. `http` allows URLs without TLS. `allow_local` allows loopback hosts that are
-    not listed, also over http. `private` is the account's base URL, whose host may be in a private network: it is
-    allowed without being listed, over http if the base URL is http, and only that host may redirect to it.
+    not listed, also over http. `private` is the account's own host, which may be in a private network: it is allowed
+    without being listed, over http if the account's base URL is http, and only that host may redirect to it.
     `is_video` checks the first bytes of a body that is declared as a page or a message, because hosts declare videos
     wrongly.
 
@@ -57,7 +72,7 @@ class DownloadPolicy:
     hosts: tuple[str, ...] | None = None
     http: bool = False
     allow_local: bool = False
-    private: UrlParts | None = None
+    private: PrivateHost | None = None
     route: Route = DIRECT
     max_bytes: int = 2_000_000_000
     idle_timeout_s: float = 60.0
@@ -142,8 +157,8 @@ def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tupl
     return target, AddressPolicy.PUBLIC
 
 
-def _check_private(target: UrlParts, own: UrlParts) -> tuple[UrlParts, AddressPolicy] | Fault:
-    if target.scheme == "http" and own.scheme != "http":
+def _check_private(target: UrlParts, own: PrivateHost) -> tuple[UrlParts, AddressPolicy] | Fault:
+    if target.scheme == "http" and not own.http:
         return Fault(
             FaultKind.REFUSED,
             f"{target.host} is named with http, and the account's base_url is https; write base_url: http://… if it is "

@@ -1,4 +1,4 @@
-"""Open connections to allowed addresses only, within a deadline; transport.py passes them to the HTTP library.
+"""Sockets with a deadline that connect to allowed addresses only; transport.py passes them to the HTTP library.
 
 Every wait (name, connect, TLS, write, read) ends with the exchange's deadline, so that neither a slow handshake nor a
 server that sends one byte per second exceeds it. Raises OSError and TimeoutError.
@@ -6,6 +6,7 @@ server that sends one byte per second exceeds it. Raises OSError and TimeoutErro
 
 from __future__ import annotations
 
+import selectors
 import socket
 import time
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from extend_pipeline.providers.http.guard import AddressPolicy, checked_addresses, checked_addresses_before_proxy
 from extend_pipeline.providers.http.proxy import open_tunnel
 from extend_pipeline.providers.http.route import Route
+from extend_pipeline.providers.http.trust import wrap_tls
 
 LOOK_UP_S: Final = (
     2.0  # for a name that a proxy resolves, because behind a proxy public names often can't be resolved here
@@ -54,12 +56,12 @@ class GuardedConnection:
         self.allowed = allowed
         self.route = route
 
-    def open(self, host: str, port: int, timeout: float | None) -> socket.socket:
+    def open(self, host: str, port: int, timeout: float | None) -> GuardedSocket:
         """Connect to a host, through the proxy if there is one. Raises OSError, TimeoutError, AddressRefused,
         ProxyRefused."""
         proxy = self.route.proxy_to(host, port, scheme=self.scheme, allowed=self.allowed)
         if proxy is None:
-            return self._connect(host, port, self.allowed, timeout)
+            return GuardedSocket(self._connect(host, port, self.allowed, timeout), self)
         authority = self._proxy_authority(host, port, timeout)
         try:
             sock = self._connect(proxy.host, proxy.port, AddressPolicy.PUBLIC_OR_PRIVATE, timeout)
@@ -70,7 +72,7 @@ class GuardedConnection:
         except BaseException:
             sock.close()
             raise
-        return sock
+        return GuardedSocket(sock, self)
 
     def _proxy_authority(self, host: str, port: int, timeout: float | None) -> str:
         """Return the authority for CONNECT, after the same address checks as for a direct connection."""
@@ -100,3 +102,44 @@ class GuardedConnection:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return sock
         raise failure
+
+
+class GuardedSocket:
+    """A connected socket under the deadline of its GuardedConnection."""
+
+    def __init__(self, sock: socket.socket, connection: GuardedConnection) -> None:
+        self._sock = sock
+        self._connection = connection
+
+    def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Return the next bytes, at most `max_bytes`; empty at the end."""
+        self._sock.settimeout(self._connection.deadline.allowance(timeout))
+        return self._sock.recv(max_bytes)
+
+    def write(self, data: bytes, timeout: float | None) -> None:
+        """Send all of `data`. The exchange counts as sent from just before the first byte on."""
+        rest = memoryview(data)
+        while rest:
+            self._sock.settimeout(self._connection.deadline.allowance(timeout))
+            self._connection.deadline.sent = True
+            rest = rest[self._sock.send(rest) :]
+
+    def start_tls(self, name: str, timeout: float | None) -> GuardedSocket:
+        """Return this connection under TLS. The whole handshake has one time-out; a failed one closes the socket.
+        Raises CertificateRefused, OSError, TimeoutError."""
+        try:
+            self._sock.settimeout(self._connection.deadline.allowance(timeout))
+            return GuardedSocket(wrap_tls(self._sock, self._connection.route.trust, name), self._connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def readable(self) -> bool:
+        """Return whether data or the end can be read; on an idle connection that means that it was closed."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._sock.close()

@@ -1,48 +1,48 @@
-"""Connections to one origin: httpcore's, over sockets with a deadline that sockets.py opens."""
+"""An httpx transport over httpcore's connections and the sockets of sockets.py.
+
+client.py builds the requests. Their `extensions` hold `deadline`, the exchange's Deadline, whose `sent` the first byte
+sets, and `target`, the path and query exactly as they are sent.
+"""
 
 from __future__ import annotations
 
 import logging
-import selectors
-import socket
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
+import httpx
 
-from extend_pipeline.base.version import program_version
-from extend_pipeline.providers.http.guard import AddressPolicy, AddressRefused, UrlParts
-from extend_pipeline.providers.http.results import SettingRefused
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
 from extend_pipeline.providers.http.route import DIRECT, Route
-from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection
-from extend_pipeline.providers.http.trust import wrap_tls
+from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, GuardedSocket
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
-REFUSALS: Final = (AddressRefused, SettingRefused, httpcore.LocalProtocolError)
-"""Errors of this program's own refusals, which a repeat doesn't change."""
-TRANSPORT_ERRORS: Final = (
-    *REFUSALS,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    httpcore.NetworkError,
-    OSError,
+# httpx logs URLs at INFO and httpcore response headers at DEBUG; both may hold a signed URL.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+_HTTPX_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
+    (httpcore.TimeoutException, httpx.TimeoutException),
+    (httpcore.LocalProtocolError, httpx.LocalProtocolError),
+    (httpcore.ProtocolError, httpx.RemoteProtocolError),
+    (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
+    (httpcore.NetworkError, httpx.NetworkError),
+    (OSError, httpx.NetworkError),
 )
-"""Every error of an exchange. The type doesn't decide whether anything was sent: `Deadline.sent` does."""
-
-# httpcore logs response headers at DEBUG; they may hold a signed URL
-logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
-class OriginPool:
-    """Connections to one origin. Safe to use from several threads.
+class OriginTransport(httpx.BaseTransport):
+    """Connections to one origin, regardless of the origin in a request. Safe to use from several threads.
 
     Keeps at most `max_idle` idle connections for later requests; with 0 every request has its own. `allowed` and
-    `route` apply to every new connection.
+    `route` apply to every new connection. Raises httpx.TransportError, AddressRefused if an address of the origin is
+    not allowed, and SettingRefused if its certificate or the proxy is refused.
     """
 
     def __init__(self, origin: UrlParts, *, allowed: AddressPolicy, route: Route = DIRECT, max_idle: int = 0) -> None:
@@ -53,68 +53,79 @@ class OriginPool:
         self._idle: list[PooledConnection] = []
         self._lock = threading.Lock()
 
-    @contextmanager
-    def send(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        *,
-        content: bytes = b"",
-        timeouts: Mapping[str, float],
-        deadline: Deadline,
-    ) -> Iterator[httpcore.Response]:
-        """Send a request with these headers beside host, user agent and encoding; yield the response, whose body is
-        read inside the `with`. `target` (path and query) is sent unchanged; nothing is followed or repeated. `timeouts`
-        are the seconds of single waits: `connect`, `read`, `write`.
-
-        Raises TRANSPORT_ERRORS, and ValueError for a header with characters beyond ASCII."""
-        common = {
-            "host": self._origin.authority,
-            "user-agent": f"extend-pipeline/{program_version()}",
-            "accept-encoding": "identity",
-        }
-        try:
-            lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**common, **headers}.items()]
-        except UnicodeEncodeError:
-            raise ValueError("a header has characters beyond ASCII") from None
-        scheme, host = self._origin.scheme.encode(), self._origin.host.encode()
-        url = httpcore.URL(scheme=scheme, host=host, port=self._origin.port, target=target.encode("ascii"))
-        request = httpcore.Request(method, url, headers=lines, content=content, extensions={"timeout": timeouts})
-        pooled = self._take(deadline)
-        try:
-            with closing(pooled.handle_request(request)) as response:
-                yield response
-        finally:
-            self._give_back(pooled)
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read the status and headers of its response. Closing the response returns the connection
+        to the pool."""
+        with ExitStack() as undo:
+            pooled = self._take(request.extensions["deadline"])
+            undo.callback(self._give_back, pooled)
+            with _as_httpx_errors():
+                response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
+            undo.callback(response.close)
+            return _Response(
+                response.status,
+                headers=response.headers,
+                stream=_Body(response, undo.pop_all()),
+                extensions=response.extensions,
+            )
 
     def close(self) -> None:
         """Close the idle connections; a later request opens a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
         for pooled in idle:
-            pooled.close()
+            pooled.connection.close()
 
     def _take(self, deadline: Deadline) -> PooledConnection:
         while True:
             with self._lock:
                 pooled = self._idle.pop() if self._idle else None
             if pooled is None:
-                guarded = GuardedConnection(deadline, self._origin.scheme, self._allowed, self._route)
-                return PooledConnection(self._origin, guarded)
-            if pooled.is_idle() and not pooled.has_expired():
+                return _new_connection(
+                    self._origin, GuardedConnection(deadline, self._origin.scheme, self._allowed, self._route)
+                )
+            if pooled.connection.is_idle() and not pooled.connection.has_expired():
                 pooled.guarded.deadline = deadline
                 return pooled
-            pooled.close()
+            pooled.connection.close()
 
     def _give_back(self, pooled: PooledConnection) -> None:
         with self._lock:
             # a connection that could not be opened reports both idle and closed
-            reusable = pooled.is_idle() and not pooled.is_closed()
+            reusable = pooled.connection.is_idle() and not pooled.connection.is_closed()
             if reusable and len(self._idle) < self._max_idle:
                 self._idle.append(pooled)
                 return
-        pooled.close()
+        pooled.connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PooledConnection:
+    """An httpcore connection and the GuardedConnection that opens its socket."""
+
+    connection: httpcore.HTTPConnection
+    guarded: GuardedConnection
+
+
+class _Response(httpx.Response):
+    @property
+    def has_redirect_location(self) -> bool:
+        """Return False, because httpx parses a redirect's location even when it doesn't follow it, and raises for an
+        invalid one."""
+        return False
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response, closing: ExitStack) -> None:
+        self._response = response
+        self._closing = closing
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx_errors():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._closing.close()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -129,32 +140,21 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        return _Stream(self._guarded.open(host, port, timeout), self._guarded)
+        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            return _Stream(self._guarded.open(host, port, timeout))
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connected socket under the deadline of its GuardedConnection."""
-
-    def __init__(self, sock: socket.socket, guarded: GuardedConnection) -> None:
+    def __init__(self, sock: GuardedSocket) -> None:
         self._sock = sock
-        self._guarded = guarded
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._sock.settimeout(self._guarded.deadline.allowance(timeout))
-        return self._sock.recv(max_bytes)
+        with _as_httpcore_errors(httpcore.ReadTimeout, httpcore.ReadError):
+            return self._sock.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        rest = memoryview(buffer)
-        try:
-            while rest:
-                self._sock.settimeout(self._guarded.deadline.allowance(timeout))
-                self._guarded.deadline.sent = True  # from just before the first byte on
-                rest = rest[self._sock.send(rest) :]
-        except TimeoutError:
-            raise
-        except OSError as error:
-            # httpcore then reads the response of a server that closed before it had read the whole request
-            raise httpcore.WriteError(str(error)) from error
+        with _as_httpcore_errors(httpcore.WriteTimeout, httpcore.WriteError):
+            self._sock.write(buffer, timeout)
 
     def close(self) -> None:
         self._sock.close()
@@ -165,36 +165,59 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        """Return this connection under TLS. The whole handshake has one time-out; a failed one closes the socket."""
         assert server_hostname is not None
-        try:
-            self._sock.settimeout(self._guarded.deadline.allowance(timeout))
-            return _Stream(wrap_tls(self._sock, self._guarded.route.trust, server_hostname), self._guarded)
-        except BaseException:
-            self.close()
-            raise
+        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            return _Stream(self._sock.start_tls(server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        """Return whether data or the end can be read; on an idle connection that means that it was closed."""
-        if info != "is_readable":
-            return None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._sock, selectors.EVENT_READ)
-            return bool(selector.select(0))
+        return self._sock.readable() if info == "is_readable" else None
 
 
 _NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Required by httpcore for https and passed to `start_tls`; without any root certificates, so that it is cheap."""
 
 
-class PooledConnection(httpcore.HTTPConnection):
-    """A connection of httpcore's over a socket that `guarded` opens."""
+def _new_connection(origin: UrlParts, guarded: GuardedConnection) -> PooledConnection:
+    connection = httpcore.HTTPConnection(
+        httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
+        ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
+        keepalive_expiry=KEEPALIVE_S,
+        network_backend=_Backend(guarded),
+    )
+    return PooledConnection(connection, guarded)
 
-    def __init__(self, origin: UrlParts, guarded: GuardedConnection) -> None:
-        super().__init__(
-            httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
-            ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(guarded),
-        )
-        self.guarded = guarded
+
+def _to_httpcore(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(
+            scheme=origin.scheme.encode(),
+            host=origin.host.encode(),
+            port=origin.port,
+            target=request.extensions["target"],
+        ),
+        headers=request.headers.raw,
+        content=request.read(),
+        extensions={"timeout": request.extensions["timeout"]},
+    )
+
+
+@contextmanager
+def _as_httpx_errors() -> Iterator[None]:
+    """Turn errors of httpcore and the operating system into those of httpx."""
+    try:
+        yield
+    except tuple(caught for caught, _ in _HTTPX_ERRORS) as error:
+        raised = next(raised for caught, raised in _HTTPX_ERRORS if isinstance(error, caught))
+        raise raised(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _as_httpcore_errors(on_timeout: type[Exception], on_error: type[Exception]) -> Iterator[None]:
+    """Turn errors of the operating system into those of httpcore."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise on_timeout(str(error)) from error
+    except OSError as error:
+        raise on_error(str(error)) from error

@@ -197,15 +197,11 @@ MUTANTS: Final = (
     Mutant(
         "follow redirects",
         (
+            Edit(f"{_WIRE}/http/client.py", "follow_redirects=False", "follow_redirects=True"),
             Edit(
-                "extend_pipeline/providers/http/client.py",
-                "                return Reply(status, received, buffer.data, buffer.truncated)\n",
-                "                if 300 <= status < 400 and 'location' in received:\n"
-                "                    path = received['location'].partition(self._origin.authority)[2]\n"
-                "                    return self._exchange(\n"
-                "                        pool, method, path, headers, content, deadline_s=deadline_s, cap=cap\n"
-                "                    )\n"
-                "                return Reply(status, received, buffer.data, buffer.truncated)\n",
+                "extend_pipeline/providers/http/transport.py",
+                "        return False\n",
+                "        return super().has_redirect_location\n",
             ),
         ),
         ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),

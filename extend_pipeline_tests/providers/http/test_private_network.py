@@ -14,16 +14,17 @@ from extend_pipeline.providers.http.download import (
     DownloadPolicy,
     Fault,
     FaultKind,
+    PrivateHost,
     check_url,
     open_download,
 )
-from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts, parse_url
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
 from extend_pipeline.providers.http.results import NotSent, Reply
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 
 PRIVATE = Route(private=True)
-OWN = UrlParts("http", "new-api", 3000, "/")
+OWN = PrivateHost("new-api", 3000, http=True)
 
 
 @pytest.fixture
@@ -105,8 +106,7 @@ def test_other_hosts_and_services_are_refused(url: str) -> None:
 
 
 def test_http_is_allowed_only_where_it_is_configured() -> None:
-    own = parse_url("https://gateway.lan")
-    assert isinstance(own, UrlParts)
+    own = PrivateHost.of("https://gateway.lan")
     assert isinstance(check_url("http://gateway.lan/a.mp4", DownloadPolicy(private=own)), Fault)
     assert isinstance(check_url("https://gateway.lan/a.mp4", DownloadPolicy(private=own)), tuple)
 
@@ -138,7 +138,7 @@ def test_a_redirect_of_the_gateway_leads_to_itself_or_to_public_addresses(
         connection.sendall(moved if raw.line().startswith("GET /a.mp4") else film)
 
     with raw_server(script) as server:
-        own = UrlParts("http", "new-api", server.port, "/")
+        own = PrivateHost("new-api", server.port, http=True)
         url = f"http://new-api:{server.port}/a.mp4"
         with open_download(url, DownloadPolicy(private=own, idle_timeout_s=3)) as outcome:
             assert isinstance(outcome, Body if fetched else Fault)

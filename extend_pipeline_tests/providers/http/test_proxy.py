@@ -14,8 +14,7 @@ from extend_pipeline.commands.doctor.diagnostics import Level
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
-from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.http.guard import UrlParts
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, PrivateHost, open_download
 from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSent, Reply, Setting
 from extend_pipeline.providers.http.retry import AttemptResult
 from extend_pipeline.providers.http.route import Route
@@ -224,7 +223,7 @@ def test_a_private_network_is_reached_directly(company: Company, backend: RawSer
     with forward_proxy({}) as proxy:
         through = route(company, proxy.port, private=True)
         assert isinstance(post(through, f"http://new-api:{backend.port}"), Reply)
-        own = UrlParts("http", "new-api", backend.port, "/")
+        own = PrivateHost("new-api", backend.port, http=True)
         policy = DownloadPolicy(route=through, private=own, idle_timeout_s=5)
         with open_download(f"http://new-api:{backend.port}/a.mp4", policy) as outcome:
             assert isinstance(outcome, Body)
