@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import BranchSource, OnChange, Video
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.engine.plan.model import AttemptView, Parent

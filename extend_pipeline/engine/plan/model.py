@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import OnChange, Video
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.ledger.look import LookCause

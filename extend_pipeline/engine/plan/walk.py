@@ -7,8 +7,7 @@ from typing import Final
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import BranchSource, OnChange, Video
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.goal import Goal, goal_of
 from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, name_hop

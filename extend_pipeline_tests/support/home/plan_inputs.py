@@ -11,7 +11,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.config.digest import canonical_json
 from extend_pipeline.config.load import Configuration, load_configuration
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import OnChange
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.model import AttemptView, DueStep, PlanInput, SourceView, VideoPlan
