@@ -129,11 +129,11 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             {
                 "account": statement.account,
                 "book": statement.source,
-                "read_at": iso(statement.read_ms),
-                "unread_since": iso(statement.unavailable_since_ms),
-                "why": statement.why,
+                "read_at": iso(statement.read_at),
+                "unread_since": iso(statement.unavailable_since),
+                "why": statement.unavailable_message or "",
                 "others": statement.others,
-                "others_newest_at": iso(statement.others_newest_ms),
+                "others_newest_at": iso(statement.others_newest_at),
             }
             for statement in status.statements
         ],
@@ -157,9 +157,9 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                     "path": file.path,
                     "cause": file.cause.value,
                     "state": file.state,
-                    "since": iso(file.since_ms),
-                    "until": iso(file.until_ms),
-                    "message": file.message,
+                    "since": iso(file.since),
+                    "until": iso(file.expires_at),
+                    "message": file.last_try,
                 }
                 for file in status.store.missing
             ],

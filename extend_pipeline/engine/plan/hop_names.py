@@ -9,7 +9,7 @@ from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.chain import Names
-from extend_pipeline.engine.plan.model import Parent
+from extend_pipeline.engine.plan.model import DuplicatePurchase, Parent
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
@@ -40,13 +40,6 @@ class Edited:
     paid: AttemptRow
 
 
-@dataclass(frozen=True, slots=True)
-class OtherAccount:
-    """The same step of this video was bought with another account, by the attempt `paid`."""
-
-    paid: AttemptRow
-
-
 def name_hop(
     video: Video,
     hop: int,
@@ -56,9 +49,10 @@ def name_hop(
     names: Names,
     on_change: OnChange,
     same_source: bool = False,
-) -> Named | Edited | OtherAccount:
-    """Name hop `hop` of a video, which extends `parent`. `at_hop` are all attempts of this hop of the video;
-    `same_source` says that the source is the same file that the catalogue named by another address before."""
+) -> Named | Edited | DuplicatePurchase:
+    """Name hop `hop` of a video, which extends `parent`; return the purchase that it would duplicate where this video
+    has bought the hop with another account. `at_hop` are all attempts of this hop of the video; `same_source` says that
+    the source is the same file that the catalogue named by another address before."""
     params = video.extend.hop_params(hop)
     digest = chain.hop_digest(parent.digest, params)
     if (chosen := names.chosen(video.key, digest)) is not None:
@@ -73,7 +67,7 @@ def name_hop(
         return Named(paid_digest, Choice(hop, digest, paid_digest))
     by_other_account = [a for a in alike if a.state in STORED_OR_LIVE]
     if by_other_account and not video.again:
-        return OtherAccount(by_other_account[0])
+        return DuplicatePurchase(video.key, hop, by_other_account[0].account, bought=True)
     if by_other_account or not earlier:
         return Named(digest)
     latest = _latest(earlier)

@@ -12,7 +12,7 @@ from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
-from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
+from extend_pipeline.engine.plan.hop_names import Edited
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
 from extend_pipeline.engine.plan.limits import next_source, provider_limit
 from extend_pipeline.engine.plan.model import (
@@ -126,9 +126,8 @@ def _next_hop(video: Video, plan_input: PlanInput) -> VideoPlan | NextHop:
             return _video_plan(walked.position, None, state=VideoState.COMPLETE)
         case Blocker():
             return _video_plan(walked.position, walked.stop)
-        case OtherAccount(paid):
-            duplicate = DuplicatePurchase(video.key, paid.hop, paid.account, bought=True)
-            return _video_plan(walked.position, same_purchase(video, paid.hop, duplicate, plan_input))
+        case DuplicatePurchase():
+            return _video_plan(walked.position, same_purchase(video, walked.stop.hop, walked.stop, plan_input))
         case Edited():
             raise AssertionError("an edit is handled before")
         case Step():

@@ -11,9 +11,9 @@ from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.goal import Goal, goal_of
-from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, name_hop
+from extend_pipeline.engine.plan.hop_names import Edited, Named, name_hop
 from extend_pipeline.engine.plan.limits import unknown_kind
-from extend_pipeline.engine.plan.model import Blocker, Parent, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import Blocker, DuplicatePurchase, Parent, PlanInput, SourceView
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.renames_and_choices import Choice
@@ -53,7 +53,7 @@ class Walk:
     operator must decide."""
 
     position: Position
-    stop: Step | Blocker | Edited | OtherAccount | None
+    stop: Step | Blocker | Edited | DuplicatePurchase | None
 
 
 @dataclass(frozen=True, slots=True)
