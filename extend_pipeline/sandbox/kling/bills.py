@@ -12,6 +12,7 @@ from decimal import Decimal
 from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
+from extend_pipeline.sandbox.surface.fields import read_object
 
 _MAX_ROWS = 500
 _LIST_PRICE = Decimal("0.14")  # USD a unit
@@ -53,12 +54,9 @@ def read_period(given: Mapping[str, object]) -> Period | Refusal:
 def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
     """Return the body of a request for a page. With a `cursor` nothing else counts; `filters` are not written down
     here."""
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     if given.get("cursor"):
         return _read_cursor(given["cursor"])
     period = read_period(given)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text
 from extend_pipeline.sandbox.surface.errors import Refusal
-from extend_pipeline.sandbox.surface.making import Purse
+from extend_pipeline.sandbox.surface.fields import is_http_url, read_object
 
 _FIELDS = (
     "video_id",
@@ -45,14 +43,9 @@ class Submit:
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     """Read a create request (docs/upstream/kling.md, "Submit"). `watermark_info` is an object."""
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        return Refusal(1200, "Content-Type must be application/json")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body, content_type)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     unknown = sorted(given.keys() - set(_FIELDS))
     if unknown:
         return Refusal(1201, f"unknown parameter: {', '.join(unknown)}")
@@ -81,7 +74,7 @@ def _read_limits(given: dict[str, object]) -> Submit | Refusal:
     ):
         return Refusal(1201, 'watermark_info must be {"enabled": true or false}')
     callback = given.get("callback_url")
-    if isinstance(callback, str) and not _is_http_url(callback):
+    if isinstance(callback, str) and not is_http_url(callback):
         return Refusal(1201, "callback_url must be an http or https URL")
     return Submit(
         video_id=str(given["video_id"]),
@@ -123,15 +116,6 @@ def refuse_duplicate(submit: Submit, earlier: Task | None) -> Refusal | None:
     return Refusal(1201, f"external_task_id already exists: {submit.external_task_id}")
 
 
-def refuse_account(state: Purse, price_milli: int) -> Refusal | None:
-    """Money first, then slots: both come as 429."""
-    if state.units_left_milli is not None and state.units_left_milli < price_milli:
-        return Refusal(1102)
-    if state.in_flight >= state.slots:
-        return Refusal(1303)
-    return None
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -139,11 +123,3 @@ def _text(value: object) -> str | None:
 def _is_text(value: object) -> bool:
     """Return a string that can be written as UTF-8; JSON also allows halves of surrogate pairs."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from extend_pipeline.sandbox.surface.errors import SERVER_ERRORS, Refusal, request_id, status_and_text
+from extend_pipeline.sandbox.surface.errors import Refusal, request_id, status_and_text
 from extend_pipeline.sandbox.surface.settings import ErrorShape
 
 # By business code, since a gateway's refusals mean what its origin's mean.
@@ -52,8 +52,3 @@ def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
             return HTMLResponse(f"<html><head><title>{status}</title></head><body>{message}</body></html>", status)
         case _:
             assert_never(shape)
-
-
-def shaped_server_error(shape: ErrorShape, status: int) -> Response:
-    """Return the 500, 503 or 504 of that shape."""
-    return shaped(shape, Refusal(SERVER_ERRORS[status]))

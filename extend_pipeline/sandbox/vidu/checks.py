@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 
+from extend_pipeline.sandbox.surface.fields import read_object
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 from extend_pipeline.sandbox.vidu.last_frame import refuse_last_frame
 from extend_pipeline.sandbox.vidu.prices import MODELS, RESOLUTIONS
@@ -37,14 +37,9 @@ class Submit:
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     """Read a submit. `video_url` "must be provided", though the table calls it optional."""
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        return param_error("Content-Type must be application/json")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return param_error("the body is not JSON")
-    if not isinstance(given, dict):
-        return param_error("the body must be a JSON object")
+    given = read_object(body, content_type)
+    if isinstance(given, str):
+        return param_error(given)
     unknown = sorted(given.keys() - {"model", *_PARTS})
     for part, names in _PARTS.items():
         fields = given.get(part)
