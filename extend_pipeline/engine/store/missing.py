@@ -1,7 +1,7 @@
 """Report on the media store: missing files, until when they can be fetched again, and whether the store itself is
 there."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.home import Pipeline
@@ -80,7 +80,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         pipeline.store.forget_look()
     return StoreNow(
         result.doubt,
-        tuple(MissingFile(*astuple(row), account_is_known=row.account in pipeline.accounts) for row in (*rows, *new)),
+        tuple(MissingFile(**asdict(row), account_is_known=row.account in pipeline.accounts) for row in (*rows, *new)),
         result.expected,
         result.unknown,
         result.unknown_bytes,

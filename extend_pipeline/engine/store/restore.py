@@ -113,7 +113,7 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
         if analysis.film is None:
             files.not_restored(tx, missing, analysis.film_note or "the file is no segment")
             return False
-        transitions.examined(tx, row.attempt_id, analysis.columns())
+        transitions.examined(tx, row.attempt_id, analysis.columns)
         files.restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
     return True
 
