@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.dagster_defs.assets.partitioned import extend_videos
 from extend_pipeline.dagster_defs.assets.tables import publish_tables
 from extend_pipeline.dagster_defs.checks.ledger import check_tables
@@ -31,7 +31,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     """
     resources = {"home": HomeResource(), **(resource_overrides or {})}
     home = resources["home"]
-    timezone = home.timezone() if isinstance(home, HomeResource) else NO_ZONE
+    timezone = home.timezone() if isinstance(home, HomeResource) else UTC_ZONE
     return dg.Definitions(
         assets=[extend_videos, publish_tables],
         asset_checks=[check_tables],

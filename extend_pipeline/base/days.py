@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from extend_pipeline.base.units import from_ms, to_ms
 
-NO_ZONE: Final = "UTC"
+UTC_ZONE: Final = "UTC"
 _LABEL: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\[([^\]]+)\])?", re.ASCII)
 _UTC_TIME: Final = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC\b", re.ASCII)
 _EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=12)  # the extreme offsets from UTC of all current zones
@@ -18,7 +18,7 @@ def day_of(ms: int, zone: str) -> str:
     """Return the name of a moment's day: 2026-11-28 in UTC, 2026-11-28[Asia/Shanghai] elsewhere. The name includes the
     zone, so that the bounds of the day stay the same when a home changes its time zone."""
     day = local(ms, zone).date().isoformat()
-    return day if zone == NO_ZONE else f"{day}[{zone}]"
+    return day if zone == UTC_ZONE else f"{day}[{zone}]"
 
 
 def day_bounds(day: str) -> tuple[int, int]:
@@ -54,7 +54,7 @@ def local(ms: int, zone: str) -> datetime:
 def in_zone(sentence: str, zone: str) -> str:
     """Return a sentence with its UTC times (`2026-11-28 16:00 UTC`, as texts are stored) replaced by local times with
     the offset (`2026-11-29 00:00 +08:00`). With zone UTC, return it unchanged."""
-    if zone == NO_ZONE:
+    if zone == UTC_ZONE:
         return sentence
     return _UTC_TIME.sub(lambda match: _as_local(match, zone), sentence)
 
@@ -72,7 +72,7 @@ def _parts(day: str) -> tuple[str, str]:
     match = _LABEL.fullmatch(day)
     if match is None:
         raise ValueError(f"{day!r} names no day")
-    return match[1], match[2] or NO_ZONE
+    return match[1], match[2] or UTC_ZONE
 
 
 def _midnight_ms(day: date, zone: ZoneInfo) -> int:

@@ -57,7 +57,7 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
         chosen = [file for file in lost if everything or file.where in where]
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             for file in chosen:
-                files.forgotten(tx, file)
+                files.record_forgotten(tx, file)
     forgotten = sorted({file.where for file in chosen})
     unknown = [name for name in where if name not in forgotten]
     if as_json:

@@ -1,4 +1,4 @@
-"""Reads all files of a home, and returns them checked or raises every issue at once."""
+"""Read all files of a home, and return them checked or raise every issue at once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.config.checks.spending import spending_issues
 from extend_pipeline.config.checks.videos import build_catalogue
 from extend_pipeline.config.files.accounts import AccountList, read_accounts, read_timezone
@@ -42,7 +42,7 @@ class Configuration:
     entries: Mapping[str, object] = field(default_factory=dict)
     last_good: Mapping[str, Account] = field(default_factory=dict)
     last_good_entries: Mapping[str, object] = field(default_factory=dict)
-    timezone: str = NO_ZONE
+    timezone: str = UTC_ZONE
     last_good_timezone: str | None = None
 
     def account_of(self, video: Video | str) -> Account:
@@ -91,7 +91,7 @@ def home_timezone(settings: Settings) -> str:
     if is_there(path) and (zone := read_timezone(path)) is not None:
         return zone
     last_good = last_good_path(settings.state_dir)
-    return (read_timezone(last_good) if is_file(last_good) else None) or NO_ZONE
+    return (read_timezone(last_good) if is_file(last_good) else None) or UTC_ZONE
 
 
 def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account]:
@@ -128,7 +128,7 @@ def _read_once(settings: Settings, providers: Providers, *, now: datetime) -> Co
         accounts.entries,
         last_good.accounts,
         last_good.entries,
-        accounts.timezone or last_good.timezone or NO_ZONE,
+        accounts.timezone or last_good.timezone or UTC_ZONE,
         last_good.timezone,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
@@ -25,12 +25,13 @@ _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
-    """The places of the catalogue, the accounts and the state. Nothing is read until `open`."""
+    """The places of the catalogue, the accounts and the state. The ledger is opened by `open` alone."""
 
     home: str = Field(default="", description="Folder of catalog.yaml. Empty: EXTEND_PIPELINE_HOME, else data.")
     linger_s: float | None = Field(
         default=None,
-        description="How many seconds advance_job waits for more work. Empty: EXTEND_PIPELINE_LINGER_S, else 120.",
+        description="advance_job ends when nothing is due within so many seconds. Empty: EXTEND_PIPELINE_LINGER_S, "
+        "else 120.",
     )
     partition_timeout_s: float = Field(
         default=7_200, description="How long a run that was started by hand drives its videos, in seconds."
@@ -46,7 +47,7 @@ class HomeResource(dg.ConfigurableResource[Any]):
         try:
             return home_timezone(self.settings())
         except ConfigError:
-            return NO_ZONE
+            return UTC_ZONE
 
     def why_not_set_up(self) -> str | None:
         """Return why there is nothing to do yet, if the home has neither accounts nor a ledger; None otherwise. In a

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.last_good import last_good_path, write_last_good
 from extend_pipeline.config.load import Configuration
@@ -57,7 +57,7 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
         if configuration.problems or name in in_use
     }
     entries = {**kept, **configuration.entries}
-    known = (configuration.last_good_entries, configuration.last_good_timezone or NO_ZONE)
+    known = (configuration.last_good_entries, configuration.last_good_timezone or UTC_ZONE)
     if (entries, configuration.timezone) == known or not configuration.entries:
         return
     state_dir = configuration.settings.state_dir

@@ -39,7 +39,7 @@ def wall_ms() -> int:
 
 
 def fresh_token() -> str:
-    """Return a random URL path of 256 bits that can't be guessed."""
+    """Return 256 random bits as text for URLs and files: the path of an attempt's callbacks, the id of a store."""
     return secrets.token_urlsafe(32)
 
 
@@ -102,8 +102,8 @@ class Pipeline:
     had_valid_files: bool = False
     """Whether the files had no mistake at some time since the home was opened."""
     asked_for_room: bool = False
-    """Whether downloads that wait for disk space have been tried again since the home was opened. They are tried once
-    at once, because the operator may have freed space before running `advance`."""
+    """Whether downloads that wait for disk space have been tried again since the home was opened. The first round
+    tries them without a wait, because the operator may have freed space before running `advance`."""
     store_doubt: str = ""
     """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
     store_doubted_ms: int = 0
@@ -212,11 +212,11 @@ def open_home(
 ) -> Iterator[Pipeline]:
     """Open a home: read its configuration, then open its ledger and store. Every program opens a home by this.
 
-    `configuration` and `marks` come from a caller that has read the files already. Without `works` the home is only
-    read: a home without a ledger gets an empty temporary one. A home with a ledger opens in spite of mistakes in the
-    configuration, because paid tasks must be polled and fetched; nothing is submitted. Raises ConfigError for mistakes
-    in a home without a ledger, before anything is written; LedgerError; StateInUseError while the state is being
-    removed.
+    `configuration` and `marks` come from a caller that has read the files already. Without `works` the program
+    neither submits nor polls, and a home without a ledger gets an empty temporary one. A home with a ledger opens in
+    spite of mistakes in the configuration, because paid tasks must be polled and fetched; nothing is submitted. Raises
+    ConfigError for mistakes in a home without a ledger, before anything is written; LedgerError; StateInUseError while
+    the state is being removed.
     """
     if configuration is None:
         marks = file_marks(settings.home)

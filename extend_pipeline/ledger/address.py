@@ -1,4 +1,4 @@
-"""Parses the ledger's address, and formats it without credentials."""
+"""Parse the ledger's address, and format it without credentials."""
 
 import re
 from typing import Final

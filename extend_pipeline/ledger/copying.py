@@ -1,4 +1,4 @@
-"""Copies all rows of one ledger's database into another's and compares the two, in chunks."""
+"""Copy all rows of one ledger's database into another's and compare the two, in chunks."""
 
 from __future__ import annotations
 

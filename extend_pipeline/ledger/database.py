@@ -1,4 +1,4 @@
-"""Opens the ledger and begins transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
+"""Open the ledger and begin transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
 
 import contextlib
 import os

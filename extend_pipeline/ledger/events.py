@@ -1,4 +1,4 @@
-"""Appends events: each is written and applied to the state tables at once, by the code that a replay uses."""
+"""Append events: each is written and applied to the state tables at once, by the code that a replay uses."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Moves a ledger to another database, so that at every moment exactly one of the two may spend.
+"""Move a ledger to another database, so that at every moment exactly one of the two may spend.
 
 The copy is written and verified in one transaction, as `incoming`. One commit in the old ledger seals it and names the
 copy. From that commit on the copy is the ledger, and the next process that opens it sets it to `open`. A ledger that is

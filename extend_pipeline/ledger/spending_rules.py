@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Final, Self
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
 
 
@@ -111,7 +111,7 @@ class BudgetLimits:
     total_micros: int
     max_in_flight: int
     exposure_micros: int
-    zone: str = NO_ZONE
+    zone: str = UTC_ZONE
 
 
 NO_LIMITS: Final = BudgetLimits(0, 0, 0, 0)
@@ -142,7 +142,7 @@ class AccountTotals:
     in_doubt_micros: int = 0
     sending_micros: int = 0
     """Units claimed or being sent."""
-    zone: str = NO_ZONE
+    zone: str = UTC_ZONE
     other_days: tuple[str, ...] = ()
     """Days of an earlier time zone of the home that partly count for today too."""
 

@@ -1,4 +1,4 @@
-"""Replaces the published file by a copy of the staging file, so that a reader finds the old one or the new one."""
+"""Replace the published file by a copy of the staging file, so that a reader finds the old one or the new one."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Writes docs/warehouse.md from the definitions: `python -m extend_pipeline.warehouse.generate_docs`."""
+"""Write docs/warehouse.md from the definitions: `python -m extend_pipeline.warehouse.generate_docs`."""
 
 import sys
 from pathlib import Path

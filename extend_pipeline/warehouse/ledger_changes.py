@@ -1,4 +1,4 @@
-"""Reads from the ledger the rows that a warehouse lacks: one read transaction, only rows changed after an event
+"""Read from the ledger the rows that a warehouse lacks: one read transaction, only rows changed after an event
 number."""
 
 import hashlib

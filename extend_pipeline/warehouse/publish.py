@@ -1,4 +1,4 @@
-"""Publishes the warehouse: applies the ledger's changes to the staging file, and replaces the published file by a
+"""Publish the warehouse: apply the ledger's changes to the staging file, and replace the published file by a
 copy."""
 
 import fcntl

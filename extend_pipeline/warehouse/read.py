@@ -1,4 +1,4 @@
-"""Reads the published file: short, read-only connections without access to anything else on the machine."""
+"""Read the published file: short, read-only connections without access to anything else on the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 
@@ -45,7 +45,7 @@ class Meta:
 
 
 @contextmanager
-def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnection]:
+def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConnection]:
     """Yield a read-only connection to the file. All reads see one file, even if it is replaced meanwhile. Raises
     NotPublishedError, or WarehouseError if it is no warehouse."""
     import duckdb
@@ -64,7 +64,7 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
             ) from error
         connection.execute("USE warehouse")
         connection.execute("SET TimeZone = 'UTC'")
-        if timezone != NO_ZONE:
+        if timezone != UTC_ZONE:
             zones = "SELECT name FROM pg_timezone_names() WHERE name = ?"
             for (name,) in connection.execute(
                 zones, [timezone]
@@ -78,7 +78,7 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
 
 
 def query(
-    target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = NO_ZONE
+    target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = UTC_ZONE
 ) -> Table:
     """Return the result of SQL on the published file, which can neither change it nor access any other file. Days in
     the query and times in the result are in `timezone` (an IANA name).
@@ -91,7 +91,7 @@ def query(
         return _table(described, cursor.fetchall() if described else [], timezone)
 
 
-def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyRelation]:
+def results(target: Path, sql: str, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyRelation]:
     """Run the statements on the published file one by one, as `query` does, and yield each result, to be read before
     the next one. Read it within `query_errors` to get the same errors.
 
@@ -177,4 +177,4 @@ def meta(target: Path) -> Meta | None:
 def _placed(value: Any, timezone: str) -> Any:
     if not isinstance(value, datetime) or value.tzinfo is None:
         return value
-    return value.astimezone(UTC if timezone == NO_ZONE else ZoneInfo(timezone))
+    return value.astimezone(UTC if timezone == UTC_ZONE else ZoneInfo(timezone))

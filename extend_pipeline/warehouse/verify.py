@@ -1,4 +1,4 @@
-"""Compares a published file with the ledger at the file's event number."""
+"""Compare a published file with the ledger at the file's event number."""
 
 from decimal import Decimal
 from pathlib import Path

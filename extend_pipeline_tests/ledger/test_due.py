@@ -14,7 +14,7 @@ MINUTE_MS = 60_000
 def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[str] | None = None) -> list[str]:
     with ledger.write(now_ms=now_ms, actor="me") as tx:
         accounts = {"kling-main": job_queue.MaxWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}
-        leased = job_queue.claim_due(
+        leased = job_queue.lease_due(
             tx, states=POLLED, accounts=accounts, lease_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
         )
     assert all(due.look == LastLook() and due.attempt.task.startswith("task-") for due in leased)

@@ -77,7 +77,7 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
     ]
     assert [is_due(in_ms, 1) for in_ms in (600_000, 601_000 + TOLERANCE_MS)] == [False, True]
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=30_000, limit=9, owner="me")
+        taken = job_queue.lease_due(tx, states=POLLED, accounts=WAITS, lease_ms=30_000, limit=9, owner="me")
         assert [due.attempt.attempt_id for due in taken] == [attempt.attempt_id]
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS), "it is held"
     with ledger.write(now_ms=NOON, actor="me") as tx:

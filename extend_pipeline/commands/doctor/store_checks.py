@@ -40,7 +40,7 @@ def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")
     if len(done.damaged) > MAX_NAMED:
         yield problem(CHECK, f"and {len(done.damaged) - MAX_NAMED} more are damaged", "extend-pipeline advance")
-    resumed = f", from {done.began_at}/ on, where an earlier check was stopped" if done.began_at else ""
+    resumed = f", from {done.first_folder}/ on, where an earlier check was stopped" if done.first_folder else ""
     if done.unreadable:
         yield problem(CHECK, f"{done.unreadable[0]} can't be read", "check the disk")
     size = f"{done.bytes / MIB:.1f} MiB"

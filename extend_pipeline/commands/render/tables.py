@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.base.days import NO_ZONE, zone_of
+from extend_pipeline.base.days import UTC_ZONE, zone_of
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
@@ -63,7 +63,7 @@ def print_accounts(accounts: Sequence[AccountStatus]) -> None:
 def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) -> None:
     """Print the time zone and the current day. Prints nothing if the home has no time zone, and never had one."""
     other_days = sorted({day for account in accounts for day in account.other_days})
-    if timezone != NO_ZONE or other_days:
+    if timezone != UTC_ZONE or other_days:
         say(describe_today(now_ms, timezone))
     if other_days:
         listed = " and ".join(f"{day[:10]} ({zone_of(day)})" for day in other_days)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from extend_pipeline.base.days import NO_ZONE, day_bounds, day_of, local
+from extend_pipeline.base.days import UTC_ZONE, day_bounds, day_of, local
 
 _of_home: Path | None = None
 _known: tuple[tuple[object, ...], str] | None = None
@@ -25,7 +25,7 @@ def zone() -> str:
     try:
         settings = Settings() if _of_home is None else Settings.for_home(_of_home)
     except ConfigError:
-        return NO_ZONE
+        return UTC_ZONE
     marks = file_marks(settings.home)
     if _known is None or _known[0] != marks:
         _known = (marks, home_timezone(settings))

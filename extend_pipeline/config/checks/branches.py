@@ -1,4 +1,4 @@
-"""Sorts videos so that parents come before their branches, and finds circles. Pure, in linear time."""
+"""Sort videos so that parents come before their branches, and find circles. Pure, in linear time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

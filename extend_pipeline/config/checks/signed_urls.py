@@ -1,4 +1,4 @@
-"""Removes the parameters of a URL that only sign it, because a file with a new signature is the same file."""
+"""Remove the parameters of a URL that only sign it, because a file with a new signature is the same file."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Turns rows into checked videos: accounts, branches, lengths, and the providers' own rules."""
+"""Turn rows into checked videos: accounts, branches, lengths, and the providers' own rules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as, single_value
 from extend_pipeline.config.issues import did_you_mean
 
@@ -18,7 +18,7 @@ _MAX_LENGTH: Final = 64
 def _zone(value: object) -> str:
     text = single_value(value)
     if text.upper() in ("UTC", "ETC/UTC"):
-        return NO_ZONE
+        return UTC_ZONE
     if _PLACE.fullmatch(text) is None or len(text) > _MAX_LENGTH:
         # EST, CST and GMT+8 are read as different zones by different people; Etc/GMT+8 is 8 hours west of Greenwich
         raise field_error("names no place", _nearest(text))
@@ -44,7 +44,7 @@ class HomeFields(ConfigModel):
     model_config = ConfigDict(extra="ignore")  # names beside the list are checked where the file is read
 
     timezone: Annotated[str, BeforeValidator(_zone), schema_as({"type": "string"})] = Field(
-        default=NO_ZONE,
+        default=UTC_ZONE,
         description="Time zone (IANA name) whose days budgets, costs by day and schedules follow, and whose clock "
         "`status`, `plan`, `sql` and Dagster's messages show. What is stored stays UTC. UTC by default.",
         examples=["Asia/Shanghai"],

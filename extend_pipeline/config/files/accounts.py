@@ -1,4 +1,4 @@
-"""Reads accounts.yaml, and the copy of its last good entries, which has the same form."""
+"""Read accounts.yaml, and the copy of its last good entries, which has the same form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

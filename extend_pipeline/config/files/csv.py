@@ -1,4 +1,4 @@
-"""Reads catalog.csv into the same nodes as YAML: a row for each video, dotted columns for nested fields."""
+"""Read catalog.csv into the same nodes as YAML: a row for each video, dotted columns for nested fields."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Reads catalog.yaml and catalog.csv into rows, before their providers are known."""
+"""Read catalog.yaml and catalog.csv into rows, before their providers are known."""
 
 import bisect
 from collections.abc import Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reads files as text: UTF-8, or UTF-16 with a byte order mark."""
+"""Read files as text: UTF-8, or UTF-16 with a byte order mark."""
 
 import codecs
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads a node into a model, and turns pydantic's errors into issues with file, line and hint."""
+"""Read a node into a model, and turn pydantic's errors into issues with file, line and hint."""
 
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Reads YAML into nodes. Every scalar keeps its exact text and becomes no number, date or boolean."""
+"""Read YAML into nodes. Every scalar keeps its exact text and becomes no number, date or boolean."""
 
 from collections.abc import Iterator
 from typing import cast

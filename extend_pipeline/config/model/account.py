@@ -1,6 +1,6 @@
 """An account: address, credentials, budget, price, polling.
 
-Each provider has a subclass with its defaults (`providers/*/models.py`), which must define the fields without one.
+Each provider has a subclass (`providers/*/models.py`). It defines the fields that have no default here.
 """
 
 from collections.abc import Mapping
@@ -56,12 +56,12 @@ Adopt = Literal["own", "ask", "all", "none"]
 
 
 def _allows_local(data: Mapping[str, Any]) -> bool:
-    # an invalid allow_local is the only issue to report
+    # where allow_local is invalid, only that is reported
     return bool(data.get("allow_local", True))
 
 
 def _private(data: Mapping[str, Any]) -> bool:
-    # an invalid network is the only issue to report
+    # where network is invalid, only that is reported
     return bool(data.get("network", "private") == "private")
 
 
@@ -93,10 +93,10 @@ class Poll(ConfigModel):
     """When a task is polled, in seconds."""
 
     first_after_s: Annotated[float, Number(ge=0, le=86400)] = Field(
-        validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60]
+        validation_alias="first_after", description="Seconds from submit to the first poll.", examples=[60]
     )
     every_s: Annotated[float, Number(ge=0.01, le=86400)] = Field(
-        validation_alias="every", description="Seconds between looks.", examples=[15]
+        validation_alias="every", description="Seconds between polls.", examples=[15]
     )
 
 
@@ -111,20 +111,21 @@ def poll_field(default: Poll) -> Any:
 
 def provider_field(name: str) -> Any:
     """Return the field `provider` of an account class: the name of its provider, which is the default in code."""
-    return Field(default=name, description="The system that the account belongs to.", examples=[name])
+    return Field(default=name, description="The provider that the account belongs to.", examples=[name])
 
 
 class InDoubt(ConfigModel):
-    """When a submit without a response counts as never made: after how many seconds and how many failed look-ups."""
+    """When a submit without a response counts as never made: after how many seconds, and after how many look-ups that
+    found no task."""
 
     settle_s: Annotated[float, Number(ge=0, le=604800)] = Field(
         default=600,
         validation_alias="settle",
-        description="Seconds that must pass before 'not found' counts.",
+        description="Seconds that must pass before look-ups that found no task prove that there is none.",
         examples=[600],
     )
     absences: Annotated[int, WholeNumber(ge=1, le=1000)] = Field(
-        default=3, description="How often it must be looked for and not found.", examples=[3]
+        default=3, description="How many look-ups must have found no task.", examples=[3]
     )
 
 

@@ -1,4 +1,4 @@
-"""The asset check on the media store."""
+"""Evaluate the asset check on the media store."""
 
 import dagster as dg
 

@@ -24,7 +24,7 @@ class ApproveConfig(dg.Config):
 
 @dg.op(name="approve", tags=NO_RETRY)
 def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeResource) -> None:
-    """Write down the decision; advance_job applies it. Raises Failure for a key that the catalogue lacks."""
+    """Record the decision; advance_job applies it. Raises Failure for a key that the catalogue lacks."""
     if config.everything == bool(config.videos):
         raise dg.Failure("name videos, or set everything: true, and not both", allow_retries=False)
     videos = [normal_name(key) for key in config.videos]

@@ -1,5 +1,5 @@
-"""The schedules. The nightly one is off until the operator turns it on, because the poll sensor requests runs all day.
-Their hours are in the home's time zone at the time when Dagster loads the definitions."""
+"""Define the schedules. The nightly one is off until the operator turns it on, because the poll sensor requests runs
+all day. Their hours are in the home's time zone at the time when Dagster loads the definitions."""
 
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,7 @@ from extend_pipeline.ledger.read import queries
 
 
 def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
-    """Return the nightly schedule, just after midnight of a time zone (an IANA name), when a new day's budget
-    begins."""
+    """Return the nightly schedule for a time zone (an IANA name)."""
 
     @dg.schedule(
         job=advance_job,

@@ -1,4 +1,4 @@
-"""The work of a poll sensor's tick: polls the due tasks of some accounts, then finds what a run would have to do."""
+"""Do the work of a poll sensor's tick: poll the due tasks of some accounts, then find what a run would have to do."""
 
 from collections.abc import Callable, Sequence
 

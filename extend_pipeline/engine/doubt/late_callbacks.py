@@ -34,7 +34,7 @@ def look_into_late_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> l
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         lease_ms = schedule.lookup_lease_ms(pipeline.settings)
-        leased = job_queue.claim_due(
+        leased = job_queue.lease_due(
             tx, states=ended, accounts=waits, lease_ms=lease_ms, limit=BATCH, owner=pipeline.owner
         )
         attempt_ids = [due.attempt.attempt_id for due in leased]

@@ -138,7 +138,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=waits):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        leased = job_queue.claim_due(
+        leased = job_queue.lease_due(
             tx,
             states=(S.IN_DOUBT,),
             accounts=waits,

@@ -15,7 +15,7 @@ from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import Lease, release_leases, released_on_error
+from extend_pipeline.engine.polling.lease import FetchLease, release_leases, released_on_error
 from extend_pipeline.engine.store.restore import keep_restored
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
@@ -82,7 +82,7 @@ def collect_due(
             if not leased:
                 break
             attempt_ids = [due.attempt.attempt_id for due in leased]
-            leases = [Lease(pipeline, attempt_id, leased_at=leased_at) for attempt_id in attempt_ids]
+            leases = [FetchLease(pipeline, attempt_id, leased_at=leased_at) for attempt_id in attempt_ids]
             with released_on_error(pipeline, attempt_ids):
                 for _ in pool.map(partial(_collect_or_wait, pipeline, report, lock), leased, leases):
                     pass
@@ -108,7 +108,7 @@ def _lease_due(
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        return job_queue.claim_due(
+        return job_queue.lease_due(
             tx,
             states=FETCHED,
             accounts=waits,
@@ -121,7 +121,7 @@ def _lease_due(
 
 
 def _collect_or_wait(
-    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: Lease
+    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: FetchLease
 ) -> None:
     """Fetch one result. Where the disk has no space for it, schedule it again and report the disk error."""
     if report.disk_error is not None:
@@ -145,7 +145,7 @@ def _collect_or_wait(
 
 
 def _collect(
-    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: Lease
+    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: FetchLease
 ) -> None:
     attempt = due.attempt
     if not lease.renew():
@@ -225,7 +225,7 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor:
         data = {**file_columns(stored), **analysis.columns}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if analysis.film_waits and isinstance(moved, Moved):
-            files.not_made(tx, attempt)
+            files.record_not_made(tx, attempt)
         transitions.unschedule(tx, attempt.attempt_id)
     failpoint("collect.after_stored")
     if isinstance(moved, Stale) and moved.state is not S.STORED:

@@ -8,7 +8,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import Lease
+from extend_pipeline.engine.polling.lease import FetchLease
 from extend_pipeline.engine.store.restore import lose_or_wait
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
@@ -33,7 +33,7 @@ def is_over(expires_at: int | None, now_ms: int) -> bool:
 
 
 def handle_failed_fetch(
-    pipeline: Pipeline, due: ScheduledAttempt, lease: Lease, failure: FetchFailure, expires_at: int | None
+    pipeline: Pipeline, due: ScheduledAttempt, lease: FetchLease, failure: FetchFailure, expires_at: int | None
 ) -> FetchDecision:
     """Schedule another try while the result may still be available; otherwise record it as quarantined or lost.
 

@@ -31,8 +31,8 @@ def release_leases(pipeline: Pipeline, attempt_ids: Collection[str]) -> None:
         job_queue.release(tx, attempt_ids, owner=pipeline.owner)
 
 
-class Lease:
-    """This process's lease on one due attempt.
+class FetchLease:
+    """This process's lease on an attempt whose result it fetches.
 
     A download may take far longer than a lease. Without renewal a second process would fetch the same result, find its
     URL expired, and record `result_lost` for a file that the first process is about to store.

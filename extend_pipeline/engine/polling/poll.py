@@ -20,7 +20,7 @@ from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue
 from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, QueryOutcome
 
-TAKE: Final = 2_000  # tasks a round; far above any account's slots
+MAX_LEASED_A_ROUND: Final = 2_000  # tasks; the next round leases the others
 
 LIST_WORTH: Final = 8
 """With this many due tasks or more, list pages (one request each) cost less than one query a task."""
@@ -47,8 +47,9 @@ def poll_due(
     may_continue: Callable[[], bool] = lambda: True,
 ) -> PollReport:
     """Poll every due task of the accounts (all by default), by list pages or by bounded concurrent GETs. Accounts whose
-    key this process lacks are left to other processes; for one that was stopped because of a wrong clock, it is checked
-    first whether it may continue. `may_continue` is called before each batch, and ends the round with False."""
+    key this process lacks are left to other processes; an account that was stopped because of this machine's clock,
+    certificate or proxy is tried first. `may_continue` is called before each batch of single queries; False ends the
+    round."""
     report = PollReport()
     without_key = pipeline.without_key()
     names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in without_key]
@@ -59,13 +60,13 @@ def poll_due(
         return report
     by_account: dict[str, list[ScheduledAttempt]] = defaultdict(list)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        leased = job_queue.claim_due(
+        leased = job_queue.lease_due(
             tx,
             states=POLLED,
             accounts=waits,
             videos=videos,
             lease_ms=schedule.poll_lease_ms(pipeline.settings, polled.values()),
-            limit=TAKE,
+            limit=MAX_LEASED_A_ROUND,
             owner=pipeline.owner,
         )
     for due in leased:

@@ -1,5 +1,5 @@
-"""Schedule polls, fetches and look-ups: every gap, back-off and lease of the engine, and how far ahead a due time can
-lie because of them. Pure; times in UTC ms."""
+"""Compute when polls, fetches and look-ups are due: the gaps, back-offs and leases of scheduled attempts, and how far
+ahead a due time can lie because of them. Pure; times in UTC ms."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -10,7 +10,7 @@ from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, is_ahead
 from extend_pipeline.ledger.write.job_queue import MaxWaits
 
 JITTER: Final = 0.2  # so that tasks submitted together are not polled together
-POLL_MAX_MS: Final = 300_000  # between polls of a task whose queries fail
+FAILED_POLL_MAX_MS: Final = 300_000  # after failed queries; so that the end of an outage is noticed within minutes
 POLL_RETRY_AFTER_MAX_MS: Final = 600_000  # a longer Retry-After of a query is cut, because a poll costs nothing
 
 FETCH_FIRST_MS: Final = 2_000  # after a failed fetch; doubles
@@ -18,9 +18,9 @@ FETCH_MAX_MS: Final = 600_000  # so that a result that can't be fetched is tried
 NO_SPACE_RETRY_MS: Final = 30_000  # until a result is fetched again for which the disk had no space
 
 RESTORE_FIRST_MS: Final = 60_000  # after a film or a source that could not be restored; doubles
-RESTORE_MAX_MS: Final = 6 * 3_600_000
+RESTORE_MAX_MS: Final = 6 * 3_600_000  # so that what can't be restored is tried four times a day
 
-LOOKUP_MIN_MS: Final = 500
+LOOKUP_MIN_MS: Final = 500  # where the settle window is 0, as in tests
 
 CALLBACK_LOOKUP_FIRST_MS: Final = 2_000  # between queries of a task that a callback named; doubles
 CALLBACK_LOOKUP_MAX_MS: Final = 3_600_000  # so that a task that is not found is queried less and less
@@ -37,10 +37,10 @@ def first_poll(account: Account, now_ms: int) -> int:
 
 
 def next_poll(account: Account, *, tries: int, retry_after_s: float, now_ms: int, jitter: float) -> int:
-    """Return when a task is polled again, after `tries` failed polls in a row. `retry_after_s` is the provider's,
-    `jitter` lies in −1 … 1."""
+    """Return when a task is polled again, after `tries` failed polls in a row. `retry_after_s` is the wait
+    that the provider asked for, 0 if none; `jitter` lies in −1 … 1."""
     every_ms = account.poll.every_s * 1000
-    gap = min(every_ms * 2 ** min(tries, 10), max(POLL_MAX_MS, every_ms)) if tries else every_ms
+    gap = min(every_ms * 2 ** min(tries, 10), max(FAILED_POLL_MAX_MS, every_ms)) if tries else every_ms
     return now_ms + int(max(gap, min(retry_after_s * 1000, POLL_RETRY_AFTER_MAX_MS)) * (1 + JITTER * jitter))
 
 
@@ -87,7 +87,8 @@ def lookup_gap_ms(account: Account) -> int:
 
 
 def poll_lease_ms(settings: Settings, accounts: Collection[Account]) -> int:
-    """Return the ms for which a worker leases the tasks that it polls."""
+    """Return the ms for which a worker leases the tasks that it polls: no less than a query may take, and no less than
+    the shortest interval of the accounts, so that no other worker polls the same task in between."""
     shortest = min((account.poll.every_s for account in accounts), default=0.0)
     return int(max(shortest, settings.get_deadline_s) * 1000)
 
@@ -109,7 +110,7 @@ def poll_waits(settings: Settings, accounts: Mapping[str, Account]) -> dict[str,
     for name, account in accounts.items():
         every_ms = int(account.poll.every_s * 1000 * (1 + JITTER))
         healthy_ms = max(int(account.poll.first_after_s * 1000), every_ms, lease_ms)
-        failing_ms = int(max(POLL_MAX_MS, POLL_RETRY_AFTER_MAX_MS) * (1 + JITTER))
+        failing_ms = int(max(FAILED_POLL_MAX_MS, POLL_RETRY_AFTER_MAX_MS) * (1 + JITTER))
         waits[name] = MaxWaits(healthy_ms, max(healthy_ms, failing_ms))
     return waits
 

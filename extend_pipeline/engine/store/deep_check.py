@@ -1,7 +1,7 @@
-"""Hash every file of the media store that the ledger expects, and record those whose bytes have changed.
+"""Verify the bytes of every file that the ledger expects in the media store, and record those that have changed.
 
-The position is saved beside the ledger after each folder, so that an interrupted check continues there. Memory is
-bounded by one folder.
+The position is saved in the state folder before each folder of the store, so that an interrupted check continues there.
+Memory is bounded by one folder.
 """
 
 import hashlib
@@ -21,9 +21,10 @@ _POSITION: Final = "deep-check"
 
 @dataclass
 class DeepCheck:
-    """The progress of the check. `began_at` is the folder from which it continued, empty where it began anew."""
+    """The progress of the check. `first_folder` is the one from which it continued, empty where it
+    began with the first of all."""
 
-    began_at: str = ""
+    first_folder: str = ""
     folder: str = ""
     files: int = 0
     bytes: int = 0
@@ -35,8 +36,8 @@ def check_deeply(pipeline: Pipeline, *, on_progress: Callable[[DeepCheck], None]
     """Hash the files in the store; call `on_progress` after each file. Missing files are left to `look`."""
     position = pipeline.settings.state_dir / _POSITION
     start = position.read_text(encoding="utf-8").strip() if position.is_file() else ""
-    progress = DeepCheck(began_at=start if start in FOLDERS[1:] else "")
-    for folder in FOLDERS[FOLDERS.index(progress.began_at) if progress.began_at else 0 :]:
+    progress = DeepCheck(first_folder=start if start in FOLDERS[1:] else "")
+    for folder in FOLDERS[FOLDERS.index(progress.first_folder) if progress.first_folder else 0 :]:
         progress.folder = folder
         with open_private(position, "w") as position_file:
             position_file.write(folder)
@@ -68,10 +69,10 @@ def _check(pipeline: Pipeline, expected: ExpectedFile, progress: DeepCheck) -> N
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if sha256 == expected.sha256:
-            files.restored(tx, expected.key, expected, "the file is valid")
+            files.record_restored(tx, expected.key, expected, "the file is valid")
             if expected.key.role is Role.RESULT:
                 transitions.unschedule(tx, expected.key.owner)
         else:
-            files.missing(tx, expected, Cause.DAMAGED)
+            files.record_missing(tx, expected, Cause.DAMAGED)
             if expected.key.role is Role.RESULT:
                 fetch_again(tx, expected.key, account=expected.account)

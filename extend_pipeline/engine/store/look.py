@@ -23,14 +23,14 @@ AT_A_TIME: Final = 1_000  # files that are compared in one go, where a folder do
 @dataclass
 class StoreLook:
     """The result of one look. `expected` and `gone` cover the files that were not recorded as missing; `back` holds
-    missing files that are there again, `open` those that are still missing, lost or forgotten."""
+    missing files that are there again, `still_missing` those that are not: missing, lost or forgotten."""
 
     marked: bool
     folder_exists: bool
     expected: int = 0
     gone: list[tuple[ExpectedFile, Cause]] = field(default_factory=list)
     back: list[tuple[ExpectedFile, MissingFileRow]] = field(default_factory=list)
-    open: list[MissingFileRow] = field(default_factory=list)
+    still_missing: list[MissingFileRow] = field(default_factory=list)
     unknown: int = 0
     unknown_bytes: int = 0
     unknown_paths: list[str] = field(default_factory=list)
@@ -86,7 +86,7 @@ def look(pipeline: Pipeline) -> StoreLook:
         start += width
         width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
     again = {file.key for _, file in result.back}
-    result.open = [file for key, file in missing.items() if key not in again]
+    result.still_missing = [file for key, file in missing.items() if key not in again]
     return result
 
 

@@ -74,7 +74,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         result = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    rows = [row for row in result.open if row.state in files.OPEN]
+    rows = [row for row in result.still_missing if row.state in files.OPEN]
     new = [] if result.doubt else _new(pipeline, result)
     if new:
         pipeline.store.forget_look()

@@ -8,7 +8,7 @@ from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, parent_file, put_poster, stored_file
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import Lease
+from extend_pipeline.engine.polling.lease import FetchLease
 from extend_pipeline.engine.store.watch import fetch_again
 from extend_pipeline.engine.submit.source_probe import fetch_source, needs_source
 from extend_pipeline.ledger.look import LastLook
@@ -46,14 +46,14 @@ def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> No
             tx.append(
                 "attempt_file_replaced", attempt_id=attempt.attempt_id, video_key=video, account=account, data=data
             )
-        files.restored(tx, key, attempt, message)
+        files.record_restored(tx, key, attempt, message)
         transitions.unschedule(tx, attempt.attempt_id)
 
 
 def lose_or_wait(
     pipeline: Pipeline,
     attempt: AttemptRow,
-    lease: Lease,
+    lease: FetchLease,
     failure: FetchFailure,
     *,
     over: bool,
@@ -66,7 +66,7 @@ def lose_or_wait(
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         is_valid = lease.is_valid(tx)
         if is_valid and over:
-            files.lost(tx, FileKey(attempt.attempt_id, Role.RESULT), attempt, failure.message)
+            files.record_lost(tx, FileKey(attempt.attempt_id, Role.RESULT), attempt, failure.message)
             transitions.unschedule(tx, attempt.attempt_id)
         elif is_valid:
             transitions.schedule(
@@ -111,10 +111,10 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
         return False  # the next round tries again
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if analysis.film is None:
-            files.not_restored(tx, missing, analysis.film_note or "the file is no segment")
+            files.record_not_restored(tx, missing, analysis.film_note or "the file is no segment")
             return False
         transitions.examined(tx, row.attempt_id, analysis.columns)
-        files.restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
+        files.record_restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
     return True
 
 
@@ -125,13 +125,13 @@ def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     fetched = _source(pipeline, missing)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if isinstance(fetched, FetchFailure):
-            files.not_restored(tx, missing, fetched.message)
+            files.record_not_restored(tx, missing, fetched.message)
             if fetched.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
-                files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, fetched.message)
+                files.record_lost(tx, FileKey(missing.owner, Role.SOURCE), missing, fetched.message)
             return False
         length = fetched.probe.duration_ms
         catalog_sync.source_stored(tx, missing.video_key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
-        files.restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
+        files.record_restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 
 

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `Ledger.migrate` opened; there is no other way in.
+"""Run migrations on the connection that `Ledger.migrate` opened; there is no other way in.
 
 No migration has a `downgrade`: a ledger is never taken back; restore a copy instead.
 """

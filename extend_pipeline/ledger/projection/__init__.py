@@ -1,1 +1,1 @@
-"""Applies events to the state tables, live and in a replay, and checks the invariants."""
+"""Apply events to the state tables, live and in a replay, and check the invariants."""

@@ -1,4 +1,4 @@
-"""Applies a ledger's events again from the first and compares, because the state tables must follow from the events."""
+"""Apply a ledger's events again from the first and compare, because the state tables must follow from the events."""
 
 import json
 from typing import Any, Final

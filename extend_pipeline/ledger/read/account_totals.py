@@ -1,4 +1,4 @@
-"""Reads the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
+"""Read the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
 
 from collections.abc import Iterable
 

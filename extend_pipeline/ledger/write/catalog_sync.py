@@ -152,11 +152,11 @@ def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> 
 
 
 def source_stored(tx: LedgerTransaction, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
-    """Write down that a copy of the video's source is in the media store, and its length (ms)."""
+    """Record that a copy of the video's source is in the media store, and its length (ms)."""
     data = {"sha256": sha256, "path": path, "duration_ms": duration_ms}
     tx.append("source_stored", video_key=video_key, data=data)
 
 
 def source_unreachable(tx: LedgerTransaction, video_key: str, *, message: str) -> None:
-    """Write down that the video's source could not be fetched. It is tried again later."""
+    """Record that the video's source could not be fetched. It is tried again later."""
     tx.append("source_unreachable", video_key=video_key, data={"message": message})

@@ -194,18 +194,20 @@ def without_file(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
-    """Write down that a file is missing from the store. Nothing is written if that is known."""
-    _missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
+def record_missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
+    """Record that a file is missing from the store. Nothing is written if that is known."""
+    _record_missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
 
 
-def not_made(tx: LedgerTransaction, attempt: AttemptRow) -> None:
-    """Write down that the film of an attempt could not be assembled, because its parent's file is missing."""
+def record_not_made(tx: LedgerTransaction, attempt: AttemptRow) -> None:
+    """Record that the film of an attempt could not be assembled, because its parent's file is missing."""
     key = FileKey(attempt.attempt_id, Role.FILM)
-    _missing(tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None)
+    _record_missing(
+        tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None
+    )
 
 
-def _missing(
+def _record_missing(
     tx: LedgerTransaction,
     key: FileKey,
     cause: Cause,
@@ -221,25 +223,25 @@ def _missing(
     tx.append("file_missing", attempt_id=_attempt(key), video_key=video_key, account=account, data=data)
 
 
-def not_restored(tx: LedgerTransaction, file: MissingFileRow, message: str) -> None:
-    """Write down why a try to restore a file failed. The wait until the next try follows from the number of tries."""
+def record_not_restored(tx: LedgerTransaction, file: MissingFileRow, message: str) -> None:
+    """Record why a try to restore a file failed. The wait until the next try follows from the number of tries."""
     _append(tx, "file_not_restored", file.key, file, message=message)
 
 
-def restored(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
-    """Write down that a missing or lost file is in the store again."""
+def record_restored(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
+    """Record that a missing or lost file is in the store again."""
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
         _append(tx, "file_restored", key, of, message=message)
 
 
-def lost(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
-    """Write down that a missing file can't be fetched any more."""
+def record_lost(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
+    """Record that a missing file can't be fetched any more."""
     if state_of_file(tx.connection, key) == "missing":
         _append(tx, "file_lost", key, of, message=message)
 
 
-def forgotten(tx: LedgerTransaction, file: MissingFileRow) -> None:
-    """Write down that a lost file need not be reported any more, by an operator's decision."""
+def record_forgotten(tx: LedgerTransaction, file: MissingFileRow) -> None:
+    """Record that a lost file need not be reported any more, by an operator's decision."""
     if state_of_file(tx.connection, file.key) == "lost":
         _append(tx, "file_forgotten", file.key, file)
 

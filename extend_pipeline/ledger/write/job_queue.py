@@ -1,4 +1,5 @@
-"""The queue of due attempts: workers lease them, so that two do not do the same work. Hints only."""
+"""The queue of due attempts: workers lease them, so that two do not do the same work. All of its rows may be lost
+at the cost of one poll each."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Unscheduled:
     submit_class: str
 
 
-def claim_due(
+def lease_due(
     tx: LedgerTransaction,
     *,
     states: Collection[AttemptState],
@@ -72,7 +73,7 @@ def claim_due(
 def extend_lease(
     tx: LedgerTransaction, attempt_id: str, *, owner: str, until: int, from_owner: str | None = None
 ) -> bool:
-    """Extend a lease from `claim_due` until a moment (UTC ms), or take it from `from_owner` (empty: no worker). Return
+    """Extend a lease from `lease_due` until a moment (UTC ms), or take it from `from_owner` (empty: no worker). Return
     False if another worker has it, or the attempt is no longer scheduled."""
     table = tables.schedule
     own_lease = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if from_owner is None else from_owner))
@@ -105,7 +106,7 @@ def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
 
 
 def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> bool:
-    """Return whether `claim_due` would find anything; reads only, so that an idle round writes nothing."""
+    """Return whether `lease_due` would find anything; reads only, so that an idle round writes nothing."""
     attempts, schedule = tables.attempts, tables.schedule
     query = select(schedule.c.attempt_id).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
     with ledger.read() as connection:

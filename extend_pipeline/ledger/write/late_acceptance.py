@@ -1,4 +1,4 @@
-"""Adopts the task of an attempt that was written off, once a response of the provider names the task."""
+"""Adopt the task of an attempt that was written off, once a response of the provider names the task."""
 
 from sqlalchemy import select
 

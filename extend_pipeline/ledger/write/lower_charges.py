@@ -27,7 +27,7 @@ class LowerCharge:
 def record(
     tx: LedgerTransaction, attempt: AttemptRow, *, price_key: str, charged_micros: int, predicted_micros: int
 ) -> bool:
-    """Write down that an attempt was charged less than predicted (micro-units). Return False if this price of the
+    """Record that an attempt was charged less than predicted (micro-units). Return False if this price of the
     account is recorded already."""
     table = tables.lower_charges
     same = (

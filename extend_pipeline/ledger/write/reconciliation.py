@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from extend_pipeline.base.days import NO_ZONE, day_of
+from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import ADOPTED
@@ -73,7 +73,7 @@ class UnmatchedTask:
     currency: str
     failed_tasks_charged: str
     created_ms: int | None = None
-    zone: str = NO_ZONE
+    zone: str = UTC_ZONE
 
 
 def adopted_key(account: str, task_id: str) -> str:
@@ -144,7 +144,7 @@ def record(
     compared: Sequence[ReconciliationItem],
     only_counted: Collection[str] = (),
 ) -> None:
-    """Write down a comparison; the newest result for a task replaces an earlier one. Unchanged results are not written,
+    """Record a comparison; the newest result for a task replaces an earlier one. Unchanged results are not written,
     and neither are `only_counted` tasks without an earlier result."""
     table = tables.reconciliations
     of_statement = select(table).where(table.c.account == account, table.c.source == source)

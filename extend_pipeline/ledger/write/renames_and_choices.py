@@ -76,7 +76,7 @@ def rename(tx: LedgerTransaction, renames: Renames) -> None:
 
 
 def choose(tx: LedgerTransaction, video_key: str, choices: Sequence[Choice], *, why: str) -> None:
-    """Write down the decisions about edited steps of a video. A known decision is not written again."""
+    """Record the decisions about edited steps of a video. A known decision is not written again."""
     known = choices_of(tx.connection, [video_key]).get(video_key, {}) if choices else {}
     for choice in choices:
         if known.get(choice.chain_digest) != choice.stands_for:

@@ -30,7 +30,7 @@ FRESH_MS: Final = 20 * 3_600_000
 
 
 def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int, others_newest_at: int | None) -> None:
-    """Write down that a statement was read now, how many of its tasks are unrelated, and the newest one's date (UTC
+    """Record that a statement was read now, how many of its tasks are unrelated, and the newest one's date (UTC
     ms), if it has one."""
     row = _of(tx.connection, account, source)
     fresh = (
@@ -46,7 +46,7 @@ def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int
 
 
 def record_unavailable(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
-    """Write down that a statement could not be read, and why; nothing if that is known."""
+    """Record that a statement could not be read, and why; nothing if that is known."""
     row = _of(tx.connection, account, source)
     if row is None or row.unavailable_message != message:
         tx.append("statement_unread", account=account, data={"source": source, "message": message})

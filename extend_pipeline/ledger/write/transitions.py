@@ -62,7 +62,7 @@ def move(
 
 
 def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_until: int) -> Moved | Stale:
-    """Write down that the first byte may leave from now on. Only the owner of the claim may, and only while its lease
+    """Record that the first byte may leave from now on. Only the owner of the claim may, and only while its lease
     runs: a worker that was stopped for longer than its lease finds the claim gone or ended, and sends nothing.
     `lease_until` is UTC ms."""
     table = tables.attempts
@@ -75,7 +75,7 @@ def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_un
 
 
 def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
-    """Write down that a task with this id exists for the attempt. `found_by` is post, lookup, list, callback or adopt;
+    """Record that a task with this id exists for the attempt. `found_by` is post, lookup, list, callback or adopt;
     `due_at` (UTC ms) is the first poll.
 
     A response after the attempt has left `sending` and `in_doubt` is kept as `late_answer`, and so is a task id that
@@ -124,7 +124,7 @@ def absent(tx: LedgerTransaction, attempt_id: str, *, min_gap_ms: int) -> int:
 
 
 def note(tx: LedgerTransaction, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
-    """Write down evidence that changes no state (`late_answer`, `upstream_went_back`)."""
+    """Record evidence that changes no state (`late_answer`, `upstream_went_back`)."""
     tx.append(kind, attempt_id=attempt_id, data=data)
 
 
@@ -134,19 +134,19 @@ def redated(tx: LedgerTransaction, attempt_id: str, *, submitted_at: int) -> Non
 
 
 def refresh_url(tx: LedgerTransaction, attempt_id: str, *, url: str, expires_at: int | None) -> None:
-    """Write down a fresh URL of a paid result whose file is not stored yet, or is missing from the store."""
+    """Record a fresh URL of a paid result whose file is not stored yet, or is missing from the store."""
     if state_of(tx, attempt_id) in (S.SUCCEEDED, S.STORED):
         tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
 
 
 def examined(tx: LedgerTransaction, attempt_id: str, data: Mapping[str, Any]) -> None:
-    """Write down the results of a second analysis of a stored file."""
+    """Record the results of a second analysis of a stored file."""
     if state_of(tx, attempt_id) is S.STORED:
         tx.append("attempt_examined", attempt_id=attempt_id, data=data)
 
 
 def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
-    """Write down that the file is in the store. This also holds if another worker gave it up meanwhile, unless an
+    """Record that the file is in the store. This also holds if another worker gave it up meanwhile, unless an
     operator has allowed since to pay for the hop again."""
     table = tables.attempts
     row = tx.connection.execute(

@@ -159,7 +159,7 @@ def named_elsewhere(connection: Connection, account: str, task_id: str, *, than:
 
 
 def mark_processed(tx: LedgerTransaction, attempt_id: str, task_id: str, *, note: str) -> None:
-    """Write down the result of looking up a task that callbacks named for an attempt."""
+    """Record the result of looking up a task that callbacks named for an attempt."""
     table = tables.inbox
     unprocessed = and_(table.c.attempt_id == attempt_id, table.c.task_id == task_id, table.c.looked_at.is_(None))
     tx.connection.execute(update(table).where(unprocessed).values(looked_at=tx.now_ms, note=note))

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-RETRY_AFTER_CAP_S: Final = 3600.0  # beyond this, the engine's polling interval applies
+RETRY_AFTER_CAP_S: Final = 3600.0  # a longer Retry-After is cut to this
 _NUMBER: Final = re.compile(r"[+-]?\d{1,12}(\.\d{0,9})?", re.ASCII)
 
 

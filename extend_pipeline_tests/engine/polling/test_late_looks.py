@@ -27,7 +27,7 @@ def test_a_poll_recorded_after_the_end_schedules_no_other(outcome: QueryOutcome,
         advance(pipeline, publish=False)
         clock.skip(60_000)
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            claimed = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=1_000, limit=9, owner="stopped")
+            claimed = job_queue.lease_due(tx, states=POLLED, accounts=WAITS, lease_ms=1_000, limit=9, owner="stopped")
         assert len(claimed) == 1
         drive(pipeline)  # another worker finishes it
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:

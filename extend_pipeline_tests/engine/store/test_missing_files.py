@@ -163,7 +163,7 @@ def test_a_film_that_its_provider_no_longer_has_is_lost_and_may_be_forgotten(hom
         with pipeline.ledger.read() as connection:
             (row,) = files.found_missing(connection, states=("lost",))
         with pipeline.ledger.write(now_ms=clock(), actor="a person") as tx:
-            files.forgotten(tx, row)
+            files.record_forgotten(tx, row)
         assert status(pipeline).store.is_complete
         look_and_drive(pipeline)
         assert status(pipeline).store.is_complete
@@ -201,9 +201,9 @@ def test_an_interrupted_deep_check_goes_on(home: EngineHome) -> None:
         with pytest.raises(KeyboardInterrupt):
             check_deeply(pipeline, on_progress=end)
         again = check_deeply(pipeline)
-        assert again.began_at == folders[-1]
+        assert again.first_folder == folders[-1]
         assert again.files < 3 + len(folders)
-        assert check_deeply(pipeline).began_at == ""
+        assert check_deeply(pipeline).first_folder == ""
 
 
 @pytest.mark.parametrize("missing_store", ["no folder", "an empty mount point", "another home's store"])
