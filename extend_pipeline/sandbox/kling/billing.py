@@ -61,7 +61,7 @@ class BillingSurface(KlingApi):
         """Return up to when the bills are written."""
         return self._core.clock.now_ms() - round(self._core.config.billing_delay * 1000)
 
-    def _packs(self, account: str, period: bills.Period) -> Json:
+    def _packs(self, account: str, period: bills.Asked) -> Json:
         """Return the pack that `balance` stands for, if it was bought in that time; an account without limit has
         none."""
         core, seen_ms = self._core, self._seen_ms()

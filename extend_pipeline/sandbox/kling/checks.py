@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text
 from extend_pipeline.sandbox.surface.errors import Refusal
@@ -60,11 +61,10 @@ def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     return _read_limits(given)
 
 
-def _read_limits(given: dict[str, object]) -> Submit | Refusal:
+def _read_limits(given: dict[str, Any]) -> Submit | Refusal:
     for name in ("prompt", "negative_prompt"):
-        text = given.get(name)
-        if isinstance(text, str) and len(text) > _PROMPT_LIMIT:
-            return Refusal(1201, f"{name} cannot exceed {_PROMPT_LIMIT} characters, got {len(text)}")
+        if (length := len(given.get(name, ""))) > _PROMPT_LIMIT:
+            return Refusal(1201, f"{name} cannot exceed {_PROMPT_LIMIT} characters, got {length}")
     scale = given.get("cfg_scale")
     if "cfg_scale" in given and (not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 <= scale <= 1):
         return Refusal(1201, "cfg_scale must be a number in [0, 1]")
@@ -74,16 +74,16 @@ def _read_limits(given: dict[str, object]) -> Submit | Refusal:
     ):
         return Refusal(1201, 'watermark_info must be {"enabled": true or false}')
     callback = given.get("callback_url")
-    if isinstance(callback, str) and not is_http_url(callback):
+    if callback is not None and not is_http_url(callback):
         return Refusal(1201, "callback_url must be an http or https URL")
     return Submit(
-        video_id=str(given["video_id"]),
-        prompt=_text(given.get("prompt")),
-        negative_prompt=_text(given.get("negative_prompt")),
-        cfg_scale=float(scale) if isinstance(scale, int | float) else None,
-        watermark=bool(mark["enabled"]) if isinstance(mark, dict) else None,
-        callback_url=_text(callback),
-        external_task_id=_text(given.get("external_task_id")),
+        video_id=given["video_id"],
+        prompt=given.get("prompt"),
+        negative_prompt=given.get("negative_prompt"),
+        cfg_scale=None if scale is None else float(scale),
+        watermark=None if mark is None else mark["enabled"],
+        callback_url=callback,
+        external_task_id=given.get("external_task_id"),
     )
 
 
@@ -114,10 +114,6 @@ def refuse_duplicate(submit: Submit, earlier: Task | None) -> Refusal | None:
     if earlier is None:
         return None
     return Refusal(1201, f"external_task_id already exists: {submit.external_task_id}")
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _is_text(value: object) -> bool:

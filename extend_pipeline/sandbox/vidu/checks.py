@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from extend_pipeline.sandbox.surface.fields import read_object
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
@@ -75,14 +76,13 @@ def _read_parameters(given: dict[str, dict[str, object]]) -> Refusal | None:
     return None
 
 
-def _submit(given: dict[str, dict[str, object]]) -> Submit:
+def _submit(given: dict[str, Any]) -> Submit:
     fields, parameters = given["input"], given["parameters"]
-    frame, prompt, seconds = fields.get("last_frame_url"), fields.get("prompt"), parameters.get("duration", 5)
     return Submit(
-        model=str(given["model"]),
-        video_url=str(fields["video_url"]),
-        last_frame_url=frame if isinstance(frame, str) else None,
-        prompt=prompt if isinstance(prompt, str) else None,
-        seconds=seconds if isinstance(seconds, int) else 5,
-        resolution=str(parameters.get("resolution", "720p")),
+        model=given["model"],
+        video_url=fields["video_url"],
+        last_frame_url=fields.get("last_frame_url"),
+        prompt=fields.get("prompt"),
+        seconds=parameters.get("duration", 5),
+        resolution=parameters.get("resolution", "720p"),
     )
