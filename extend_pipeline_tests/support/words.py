@@ -70,16 +70,22 @@ def hits(path: str) -> list[Hit]:
         for line, prose in _prose(text):
             all_hits += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
         return all_hits
-    for line, prose in _sentences_of(text):
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    for line, prose in _sentences_of(text, tokens):
         all_hits += [Hit(path, line, word) for word in _in_text(prose, nowhere + sentences)]
-    for line, name in _names_of(text):
-        spelled = " ".join(_PARTS.findall(name)).lower()
-        all_hits += [Hit(path, line, word) for word in _in_text(spelled, nowhere + names)]
+    for token in tokens:
+        if token.type == tokenize.NAME:
+            all_hits += [Hit(path, token.start[0], word) for word in _in_name(token.string, nowhere + names)]
     return sorted(all_hits, key=lambda hit: hit.line)
 
 
 def _in_text(text: str, words: tuple[str, ...]) -> list[str]:
     return [word.lower() for word in _pattern(words).findall(text)]
+
+
+@cache
+def _in_name(name: str, words: tuple[str, ...]) -> list[str]:
+    return _in_text(" ".join(_PARTS.findall(name)).lower(), words)
 
 
 @cache
@@ -99,9 +105,9 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
             yield number, re.sub(r"`[^`]*`", "", line)
 
 
-def _sentences_of(source: str) -> Iterator[tuple[int, str]]:
+def _sentences_of(source: str, tokens: list[tokenize.TokenInfo]) -> Iterator[tuple[int, str]]:
     """Yield comments, docstrings and string literals of more than one word."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    for token in tokens:
         if token.type == tokenize.COMMENT:
             yield token.start[0], re.sub(r"`[^`]*`", "", token.string)
     for node in ast.walk(ast.parse(source)):
@@ -110,13 +116,6 @@ def _sentences_of(source: str) -> Iterator[tuple[int, str]]:
                 (node.lineno + offset, line)
                 for offset, line in enumerate(re.sub(r"`[^`]*`", "", node.value).splitlines())
             )
-
-
-def _names_of(source: str) -> Iterator[tuple[int, str]]:
-    """Yield every name of a program."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME:
-            yield token.start[0], token.string
 
 
 def main(paths: list[str]) -> int:
