@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from typing import TypeVar
@@ -127,11 +127,6 @@ def task_ids(task: Task) -> Ids:
     """Return what a fault can be matched with once there is a task: `video_id` is its parent or its result."""
     known = request_ids(task.surface, task.external_task_id, task.parent_video_id, task.video_id)
     return {**known, "task_id": (task.task_id,)}
-
-
-def bound_to(account: str, surface: str, result: Video) -> Video:
-    """Return a result whose parent may be another customer's, given to the account that pays for it."""
-    return replace(result, account=account, surface=surface)
 
 
 def _habits(core: Core, order: Order, ids: Ids) -> Habits:

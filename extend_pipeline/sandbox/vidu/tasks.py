@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
-from extend_pipeline.sandbox.surface.making import Order, bound_to, make_task, refuse_account
+from extend_pipeline.sandbox.surface.making import Order, make_task, refuse_account
 from extend_pipeline.sandbox.vidu.checks import Submit
 from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
 from extend_pipeline.sandbox.vidu.prices import price_milli
@@ -59,7 +61,7 @@ def _result(core: Core, source: Video, account: str, submit: Submit, *, task_id:
         added_ms=submit.seconds * 1000,
         segment=core.terms[NAME].segment,
     )
-    return bound_to(account, NAME, result)
+    return replace(result, account=account, surface=NAME)
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
