@@ -16,13 +16,6 @@ from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
 _TIMES: Final = frozenset({"others_newest_at", "read_at", "since", "submitted_at", "unread_since", "until"})
 """Keys of times: UTC milliseconds in a row, ISO 8601 in a document."""
-_OF_STATEMENT: Final = {
-    "book": "source",
-    "read_at": "read_ms",
-    "unread_since": "unavailable_since_ms",
-    "others_newest_at": "others_newest_ms",
-}
-"""Keys of a statement whose attributes have other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +96,15 @@ def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str
             *("account", "price_key", "unit", "charged", "predicted", "since", "line"),
             since="first_at_ms",
         ),
-        "statements": _rows(
-            status.statements,
-            *("account", "book", "read_at", "unread_since", "why", "others", "others_newest_at"),
-            **_OF_STATEMENT,
-        ),
+        "statements": [
+            {
+                **_fields(read, "account", "book", "read_at", book="source"),
+                "unread_since": iso(read.unavailable_since),
+                "why": read.unavailable_message or "",
+                **_fields(read, "others", "others_newest_at"),
+            }
+            for read in status.statements
+        ],
         "left_over": [
             {
                 "extension": f"{task.video_key}/{task.hop}",
@@ -121,8 +118,8 @@ def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str
             "missing": _rows(
                 status.store.missing,
                 *("where", "role", "account", "path", "cause", "state", "since", "until", "message"),
-                since="since_ms",
-                until="until_ms",
+                until="expires_at",
+                message="last_try",
             ),
         },
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],

@@ -9,7 +9,6 @@ from sqlalchemy import Row, select
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.text import clock, plain, seconds, shortened
-from extend_pipeline.engine.plan.inputs import output_ms
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
@@ -132,7 +131,7 @@ _TEXTS: Final[Mapping[str, str]] = {
 
 
 def _stored(attempt: Any) -> str:
-    before, after = seconds(attempt.parent_duration_ms), seconds(output_ms(attempt))
+    before, after = seconds(attempt.parent_duration_ms), seconds(attempt.film_ms)
     units = attempt.settled_micros if attempt.settled_micros is not None else attempt.predicted_micros
     length = f"{before} s → {after} s" if before is not None else f"{after} s"
     return f"stored {length}, {plain(from_micros(units))} {attempt.unit}"

@@ -11,7 +11,6 @@ import dagster as dg
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
-from extend_pipeline.engine.plan.inputs import output_ms
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.media.store import MediaRef, MediaStore
@@ -77,7 +76,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         **({} if poster is None else {"poster": poster}),
         "hop": dg.MetadataValue.int(last.hop),
         "duration_before_s": _seconds(last.parent_duration_ms),
-        "duration_after_s": _seconds(output_ms(last)),
+        "duration_after_s": _seconds(last.film_ms),
         "source_duration_s": _seconds(first.parent_duration_ms),
         "state": _text(facts.row.state),
         "units": _text(_units(last.settled_micros, last)),
@@ -108,7 +107,7 @@ def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue 
 
 
 def _hop(attempt: AttemptRow) -> dg.TableRecord:
-    seam, after = attempt.seam_psnr_centi_db, output_ms(attempt)
+    seam, after = attempt.seam_psnr_centi_db, attempt.film_ms
     return dg.TableRecord(
         {
             "hop": attempt.hop,

@@ -15,7 +15,7 @@ from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, TaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,9 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
         return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
         return Declined(f"accounts.yaml names no account {row.account}; put it back first")
-    match pipeline.provider(row.account).query(task_id):
-        case NotFound(answer):
-            return Declined(f"account {row.account} knows no task {task_id}: {answer.message}")
-        case QueryFailed(_, answer):
-            return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
-        case Found(view):
-            pass
+    view = query_task(pipeline, row.account, task_id)
+    if isinstance(view, Declined):
+        return view
     if not belongs(view, row.external_task_id, row.parent_video_id):
         made_from = view.parent_video_id or "another video"
         return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
@@ -70,18 +66,27 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     return Declined(f"task {task_id} belongs to another attempt already")
 
 
+def query_task(pipeline: Pipeline, account: str, task_id: str) -> TaskView | Declined:
+    """Return a task as the account's provider shows it, or Declined where it shows none."""
+    match pipeline.provider(account).query(task_id):
+        case NotFound(answer):
+            return Declined(f"account {account} knows no task {task_id}: {answer.message}")
+        case QueryFailed(_, answer):
+            return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
+        case Found(view):
+            return view
+
+
 def resubmit(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Allow the hop to be paid for again, as a new generation. An attempt in doubt is written off first: its charge is
     booked, since it may be real, and the new one is reserved on top. `seen` is the attempt that the operator was shown;
     the decision is declined where it has changed since."""
-    row = seen or newest_attempt(pipeline, where)
-    if row is None:
-        return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        if (changed := _changed(tx, pipeline, where, row)) is not None:
-            return changed
+        row = _unchanged(tx, pipeline, where, seen)
+        if isinstance(row, Declined):
+            return row
         if row.state is S.IN_DOUBT:
             controls.write_off(tx, row.attempt_id, data=_why(who, why))
         allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
@@ -95,12 +100,10 @@ def write_off(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Write an attempt off and book its charge. `seen` is as for `resubmit`."""
-    row = seen or newest_attempt(pipeline, where)
-    if row is None:
-        return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        if (changed := _changed(tx, pipeline, where, row)) is not None:
-            return changed
+        row = _unchanged(tx, pipeline, where, seen)
+        if isinstance(row, Declined):
+            return row
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
     if isinstance(moved, Moved):
         command = f"extend-pipeline resolve {where} resubmit"
@@ -134,12 +137,15 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRo
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
 
 
-def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow) -> Declined | None:
-    """Return why a decision about the attempt as shown can't be applied: a look-up, a callback or another operator has
-    changed it. Writing off a task that has been found would lose its file, and paying again would pay twice."""
+def _unchanged(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow | None) -> AttemptRow | Declined:
+    """Return the attempt to decide about, or Declined where it is not as the operator was shown it: a look-up, a
+    callback or another operator has changed it. Writing off a task that has been found would lose its file, and paying
+    again would pay twice."""
     now = _newest(tx.connection, pipeline, where)
-    if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
-        return None
+    if now is None:
+        return Declined(f"nothing was ever submitted for {where}")
+    if seen is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
+        return now
     what = f"it was {seen.state}" if now.attempt_id == seen.attempt_id else "it was tried again"
     return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
 

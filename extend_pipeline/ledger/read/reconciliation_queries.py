@@ -7,7 +7,7 @@ from sqlalchemy import Connection, false, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, AttemptRow, attempt_row
-from extend_pipeline.ledger.read.queries import chunks
+from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.read.rows import ReconciliationRow, reconciliation_row
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, ReconciliationVerdict
@@ -142,9 +142,9 @@ def candidates_for(
     table, charges = tables.attempts, tables.charges
     total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(charges.c.attempt_id == table.c.attempt_id)
     of_account = select(table, total.scalar_subquery().label("booked_micros")).where(table.c.account == account)
-    queries = [of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))]
-    queries += [of_account.where(table.c.external_task_id.in_(part)) for part in chunks(keys)]
-    rows = {row.attempt_id: row for query in queries for row in connection.execute(query)}
+    without_task = of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))
+    keyed = rows_by(connection, of_account, table.c.external_task_id, keys)
+    rows = {row.attempt_id: row for row in (*connection.execute(without_task), *keyed)}
     candidates = [Candidate(attempt_row(columns), int(booked)) for *columns, booked in rows.values()]
     return sorted(candidates, key=lambda candidate: (candidate.attempt.claimed_at, candidate.attempt.attempt_id))
 
@@ -165,11 +165,8 @@ def holders_elsewhere(
     query = select(table.c.task_id, table.c.account, table.c.video_key, table.c.hop).where(
         table.c.provider == provider, table.c.account != account
     )
-    return {
-        task_id: TaskOwner(*owner)
-        for part in chunks(task_ids)
-        for task_id, *owner in connection.execute(query.where(table.c.task_id.in_(part)))
-    }
+    rows = rows_by(connection, query, table.c.task_id, task_ids)
+    return {task_id: TaskOwner(*owner) for task_id, *owner in rows}
 
 
 def known_films(connection: Connection, provider: str, ids: Collection[str]) -> frozenset[str]:
@@ -178,12 +175,8 @@ def known_films(connection: Connection, provider: str, ids: Collection[str]) -> 
     attempts, videos = tables.attempts, tables.videos
     results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED)
     sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
-    return frozenset(
-        film
-        for part in chunks(ids)
-        for query in (results.where(attempts.c.video_id.in_(part)), sources.where(videos.c.source_video_id.in_(part)))
-        for film in connection.execute(query).scalars()
-    )
+    made = rows_by(connection, results, attempts.c.video_id, ids)
+    return frozenset(film for (film,) in (*made, *rows_by(connection, sources, videos.c.source_video_id, ids)))
 
 
 def open_on_other_statements(connection: Connection, account: str, source: str) -> dict[str, str]:
