@@ -11,7 +11,7 @@ from extend_pipeline.engine.guards.keys import known_task
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
-from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine, compare_statement
+from extend_pipeline.engine.reconcile.compare import Comparison, Statement, StatementLine, compare_statement
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
@@ -58,14 +58,12 @@ def reconcile(
     # only a valid catalogue shows which tasks are its sources, or belong to steps that are still to be submitted
     adopt = adopt and not pipeline.configuration.problems
     with pipeline.ledger.read() as connection:
-        rows = reconciliation_queries.attempts_of_account(connection, account_name)
-        sums = reconciliation_queries.booked(connection, account_name)
+        attempts = reconciliation_queries.attempts_of_account(connection, account_name)
         accepted = reconciliation_queries.accepted_tasks(connection, account_name)
         others = reconciliation_queries.no_extensions(connection, account_name, statement.name)
         outranked = reconciliation_queries.outranked_attempts(connection, account_name, statement.name)
-    by_id = {row.attempt_id: row for row in rows}
+    by_id = {attempt.attempt_id: attempt for attempt in attempts}
     statement = replace(statement, no_extensions=others, accepted=accepted, outranked=outranked)
-    attempts = [ledger_line(row, sums.get(row.attempt_id, 0)) for row in rows]
     comparison = compare_statement(statement, attempts, unit=account.price.unit)
     outcomes = _query_unmatched(pipeline, account_name, comparison, accepted, seen or {})
     expected_steps = expected_keys.expected_steps(pipeline, account_name, outcomes)
@@ -171,22 +169,6 @@ def _resolve_unmatched(
         tx.connection, pipeline, account, comparison.source, outcomes, expected_steps
     )
     return unmatched_tasks.resolve_unmatched(tx, context, undecided, outcomes, adopt=adopt)
-
-
-def ledger_line(row: ChargedAttempt, booked_micros: int) -> LedgerLine:
-    """Return a ledger row as an input of a comparison."""
-    return LedgerLine(
-        attempt_id=row.attempt_id,
-        task_id=row.task_id,
-        state=row.state,
-        unit=row.unit,
-        booked_micros=booked_micros,
-        settled=row.settled_micros is not None or row.state in (S.RELEASED, S.REJECTED),
-        sent_ms=row.sending_at or row.submitted_at,
-        # an attempt without a task has no end: it was charged, if at all, when it was sent
-        ended_ms=row.sending_at if row.task_id is None else row.completed_at or row.finished_at,
-        price_micros=row.unit_price_micros,
-    )
 
 
 def _book(tx: LedgerTransaction, account: Account, row: ChargedAttempt, micros: int) -> int:

@@ -15,9 +15,11 @@ from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, Re
 
 @dataclass(frozen=True, slots=True)
 class ChargedAttempt:
-    """The columns of an attempt that a comparison with a statement needs. Units in micro-units, times in UTC ms."""
+    """The columns of an attempt that a comparison with a statement needs. Units in micro-units, times in UTC ms.
+    `booked_micros` is its reservation, or its settlement with adjustments."""
 
     state: AttemptState
+    booked_micros: int
     attempt_id: str
     video_key: str
     hop: int
@@ -37,6 +39,23 @@ class ChargedAttempt:
     def is_adopted(self) -> bool:
         """Return whether its task was adopted from a provider's statement, and was never predicted here."""
         return self.chain_digest == ADOPTED
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether nothing is reserved any more; a failed task may still hold its reservation."""
+        return self.settled_micros is not None or self.state in (AttemptState.RELEASED, AttemptState.REJECTED)
+
+    def is_within(self, from_ms: int, to_ms: int) -> bool:
+        """Return whether it was made and ended in a period, so that a statement of that period must show it. An attempt
+        without a task has no end: it was charged, if at all, when it was sent."""
+        sent_ms = self.sending_at or self.submitted_at
+        ended_ms = self.sending_at if self.task_id is None else self.ended_ms
+        return sent_ms is not None and ended_ms is not None and from_ms <= sent_ms and ended_ms < to_ms
+
+    @property
+    def ended_ms(self) -> int | None:
+        """Return when its task ended; None while it runs."""
+        return self.completed_at or self.finished_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +84,13 @@ def attempts_of_account(connection: Connection, account: str) -> list[ChargedAtt
     """Return every attempt of an account, oldest claim first. Requests and evidence, which make up most of a row, are
     left out."""
     table = tables.attempts
-    columns = (table.c[name] for name in ChargedAttempt.__slots__)
+    columns = (table.c[name] for name in ChargedAttempt.__slots__ if name != "booked_micros")
     query = select(*columns).where(table.c.account == account).order_by(table.c.claimed_at, table.c.attempt_id)
-    return [ChargedAttempt(AttemptState(state), *values) for state, *values in connection.execute(query)]
+    micros = booked(connection, account)
+    return [
+        ChargedAttempt(AttemptState(state), micros.get(attempt_id, 0), attempt_id, *values)
+        for state, attempt_id, *values in connection.execute(query)
+    ]
 
 
 def booked(connection: Connection, account: str) -> dict[str, int]:

@@ -57,7 +57,7 @@ class ProviderSurface(ABC, Generic[RefusalT]):
 
     @abstractmethod
     def by_code(self, code: int) -> RefusalT:
-        """Return the refusal that means what Kling means by a business code (docs/upstream/kling.md, "Codes")."""
+        """Return the refusal that a business code stands for (docs/upstream/kling.md, "Codes")."""
 
     @abstractmethod
     def refused(self, refusal: RefusalT) -> Response:
