@@ -12,6 +12,7 @@ from extend_pipeline.commands.render.text import clock, plain, seconds, shortene
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
 
 _AT_ONCE: Final = 500  # events that are read at a time
 _MAX_MESSAGE: Final = 300  # characters of a provider's message in a line
@@ -70,15 +71,16 @@ class EventTail:
         self.counts[row.kind] = self.counts.get(row.kind, 0) + 1
         if row.kind in _SILENT:
             return []
-        text = describe_event(row.kind, json.loads(row.data), row)
+        attempt = None if row.hop is None else attempt_row(row[-len(AttemptRow._fields) :])
+        text = describe_event(row.kind, json.loads(row.data), attempt)
         if text is None:
             return []
         where = f"{row.video_key}/{row.hop}" if row.hop is not None else key or f"account {row.of_account}"
         return [EventLine(row.at, where, text, row.kind)]
 
 
-def describe_event(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
-    """Return the text of an event; None if it is not shown. `attempt` is the attempt's current row."""
+def describe_event(kind: str, data: Mapping[str, Any], attempt: AttemptRow | None) -> str | None:
+    """Return the text of an event; None if it is not shown. `attempt` is the attempt's current row, if it has one."""
     message = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_MESSAGE)
     match kind:
         case "attempt_submitted":
@@ -88,7 +90,7 @@ def describe_event(kind: str, data: Mapping[str, Any], attempt: Any) -> str | No
             return "runs"
         case "attempt_succeeded":
             return "has succeeded, fetching it"
-        case "attempt_stored":
+        case "attempt_stored" if attempt is not None:
             return _stored(attempt)
         case "attempt_absent":
             return "was looked up and not found"
@@ -130,7 +132,7 @@ _TEXTS: Final[Mapping[str, str]] = {
 }
 
 
-def _stored(attempt: Any) -> str:
+def _stored(attempt: AttemptRow) -> str:
     before, after = seconds(attempt.parent_duration_ms), seconds(attempt.film_ms)
     units = attempt.settled_micros if attempt.settled_micros is not None else attempt.predicted_micros
     length = f"{before} s → {after} s" if before is not None else f"{after} s"

@@ -83,10 +83,12 @@ def resubmit(
     """Allow the hop to be paid for again, as a new generation. An attempt in doubt is written off first: its charge is
     booked, since it may be real, and the new one is reserved on top. `seen` is the attempt that the operator was shown;
     the decision is declined where it has changed since."""
+    row = seen or newest_attempt(pipeline, where)
+    if row is None:
+        return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        row = _unchanged(tx, pipeline, where, seen)
-        if isinstance(row, Declined):
-            return row
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
         if row.state is S.IN_DOUBT:
             controls.write_off(tx, row.attempt_id, data=_why(who, why))
         allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
@@ -100,10 +102,12 @@ def write_off(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Write an attempt off and book its charge. `seen` is as for `resubmit`."""
+    row = seen or newest_attempt(pipeline, where)
+    if row is None:
+        return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        row = _unchanged(tx, pipeline, where, seen)
-        if isinstance(row, Declined):
-            return row
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
     if isinstance(moved, Moved):
         command = f"extend-pipeline resolve {where} resubmit"
@@ -137,15 +141,12 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRo
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
 
 
-def _unchanged(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow | None) -> AttemptRow | Declined:
-    """Return the attempt to decide about, or Declined where it is not as the operator was shown it: a look-up, a
-    callback or another operator has changed it. Writing off a task that has been found would lose its file, and paying
-    again would pay twice."""
+def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow) -> Declined | None:
+    """Return why a decision about the attempt as shown can't be applied: a look-up, a callback or another operator has
+    changed it. Writing off a task that has been found would lose its file, and paying again would pay twice."""
     now = _newest(tx.connection, pipeline, where)
-    if now is None:
-        return Declined(f"nothing was ever submitted for {where}")
-    if seen is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
-        return now
+    if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
+        return None
     what = f"it was {seen.state}" if now.attempt_id == seen.attempt_id else "it was tried again"
     return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
 

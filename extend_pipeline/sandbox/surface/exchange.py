@@ -57,7 +57,7 @@ class ProviderSurface(ABC, Generic[RefusalT]):
 
     @abstractmethod
     def by_code(self, code: int) -> RefusalT:
-        """Return the refusal that a business code stands for (docs/upstream/kling.md, "Codes")."""
+        """Return the refusal that a business code of the origin stands for."""
 
     @abstractmethod
     def refused(self, refusal: RefusalT) -> Response:

@@ -123,7 +123,8 @@ def test_a_control_that_fails_does_not_count(home: EngineHome) -> None:
             advance(pipeline, publish=False)
             clock.skip(10_000)
         assert (row(pipeline).state, row(pipeline).absences) == ("in_doubt", 0)
-        check_user_text(plan_input(pipeline).attempts["v"][0].note)
+        planned = plan_input(pipeline)
+        check_user_text(planned.looks[planned.attempts["v"][0].attempt_id].note)
         home.sandbox.clear_faults()
         assert drive(pipeline).videos[1].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 2
