@@ -105,7 +105,7 @@ class LazyGroup(click.Group):
         except Exception as error:  # noqa: BLE001 - the last place that can keep secrets out of a traceback
             from extend_pipeline.commands.shared.errors import report_error
 
-            ctx.exit(report_error(error, home=ctx.params.get("home")))
+            ctx.exit(report_error(error))
 
 
 def _add_examples(command: click.Command, name: str) -> None:
@@ -124,17 +124,15 @@ def _add_examples(command: click.Command, name: str) -> None:
     help="Folder of catalog.yaml, accounts.yaml and state. Default: $EXTEND_PIPELINE_HOME, or data.",
 )
 @click.version_option(package_name="extend_pipeline")
-@click.pass_context
-def cli(ctx: click.Context, home: Path | None) -> None:
+def cli(home: Path | None) -> None:
     """Make AI-generated videos longer, and never pay twice for the same step.
 
     Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a bug in this program, 130 stopped
     before the work was done.
     """
-    from extend_pipeline.commands.render.zone import show_times_of
+    from extend_pipeline.commands.render.home import use_home
 
-    ctx.obj = home
-    show_times_of(home)
+    use_home(home)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from extend_pipeline.dagster_defs.jobs.schedules import (
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.outcomes import doubt_sensor, ledger_sensor
 from extend_pipeline.dagster_defs.sensors.retention import retention_sensor
-from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor, build_tables_sensor, catalog_sensor
+from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor, catalog_sensor, tables_sensor
 from extend_pipeline.providers.registry import PROVIDERS
 
 
@@ -43,7 +43,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             retention_sensor,
             doubt_sensor,
             ledger_sensor,
-            build_tables_sensor(),
+            tables_sensor,
         ],
         resources=resources,
         # a run has one step, and a process of its own for it would take 7 s more

@@ -82,9 +82,13 @@ def _prompt_servers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL, started once per test process."""
-    # a short path: a Unix socket's name may hold 107 bytes
-    with tempfile.TemporaryDirectory(prefix="ep-pg-") as folder, PostgresServer.started(Path(folder)) as server:
-        yield server
+    folder = tempfile.mkdtemp(prefix="ep-pg-")  # a short path: a Unix socket's name may hold 107 bytes
+    try:
+        with PostgresServer.started(Path(folder)) as server:
+            yield server
+    finally:
+        # not waited for: a database is 400 files, and those of all tests take half a minute to remove
+        os.posix_spawnp("rm", ["rm", "-rf", folder], os.environ)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,8 +1,15 @@
 """Parts of sentences that many texts share."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 
 def counted(count: int | Decimal, noun: str) -> str:
     """Return a number with its noun: `1 video`, `2 videos`, `0.5 units`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def first_names(names: Sequence[object], most: int = 5) -> str:
+    """Return the first names, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(map(str, names[:most]))}{more}"

@@ -3,7 +3,6 @@
 import shlex
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import click
@@ -11,6 +10,7 @@ import click
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.describe import status_document
 from extend_pipeline.commands.render.event_tail import EventTail
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.render.tables import (
@@ -20,9 +20,9 @@ from extend_pipeline.commands.render.tables import (
     print_lower_prices,
     print_missing,
 )
-from extend_pipeline.commands.render.text import iso, minute, visible, with_home_option
+from extend_pipeline.commands.render.text import iso, minute, visible
 from extend_pipeline.commands.shared import interruptible
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import Seconds
 from extend_pipeline.engine.advance import Round, declare_catalogue
@@ -70,8 +70,7 @@ def advance(
     and fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake or a key
     is missing here, 130 when it was stopped with work left; the last line says what is left and when it is due.
     """
-    home: Path | None = ctx.obj
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)
@@ -94,20 +93,20 @@ def advance(
                     "stopped": stopped,
                     "next_due_at": iso(due_ms),
                     "did": counts,
-                    **status_document(status, pipeline.accounts, home=home),
+                    **status_document(status, pipeline.accounts),
                 }
             )
         else:
-            _print_summary(status, counts, stopped=stopped, home=home)
+            _print_summary(status, counts, stopped=stopped)
         print_mistakes(pipeline)
         for line in status.left_alone:
             click.echo(visible(line), err=True)
         if due_ms is not None and not as_json:
-            say(_describe_open_work(status, chosen, due_ms, home))
+            say(_describe_open_work(status, chosen, due_ms))
     ctx.exit(INTERRUPTED if stopped and due_ms is not None else status.exit_code)
 
 
-def _describe_open_work(status: Status, chosen: frozenset[str] | None, due_ms: int, home: Path | None) -> str:
+def _describe_open_work(status: Status, chosen: frozenset[str] | None, due_ms: int) -> str:
     """Return how much work is left, when the next of it is due, and the command that goes on with it."""
     videos = [video for video in status.plan.videos if chosen is None or video.key in chosen]
     running = sum(video.running is not None for video in videos)
@@ -115,7 +114,7 @@ def _describe_open_work(status: Status, chosen: frozenset[str] | None, due_ms: i
     due = "now" if due_ms <= status.plan.now_ms else f"at {minute(due_ms)}"
     options = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
     work = f"{counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"
-    command = with_home_option(f"extend-pipeline advance --until-idle{options}", home)
+    command = with_home_option(f"extend-pipeline advance --until-idle{options}")
     return f"still open: {work}; next due {due} → {command}"
 
 
@@ -184,13 +183,13 @@ def _work(
     return interrupted.is_set()
 
 
-def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool, home: Path | None) -> None:
+def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool) -> None:
     changes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     say(f"{'stopped' if stopped else 'done'}: {changes or 'nothing moved'}")
     states = Counter(video.state.value for video in status.plan.videos)
     say(f"videos: {', '.join(f'{count} {name}' for name, count in states.items()) or 'none'}")
     print_accounts(status.accounts)
     print_lower_prices(status)
-    print_doubts(status, home=home)
-    print_missing(status, home=home)
-    print_blockers(status.plan, home=home)
+    print_doubts(status)
+    print_missing(status)
+    print_blockers(status.plan)

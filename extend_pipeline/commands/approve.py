@@ -1,17 +1,15 @@
 """`approve`: record an operator's decision about edits that would pay for a hop again."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from extend_pipeline.commands.render.describe import cost_of
-from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
+from extend_pipeline.commands.render.home import home_settings, with_home_option
+from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.render.videos import cost
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME, require_videos
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, decide_edits
 from extend_pipeline.engine.home import Pipeline, open_home
@@ -22,12 +20,8 @@ from extend_pipeline.engine.home import Pipeline, open_home
 @click.option("--keep", "decision", flag_value="keep", help="Keep what is paid; the edit holds from the next hop on.")
 @click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
 @click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")
-@why_option
-@who_option
-@json_option
-@click.pass_obj
+@decision_options
 def approve(
-    home: Path | None,
     videos: tuple[str, ...],
     decision: Decision | None,
     everything: bool,
@@ -44,7 +38,7 @@ def approve(
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         require_videos(videos, pipeline.configuration.catalogue.videos)
         declare_catalogue(pipeline)
         decided = decide_edits(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
@@ -61,7 +55,7 @@ def approve(
         if not decided and everything:
             say("no edit waits for a decision")
         if decided:
-            say(f"→ {with_home_option('extend-pipeline advance', home)} goes on with it")
+            say(f"→ {with_home_option('extend-pipeline advance')} goes on with it")
 
 
 def _line(pipeline: Pipeline, edit: DecidedEdit, decision: Decision) -> str:

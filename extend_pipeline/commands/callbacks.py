@@ -8,9 +8,9 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import say
-from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.interruptible import handled
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.model.account import Account
@@ -25,21 +25,20 @@ DEFAULT_PORT: Final = 8788
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
 )
-@click.pass_context
-def callbacks(ctx: click.Context, host: str, port: int) -> None:
+def callbacks(host: str, port: int) -> None:
     """Receive callbacks of providers, until Ctrl-C.
 
     It serves the accounts with `callbacks` in accounts.yaml. A callback only makes its task due now, and the next poll
     asks for the task's state. Put a proxy with TLS before it. Without it everything is polled, and an unclear response
     of a reseller waits for a person.
     """
-    with open_home(settings_of(ctx.obj)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         names = accounts_with_callbacks(pipeline.accounts)
         ledger = look(pipeline.settings, pipeline.ledger)
         if not ledger.may_spend:
-            _log(f"{ledger.message} → {with_home_option(ledger.todo, ctx.obj)}")
+            _log(f"{ledger.message} → {with_home_option(ledger.todo)}")
             must_take_writes(pipeline.ledger)
         from extend_pipeline.webhooks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
 

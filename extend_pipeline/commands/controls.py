@@ -1,15 +1,14 @@
 """`pause` and `resume`: stop spending, and start it again."""
 
-from pathlib import Path
 from typing import Final
 
 import click
 
-from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.render.home import home_settings, with_home_option
+from extend_pipeline.commands.render.output import emit, say
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME, require_account
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
@@ -20,17 +19,14 @@ EVERYTHING: Final = "everything"
 
 @click.command()
 @click.argument("account", type=NAME, required=False)
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Stop all submits, of one account or of all.
 
     What is in flight is still polled and fetched.
     """
-    home: Path | None = ctx.obj
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         name = _ledger_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             controls.pause(tx, name, why=why)
@@ -44,17 +40,14 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
 
 @click.command()
 @click.argument("account", type=NAME, required=False)
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Lift a pause or a stop.
 
     Of one ACCOUNT, or of everything that is paused or stopped.
     """
-    home: Path | None = ctx.obj
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         name = _ledger_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if key == tables.ALL_ACCOUNTS else key for key in controls.resume(tx, name, why=why)]
@@ -67,7 +60,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     else:
         say(f"{_label(account)} was neither paused nor stopped")
     if everywhere is not None and everywhere.paused and not as_json:
-        say(f"everything is paused, {_label(account)} with it → {with_home_option('extend-pipeline resume', home)}")
+        say(f"everything is paused, {_label(account)} with it → {with_home_option('extend-pipeline resume')}")
     ctx.exit(code)
 
 

@@ -7,9 +7,8 @@ from typing import Final
 import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import settings_of
 
 _SCHEMAS: Final = ".schemas"
 _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
@@ -17,14 +16,13 @@ _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse
 
 @click.command()
 @json_option
-@click.pass_obj
-def init(home: Path | None, as_json: bool) -> None:
+def init(as_json: bool) -> None:
     """Write commented example files into the home.
 
     catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Existing files are
     left as they are. The schemas in .schemas let an editor check both as they are typed.
     """
-    folder = settings_of(home).home
+    folder = home_settings().home
     written, existing = write_examples(folder)
     if as_json:
         emit({"home": str(folder), "written": written, "existing": existing})
@@ -36,7 +34,7 @@ def init(home: Path | None, as_json: bool) -> None:
     if written:
         say("Next: put your own accounts and videos there, and let doctor and plan look at them:")
         for verb in ("doctor", "plan"):
-            say(f"    {with_home_option(f'extend-pipeline {verb}', home)}")
+            say(f"    {with_home_option(f'extend-pipeline {verb}')}")
 
 
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:
@@ -63,19 +61,12 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
             with open_private(folder / _SCHEMAS / name, "w") as file:
                 file.write(text)
         for name, content in contents.items():
-            if _write_new(folder / name, content):
+            try:
+                with open_private(folder / name, "x") as file:
+                    file.write(content)
                 written.append(name)
-            else:
+            except FileExistsError:
                 existing.append(name)
     except OSError as error:
         raise click.UsageError(f"{error.filename or folder} can't be written: {error.strerror or error}") from error
     return written, existing
-
-
-def _write_new(path: Path, content: str) -> bool:
-    try:
-        with open_private(path, "x") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True

@@ -1,16 +1,15 @@
 """`ledger`: accept a ledger that this home doesn't remember, or move the ledger to another database."""
 
 from contextlib import closing
-from pathlib import Path
 
 import click
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.units import from_micros
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import plain, with_home_option
-from extend_pipeline.commands.shared.home import settings_of
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.render.text import plain
+from extend_pipeline.commands.shared.options import decision_options, who_option
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
@@ -27,18 +26,14 @@ def ledger() -> None:
 
 @ledger.command()
 @click.option("--reopen", "lift", is_flag=True, help="Lift the seal of a ledger whose copy is lost.")
-@why_option
-@who_option
-@json_option
-@click.pass_context
-def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) -> None:
+@decision_options
+def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers.
 
     Shows both first. What was paid for in the other ledger is not known in this one, and is bought again if the
     catalogue asks for it.
     """
-    home: Path | None = ctx.obj
-    settings = settings_of(home)
+    settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as database:
         if lift and look(settings, database).kind is Kind.SEALED:
             reopen(database, now_ms=wall_ms(), actor=who, why=why)
@@ -62,15 +57,13 @@ def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) ->
 @click.option("--to", "to", required=True, metavar="URL", help="sqlite:///… or postgresql://…; an empty database.")
 @who_option
 @json_option
-@click.pass_context
-def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
+def copy(to: str, who: str, as_json: bool) -> None:
     """Move the ledger to another database: SQLite or PostgreSQL, either way.
 
     Everything is copied and verified while no other process can write; then the old ledger is sealed and takes no
     writes any more. If it was stopped, the same command continues. Afterwards set EXTEND_PIPELINE_LEDGER_URL.
     """
-    home: Path | None = ctx.obj
-    settings = settings_of(home)
+    settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as source:
         verdict = look(settings, source)
         if not verdict.may_spend and verdict.kind is not Kind.SEALED:
@@ -79,7 +72,7 @@ def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
             moved = move(source, target, now_ms=wall_ms(), actor=who)
             adopt(settings, target)
             failpoint("copy.after_memory")
-    _print_moved(moved, home, as_json=as_json)
+    _print_moved(moved, as_json=as_json)
 
 
 def _open_target(url: str) -> Ledger:
@@ -92,7 +85,7 @@ def _open_target(url: str) -> Ledger:
         ) from None
 
 
-def _print_moved(moved: Moved, home: Path | None, *, as_json: bool) -> None:
+def _print_moved(moved: Moved, *, as_json: bool) -> None:
     committed = {name: plain(from_micros(micros)) for name, micros in moved.committed.items()}
     if as_json:
         emit(
@@ -112,4 +105,4 @@ def _print_moved(moved: Moved, home: Path | None, *, as_json: bool) -> None:
             say(f"committed with {name}: {units}, the same in both")
     say(f"moved to {moved.address}; the old ledger is sealed and takes no writes any more")
     say(f"    → now set EXTEND_PIPELINE_LEDGER_URL={moved.address} wherever this home is used (with user and")
-    say(f"      password, where there are any), then: {with_home_option('extend-pipeline doctor', home)}")
+    say(f"      password, where there are any), then: {with_home_option('extend-pipeline doctor')}")

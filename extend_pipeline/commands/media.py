@@ -1,12 +1,9 @@
 """`media`: record an operator's decisions about an emptied media store, and about films that are lost."""
 
-from pathlib import Path
-
 import click
 
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.commands.shared.options import who_option
 from extend_pipeline.engine.home import open_home
@@ -22,19 +19,18 @@ def media() -> None:
 @media.command()
 @who_option
 @json_option
-@click.pass_obj
-def refetch(home: Path | None, who: str, as_json: bool) -> None:
+def refetch(who: str, as_json: bool) -> None:
     """Accept the media folder as it is, and fetch the missing files again.
 
     For a store that was really emptied. Costs nothing; films that no provider has any more are reported as lost.
     """
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         gone = accept_store(pipeline, actor=who)
         folder = pipeline.store.place
     if as_json:
         emit({"folder": folder, "missing": gone, "who": who})
     elif gone:
-        todo = with_home_option("extend-pipeline advance", home)
+        todo = with_home_option("extend-pipeline advance")
         say(f"{gone} files are gone from {folder}; fetch them again: {todo}")
     else:
         say(f"every file that the ledger knows is in {folder}")
@@ -48,10 +44,9 @@ def refetch(home: Path | None, who: str, as_json: bool) -> None:
 @click.pass_context
 def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: str, as_json: bool) -> None:
     """Stop reporting films that are lost. They stay paid and stored in the ledger."""
-    home: Path | None = ctx.obj
     if bool(where) == everything:
         raise click.UsageError("name the films as VIDEO/HOP, or say --all.")
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         with pipeline.ledger.read() as connection:
             lost = files.found_missing(connection, states=("lost",))
         chosen = [file for file in lost if everything or file.where in where]
@@ -65,7 +60,5 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
     else:
         say(f"no longer reported: {', '.join(forgotten) or 'nothing'}")
         for name in unknown:
-            say(
-                f"{name} is not lost: {with_home_option('extend-pipeline status', home)} names those that are", err=True
-            )
+            say(f"{name} is not lost: {with_home_option('extend-pipeline status')} names those that are", err=True)
     ctx.exit(1 if unknown else 0)

@@ -8,10 +8,10 @@ import click
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.describe import plan_document
+from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import print_blockers, print_zone
 from extend_pipeline.commands.render.videos import print_totals, print_videos
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
@@ -36,8 +36,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Mistakes in the files are all reported, the valid videos are still planned, and the exit code is 2.
     """
-    home: Path | None = ctx.obj
-    settings = settings_of(home)
+    settings = home_settings()
     read = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     error = ConfigError(read.problems) if read.problems else None
     configuration = replace(read, problems=())  # the plan of the valid part, as it is once the mistakes are fixed
@@ -47,12 +46,12 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
-            emit(plan_document(made, pipeline.accounts, home=home) | {"timezone": configuration.timezone})
+            emit(plan_document(made, pipeline.accounts) | {"timezone": configuration.timezone})
         else:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
-            print_blockers(made, home=home)
+            print_blockers(made)
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:

@@ -7,12 +7,13 @@ from typing import Any, Final
 import click
 
 from extend_pipeline.base.units import from_micros
-from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.home import home_settings, with_home_option
+from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import plain, with_home_option
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.render.text import plain
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME, require_account
-from extend_pipeline.commands.shared.options import who_option, why_option
+from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
@@ -47,9 +48,7 @@ MAX_SHOWN: Final = 50  # differences in the table; --json and the warehouse's ta
     metavar="TASK",
     help="Adopt a task of ACCOUNT that the ledger doesn't know: it is ours, and is booked and fetched.",
 )
-@why_option
-@who_option
-@json_option
+@decision_options
 @click.pass_context
 def reconcile(
     ctx: click.Context,
@@ -68,26 +67,22 @@ def reconcile(
     carry a key of ours; those that extend a film of ours without a key need a decision, and the rest is counted. Sends
     nothing that costs. Exit code 1 when there is a difference, or when a statement could not be read.
     """
-    home: Path | None = ctx.obj
     if account is None and any(option is not None for option in (invoice, accept, adopt)):
         raise click.UsageError(
             "say which account: reconcile ACCOUNT --invoice FILE, --accept BOOK/TASK or --adopt TASK"
         )
     if sum(option is not None for option in (invoice, accept, adopt)) > 1:
         raise click.UsageError("--invoice, --accept and --adopt are three things: compare first, then decide")
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         if account is not None:
             require_account(account, pipeline.accounts)
-        if accept is not None:
-            assert account is not None
-            _accept(pipeline, account, accept, who=who, why=why)
-            publish_last(pipeline)
-            ctx.exit(print_mistakes(pipeline))
-        if adopt is not None:
-            assert account is not None
-            _adopt(pipeline, account, adopt, who=who, why=why, home=home)
-            publish_last(pipeline)
-            ctx.exit(print_mistakes(pipeline))
+            if accept is not None:
+                _accept(pipeline, account, accept, who=who, why=why)
+            if adopt is not None:
+                _adopt(pipeline, account, adopt, who=who, why=why)
+            if accept is not None or adopt is not None:
+                publish_last(pipeline)
+                ctx.exit(print_mistakes(pipeline))
         results = _compare(pipeline, account, invoice, adopt=not no_adopt)
         if isinstance(results, InvoiceProblems):
             for problem in results.problems:
@@ -98,7 +93,7 @@ def reconcile(
     if as_json:
         emit({"books": [_document(result) for result in results]})
     else:
-        _print(results, home)
+        _print(results)
     differ = any(
         result.failed if isinstance(result, StatementUnavailable) else result.disagreements for result in results
     )
@@ -130,25 +125,24 @@ def _accept(pipeline: Pipeline, account: str, difference: str, *, who: str, why:
     say(f"{difference} of account {account} is accepted, and is not reported again while the amounts stay the same")
 
 
-def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str, home: Path | None) -> None:
+def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str) -> None:
     match adopt_task(pipeline, account, task_id, who=who, why=why):
         case Resolved(message):
-            say(with_home_option(message, home))
+            say(with_home_option(message))
         case Declined(message):
-            raise click.ClickException(with_home_option(message, home))
+            raise click.ClickException(with_home_option(message))
 
 
-def _print(results: Sequence[Reconciled | StatementUnavailable], home: Path | None) -> None:
+def _print(results: Sequence[Reconciled | StatementUnavailable]) -> None:
     if not results:
         say("no account has an attempt yet: there is nothing to compare")
-    ranks = {ReconciliationVerdict.OPEN: 2, ReconciliationVerdict.OTHER: 3}
     columns = [Column("account"), Column("book"), Column("tasks", right=True, rank=1)]
-    columns += [Column(kind.value.replace("_", " "), right=True, rank=ranks.get(kind, 0)) for kind in _COLUMNS]
+    columns += [Column(kind.value.replace("_", " "), right=True, rank=rank) for kind, rank in _RANKS.items()]
     print_table(columns, [_row(result) for result in results if isinstance(result, Reconciled)])
     for result in results:
         account, source = result.account, result.source
         if isinstance(result, StatementUnavailable):
-            say(f"not compared: {account}, {source}: {with_home_option(result.message, home)}")
+            say(f"not compared: {account}, {source}: {with_home_option(result.message)}")
             continue
         for note in result.notes:
             say(f"{account}, {source}: {note}")
@@ -156,7 +150,7 @@ def _print(results: Sequence[Reconciled | StatementUnavailable], home: Path | No
             say(f"{account}, {source}: {others_text(result.others)}")
         for item in result.disagreements[:MAX_SHOWN]:
             say(f"{item.verdict.value}: {account} {source}/{item.task_id}: {_amounts(item)}")
-            say(f"    {with_home_option(item.note, home)}")
+            say(f"    {with_home_option(item.note)}")
         if len(result.disagreements) > MAX_SHOWN:
             say(f"… and {len(result.disagreements) - MAX_SHOWN} more of {account}; see table reconciliations")
         if result.adjusted_micros:
@@ -165,18 +159,19 @@ def _print(results: Sequence[Reconciled | StatementUnavailable], home: Path | No
             say(f"{account}: the {source} may be incomplete, so a task that it lacks may still exist")
 
 
-_COLUMNS: Final = (
-    ReconciliationVerdict.MATCHED,
-    ReconciliationVerdict.DIFFERENT_AMOUNT,
-    ReconciliationVerdict.LEDGER_ONLY,
-    ReconciliationVerdict.UPSTREAM_ONLY,
-    ReconciliationVerdict.OPEN,
-    ReconciliationVerdict.OTHER,
-)
+_RANKS: Final = {
+    ReconciliationVerdict.MATCHED: 0,
+    ReconciliationVerdict.DIFFERENT_AMOUNT: 0,
+    ReconciliationVerdict.LEDGER_ONLY: 0,
+    ReconciliationVerdict.UPSTREAM_ONLY: 0,
+    ReconciliationVerdict.OPEN: 2,
+    ReconciliationVerdict.OTHER: 3,
+}
+"""The verdicts that are counted in a column each, with the column's rank."""
 
 
 def _row(result: Reconciled) -> list[str]:
-    counts = [sum(item.verdict is verdict for item in result.compared) for verdict in _COLUMNS]
+    counts = [sum(item.verdict is verdict for item in result.compared) for verdict in _RANKS]
     return [result.account, result.source, str(len(result.compared)), *map(str, counts)]
 
 

@@ -7,9 +7,10 @@ from typing import Literal
 import click
 
 from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import plain, visible, with_home_option
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.render.text import plain, visible
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.decisions import resolve as decisions
@@ -50,15 +51,14 @@ def resolve(
         raise click.UsageError(str(error)) from error
     if (what is not None) != (action in ("adopt", "take")):
         raise click.UsageError("adopt needs the id of the provider's task, take needs a file, and the others nothing.")
-    home: Path | None = ctx.obj
-    with open_home(settings_of(home)) as pipeline:
+    with open_home(home_settings()) as pipeline:
         attempt = decisions.newest_attempt(pipeline, where)
         if action in ("resubmit", "write-off") and not yes:
             _confirm(consequence(where, attempt, action), as_json=as_json)
         outcome = _decide(pipeline, where, action, what, attempt, who=who, why=why)
         code = print_mistakes(pipeline)
     done = isinstance(outcome, Resolved)
-    message = with_home_option(outcome.message, home)
+    message = with_home_option(outcome.message)
     if as_json:
         task_id, file = (what, None) if action == "adopt" else (None, what)
         decided = {"extension": where, "action": action, "task_id": task_id, "file": file}

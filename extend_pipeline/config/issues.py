@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from extend_pipeline.base.userinfo import hide_to_last_at
 
 ACCOUNTS_FILE = "accounts.yaml"
 _MAX_SHOWN = 60  # characters of a value in a message: enough to recognise a prompt
+
+
+@dataclass(frozen=True)
+class FieldIssue:
+    """A mistake at a path of written names, such as ("extend", "to"), before its file and line are known. `about_value`
+    is False if the message does not continue a sentence about the value."""
+
+    loc: tuple[str | int, ...]
+    message: str
+    hint: str
+    about_value: bool = True
 
 
 @dataclass(frozen=True)
@@ -21,11 +32,12 @@ class ConfigIssue:
 
     file: str
     line: int | None
-    subject: str | None
-    field: str | None
-    given: str | None
     message: str
     hint: str
+    _: KW_ONLY
+    subject: str | None = None
+    field: str | None = None
+    given: str | None = None
 
     def text(self) -> str:
         """Return one line of text: file, line, subject, field, value, message and hint."""
@@ -77,14 +89,15 @@ class Suggestions:
         self._left = max_names
         self._nearest: dict[str, str | None] = {}
 
-    def nearest(self, name: str) -> str | None:
-        """Return the known name that is most similar, or None."""
+    def hint(self, name: str, otherwise: str) -> str:
+        """Return a hint with the known name that is most similar; `otherwise` if there is none."""
         if name not in self._nearest:
             if self._left <= 0 or len(name) > 200:
-                return None
+                return otherwise
             self._left -= 1
             self._nearest[name] = _nearest(name, self._known)
-        return self._nearest[name]
+        near = self._nearest[name]
+        return otherwise if near is None else f'Did you mean "{near}"?'
 
 
 def did_you_mean(name: str, known: Iterable[str], *, label: str = "") -> str:

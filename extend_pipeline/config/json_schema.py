@@ -9,8 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.model.account_defaults import AccountDefaults
-from extend_pipeline.config.model.catalogue import BranchSource, Entry
-from extend_pipeline.config.model.changes import CatalogueDefaults
+from extend_pipeline.config.model.catalogue import BranchSource, CatalogueDefaults, Entry
 from extend_pipeline.config.model.provider import Providers
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

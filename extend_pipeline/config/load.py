@@ -15,7 +15,7 @@ from extend_pipeline.config.files.text import is_file, is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
+from extend_pipeline.config.model.catalogue import Catalogue, Video, root_source
 from extend_pipeline.config.model.provider import Providers
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.warnings import warnings_on
@@ -135,18 +135,13 @@ def _read_once(settings: Settings, providers: Providers, *, now: datetime) -> Co
 
 def _valid_part(catalogue: Catalogue, accounts: Mapping[str, Account], issues: Iterable[ConfigIssue]) -> Catalogue:
     invalid = {issue.subject for issue in issues if issue.file != ACCOUNTS_FILE}
-    valid: dict[str, Video] = {}
-    for key, video in catalogue.videos.items():
-        parent = video.source.branch_of if isinstance(video.source, BranchSource) else None
-        if key not in invalid and video.account in accounts and (parent is None or parent in catalogue.videos):
-            valid[key] = video
-    return replace(catalogue, videos={key: video for key, video in valid.items() if _has_root(video, valid)})
+    videos = {key: video for key, video in catalogue.videos.items() if key not in invalid and video.account in accounts}
+    return replace(catalogue, videos={key: video for key, video in videos.items() if _has_root(video, videos)})
 
 
 def _has_root(video: Video, videos: Mapping[str, Video]) -> bool:
-    source = video.source
-    while isinstance(source, BranchSource):
-        if source.branch_of not in videos:
-            return False
-        source = videos[source.branch_of].source
+    try:
+        root_source(video, videos)
+    except KeyError:
+        return False
     return True

@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -13,6 +13,7 @@ from extend_pipeline.config.fields.text import FIELD_ERROR, field_error
 from extend_pipeline.config.issues import ConfigError, ConfigIssue
 
 PREFIX = "EXTEND_PIPELINE_"
+_ENVIRONMENT: Final = "environment"  # the file of an issue
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
 LEASE_MARGIN_S = 5.0
 
@@ -125,27 +126,29 @@ def _misspelt() -> list[ConfigIssue]:
         if name.startswith(PREFIX) and name not in known:
             matches = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
             if matches:
-                issues.append(_environment(name, None, "is not a known setting", f"Did you mean {matches[0]}?"))
+                hint = f"Did you mean {matches[0]}?"
+                issues.append(ConfigIssue(_ENVIRONMENT, None, "is not a known setting", hint, field=name))
     return issues
+
+
+_BOUNDS: Final = {
+    "greater_than": ("gt", "is not above {:g}", "Give a number above it."),
+    "greater_than_equal": ("ge", "is below {:g}", "Give a number of at least that."),
+    "less_than_equal": ("le", "is above {:g}", "Give a number of at most that."),
+}
+"""By pydantic's type of error: the name of the bound, the message and the hint."""
 
 
 def _issue(detail: dict[str, Any]) -> ConfigIssue:
     name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
-    showable = name not in (None, PREFIX + "LEDGER_URL")
-    value = str(detail["input"]) if showable else None
+    showable = name not in (None, PREFIX + "LEDGER_URL") and detail["type"] != "extra_forbidden"
+    message, hint = "is not a number of the kind that is needed", "Give a plain number."
     if detail["type"] == FIELD_ERROR:
-        return _environment(name, value, detail["ctx"]["message"], detail["ctx"]["hint"])
-    limits: dict[str, Any] = detail.get("ctx", {})
-    if detail["type"] == "greater_than":
-        return _environment(name, value, f"is not above {limits['gt']:g}", "Give a number above it.")
-    if detail["type"] == "greater_than_equal":
-        return _environment(name, value, f"is below {limits['ge']:g}", "Give a number of at least that.")
-    if detail["type"] == "less_than_equal":
-        return _environment(name, value, f"is above {limits['le']:g}", "Give a number of at most that.")
-    if detail["type"] == "extra_forbidden":
-        return _environment(name, None, "is not a known setting", "")
-    return _environment(name, value, "is not a number of the kind that is needed", "Give a plain number.")
-
-
-def _environment(field: str | None, value: str | None, message: str, hint: str) -> ConfigIssue:
-    return ConfigIssue("environment", None, None, field, value, message, hint)
+        message, hint = detail["ctx"]["message"], detail["ctx"]["hint"]
+    elif detail["type"] == "extra_forbidden":
+        message, hint = "is not a known setting", ""
+    elif detail["type"] in _BOUNDS:
+        bound, template, hint = _BOUNDS[detail["type"]]
+        message = template.format(detail["ctx"][bound])
+    given = str(detail["input"]) if showable else None
+    return ConfigIssue(_ENVIRONMENT, None, message, hint, field=name, given=given)

@@ -75,4 +75,4 @@ def _other_provider(configuration: Configuration, name: str, provider: str, coun
         return None
     message = f"is not {provider}, where this account has tasks under way: {count}"
     hint = f"Put provider: {provider} back, and give the other account a name of its own."
-    return ConfigIssue(ACCOUNTS_FILE, None, name, "provider", current.provider, message, hint)
+    return ConfigIssue(ACCOUNTS_FILE, None, message, hint, subject=name, field="provider", given=current.provider)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
-from extend_pipeline.engine.plan.inputs import view_of
-from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import POLLED, AttemptState
 
@@ -30,12 +28,10 @@ def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
         catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
         rows = [row for row in live if row.video_key not in catalogue and row.account in accounts]
         rows = [row for row in rows if not row.is_adopted]
-        hints = queries.hints(connection) if rows else {}
+        looks = {key: hint.look for key, hint in queries.hints(connection).items()} if rows else {}
     tasks = []
     for row in rows:
-        hint = hints.get(row.attempt_id)
-        view = view_of(row, LastLook() if hint is None else hint.look)
-        hop_state = classify_hop(row.where, [view], accounts[row.account], pipeline.now_ms())
+        hop_state = classify_hop(row.where, [row], looks, accounts[row.account], pipeline.now_ms())
         if isinstance(hop_state, Blocked):
             blocker = hop_state.blocker
             message = f"{blocker.message}; the catalogue has no such video now"

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskSpace
@@ -55,26 +54,20 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """An attempt in doubt: its exposure, its age, and the exact request: `path` below the account's base URL, the body
-    `request`, and `sent_at` (UTC ms)."""
+    """An attempt in doubt: its exposure, its age, and `path`, where its request was sent, below the account's base
+    URL."""
 
-    where: str
-    attempt_id: str
-    account: str
-    external_task_id: str
+    attempt: AttemptRow
     exposure: Decimal
-    unit: str
     age_s: float
-    why: str
-    sent_at: int | None
     path: str
-    request: str
 
     @property
     def sent_key(self) -> str:
         """Return our own key if the request carried it, else an empty text: without it the task can't be found by
         key."""
-        return self.external_task_id if self.external_task_id in self.request else ""
+        key = self.attempt.external_task_id
+        return key if key in self.attempt.request else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +122,7 @@ class Status:
             return 2
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
-        left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
+        left_behind = any(doubt.attempt.video_key not in planned for doubt in self.doubts)
         nearly_lost = any(
             item.what != "source" and item.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for item in self.expiring
         )
@@ -157,7 +150,6 @@ def status(pipeline: Pipeline) -> Status:
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
-        disagreements = reconciliation_queries.disagreements(connection)
         orphans = reconciliation_queries.adopted_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.ALL_ACCOUNTS)
@@ -167,15 +159,11 @@ def status(pipeline: Pipeline) -> Status:
     return Status(
         planned,
         accounts_now(pipeline),
-        tuple(
-            _doubt(row, read.now_ms, pipeline.accounts.get(row.account))
-            for row in live
-            if row.state is AttemptState.IN_DOUBT
-        ),
+        doubts_now(pipeline),
         bool(everywhere is not None and everywhere.paused),
         tuple(sorted(unknown.items())),
         tuple(urgent(retention(pipeline, planned))),
-        tuple(disagreements),
+        disagreements_now(pipeline),
         tuple(orphans),
         mistakes=wrong,
         left_alone=accounts_left_alone(pipeline, planned),
@@ -202,7 +190,16 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     """Return all attempts in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
-    return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
+    now_ms, accounts = pipeline.now_ms(), pipeline.accounts
+    return tuple(
+        Doubt(
+            attempt=row,
+            exposure=from_micros(row.predicted_micros),
+            age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
+            path=spec_of(row.provider).submit_path(row.parent_video_id, accounts.get(row.account)),
+        )
+        for row in rows
+    )
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
@@ -233,20 +230,4 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         paused=totals.paused,
         stopped=stopped,
         last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
-    )
-
-
-def _doubt(row: AttemptRow, now_ms: int, account: Account | None) -> Doubt:
-    return Doubt(
-        where=row.where,
-        attempt_id=row.attempt_id,
-        account=row.account,
-        external_task_id=row.external_task_id,
-        exposure=from_micros(row.predicted_micros),
-        unit=row.unit,
-        age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
-        why=row.error_message or "",
-        sent_at=row.sending_at,
-        path=spec_of(row.provider).submit_path(row.parent_video_id, account),
-        request=row.request,
     )

@@ -70,17 +70,7 @@ def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
     head = tables.ledger_head
     query = select(*(head.c[field.name] for field in fields(Identity)))
     row = connection.execute(query.with_for_update() if lock else query).one()
-    return Identity(
-        ledger_id=row.ledger_id,
-        seq=row.seq,
-        standing=Standing(row.standing),
-        origin_id=row.origin_id,
-        origin_seq=row.origin_seq,
-        origin_url=row.origin_url,
-        moved_to_id=row.moved_to_id,
-        moved_to_url=row.moved_to_url,
-        moved_at=row.moved_at,
-    )
+    return Identity(**{**row._mapping, "standing": Standing(row.standing)})
 
 
 def written_by(connection: Connection) -> str | None:

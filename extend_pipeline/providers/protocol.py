@@ -1,14 +1,22 @@
-"""The outcomes of upstream calls as types, and the interface of a provider. Contains no HTTP.
+"""The outcomes of upstream calls as types, and the base class of a provider. Loads no HTTP.
 
 A submit has three outcomes (docs/upstream/README.md, "Reading the response to a submit"): accepted with a task id,
 rejected so that provably no task was made, or unknown. `Duplicate`, for class A only, means that the upstream reports
 our own key as taken: evidence of an earlier acceptance, which is looked up before it is acted on.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from extend_pipeline.providers.wire.api_client import ApiClient
+    from extend_pipeline.providers.wire.response import RawResponse
 
 
 class TaskState(StrEnum):
@@ -215,29 +223,38 @@ class SubmitRequest:
     parent_task_id: str | None = None
 
 
-class Provider(Protocol):
-    """One upstream system, for one account. Methods return a type for every behaviour of an upstream and raise only for
-    a programming error (an argument of the wrong shape).
+class Provider(ABC):
+    """One upstream system, for one account. This class has no list, no query for several tasks, and no look-up by our
+    own id; a subclass overrides what its upstream offers.
 
-    Each call blocks for at most the account's deadline. Safe to use from several threads.
+    Methods return a type for every behaviour of an upstream and raise only for a programming error (an argument of the
+    wrong shape). Each call blocks for at most the account's deadline, repeats included. Safe to use from several
+    threads.
     """
 
-    can_find: bool  # look-up by external_task_id (class A)
-    list_page_size: int  # largest useful page of list_page; 0 where the provider has no list
-    query_batch_size: int  # tasks in one request of query_many; 0 if the provider has no such request
+    can_find: bool = False  # look-up by external_task_id (class A)
+    list_page_size: int = 0  # largest useful page of list_page; 0 where the provider has no list
+    query_batch_size: int = 0  # tasks in one request of query_many; 0 if the provider has no such request
 
+    def __init__(self, client: ApiClient) -> None:
+        self.client = client
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.client!r})"
+
+    @abstractmethod
     def body(self, request: SubmitRequest) -> dict[str, object]:
         """Return the JSON body that `submit` sends, for the ledger; pure. An image inside the body is replaced by its
-        type, size and sha256; everything else is exact."""
-        ...
+        type, size and sha256; everything else is exact. Raises ValueError for a request that config should have
+        refused."""
 
+    @abstractmethod
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
         """POST once. Never retried, never redirected."""
-        ...
 
+    @abstractmethod
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up by the upstream's id; GETs are retried within limits."""
-        ...
 
     def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
         """Look several tasks up, `query_batch_size` in a request; one by one if that is 0.
@@ -245,16 +262,27 @@ class Provider(Protocol):
         A task that is missing in the response, or can't be parsed, is missing in the result and has to be looked up
         alone. If the whole request fails, every task is QueryFailed with the same fault.
         """
-        ...
+        return {task_id: self.query(task_id) for task_id in task_ids}
 
     def find(self, external_task_id: str) -> QueryOutcome:
-        """Look a task up by our own id."""
-        ...
+        """Look a task up by our own id. Fails if the upstream does not store our own ids."""
+        return _not_queried(f"this account has no look-up by our own id {external_task_id}")
 
     def list_page(self, page: int, size: int) -> PageOutcome:
-        """Return one page of the account's tasks, `page` from 1."""
-        ...
+        """Return one page of the account's tasks, `page` from 1. Fails if the upstream has no list."""
+        return _not_queried(f"this account has no list of tasks, and so no page {page} of {size} rows")
 
     def close(self) -> None:
         """Close the connections."""
-        ...
+        self.client.close()
+
+    def _look_up(self, path: str, task_id: str, read: Callable[[RawResponse], QueryOutcome]) -> QueryOutcome:
+        """Query `path/{task_id}`, with the id as one path segment."""
+        if task_id in ("", ".", ".."):
+            # as a path segment these would name another path
+            return _not_queried(f"{task_id!r} can't be a task's id")
+        return self.client.query(f"{path}/{quote(task_id, safe='', errors='replace')}", read)
+
+
+def _not_queried(reason: str) -> QueryFailed:
+    return QueryFailed(QueryFault.MALFORMED, Answer(f"{reason}; nothing was sent"))

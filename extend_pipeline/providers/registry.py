@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.kling.spec import SPEC as KLING
 from extend_pipeline.providers.kling_gateway.spec import SPEC as KLING_GATEWAY
 from extend_pipeline.providers.luma.spec import SPEC as LUMA
 from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.spec import Deadlines, ProviderSpec
+from extend_pipeline.providers.spec import ProviderSpec
 from extend_pipeline.providers.vidu.spec import SPEC as VIDU
 
 PROVIDERS: Final[tuple[ProviderSpec, ...]] = (KLING, KLING_GATEWAY, VIDU, LUMA)
@@ -24,7 +25,7 @@ def spec_of(provider: str) -> ProviderSpec:
     return _BY_NAME[provider]
 
 
-def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], float] = time.time) -> Provider:
+def build_provider(account: Account, *, settings: Settings, now: Callable[[], float] = time.time) -> Provider:
     """Return the client of an account. Sends nothing. `now` returns seconds of UTC since 1970.
 
     Raises ValueError for an unsupported provider, and for credentials of a kind that the provider does not use.

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from extend_pipeline.config.model.provider import ProviderConfig
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.protocol import Provider, QueryFailed
 
 
@@ -32,29 +33,6 @@ class LookUp(StrEnum):
     NOTHING = "nothing"  # class D: only by an operator
 
 
-class Deadlines(Protocol):
-    """The time limits of a provider's calls, from the DNS look-up to the last byte."""
-
-    @property
-    def post_deadline_s(self) -> float:
-        """Return the limit of a submit, in seconds."""
-        ...
-
-    @property
-    def get_deadline_s(self) -> float:
-        """Return the limit of a query with its repeats, in seconds."""
-        ...
-
-
-class Build(Protocol):
-    """A function that builds the client of one account. It sends nothing and reads no secret."""
-
-    def __call__(self, account: Any, settings: Deadlines, now: Callable[[], float]) -> Provider:
-        """Build the client. `account` is of the provider's own class, `now` returns seconds of UTC since 1970. Raises
-        ValueError for credentials of a kind that the provider does not use."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Bill:
     """A provider's own bill for a period: micro-units by task, which may be negative. `paid_otherwise` are the tasks
@@ -66,15 +44,9 @@ class Bill:
     whole: bool
 
 
-class ReadBill(Protocol):
-    """A function that reads a provider's bill."""
-
-    def __call__(
-        self, provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]
-    ) -> Bill | QueryFailed:
-        """Read the bill of the tasks created in a period (UTC ms, without its end). `pause` waits the given seconds
-        between requests."""
-        ...
+ReadBill = Callable[[Provider, int, int, Callable[[float], None]], Bill | QueryFailed]
+"""Reads the bill of the tasks created in a period: provider, beginning and end (UTC ms, exclusive), and a function that
+waits the given seconds between requests."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,4 +93,6 @@ class ProviderSpec(ProviderConfig):
     """Returns the path, below the base URL, of the submit that extends a source (its id or URL), so that an operator
     can find the request at the provider. The second argument is the account, or None if it has been removed."""
 
-    build: Build
+    build: Callable[[Any, Settings, Callable[[], float]], Provider]
+    """Returns the client of an account (of `account`'s class). The third argument returns seconds of UTC since 1970.
+    Sends nothing and reads no secret. Raises ValueError for credentials of a kind that the provider does not use."""

@@ -15,24 +15,15 @@ from extend_pipeline.sandbox.server import serve
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; 0 when stopped, 2 when it cannot start."""
-    given = _parser().parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
+    options["run_time"] = tuple(options["run_time"])
+    state, host, port, seed_file = (options.pop(name) for name in ("state", "host", "port", "seed_file"))
     try:
-        config = SandboxConfig(
-            seeds=tuple(_seeds(given.seed_file)),
-            seed=given.seed,
-            run_time=tuple(given.run_time),
-            slots=given.slots,
-            balance=given.balance,
-            url_ttl=given.url_ttl,
-            billing_delay=given.billing_delay,
-            now_offset=given.now_offset,
-            share_media=given.share_media,
-            webhook_secret=given.webhook_secret,
-        )
+        config = SandboxConfig(seeds=tuple(_seeds(seed_file)), **options)  # the other options are named as its fields
         serve(
-            state_dir=given.state,
-            host=given.host,
-            port=given.port,
+            state_dir=state,
+            host=host,
+            port=port,
             config=config,
             on_ready=lambda url: print(f"sandbox ready at {url}", flush=True),
         )

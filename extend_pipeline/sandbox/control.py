@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -59,11 +60,10 @@ class Control:
         return _row(task, self._core.clock.now_ms())
 
     def _seed(self, given: object) -> dict[str, object]:
-        seeds: list[dict[str, object]] = []
-        for seed in given if isinstance(given, list) else [given]:
+        seeds: list[Any] = given if isinstance(given, list) else [given]
+        for seed in seeds:
             if not isinstance(seed, dict):
                 raise SandboxError(f"a seed must be an object like {{video_id, duration, model, mode}}, got {seed!r}")
-            seeds.append(seed)
         videos = self._core.seed(seeds)
         # A public film's address never changes; a signed one is for those who are given it.
         public = [{"url": self._core.media_url("", video)} if self._core.is_public(video) else {} for video in videos]

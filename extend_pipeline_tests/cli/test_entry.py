@@ -131,10 +131,10 @@ def test_a_crash_is_reported_without_any_secret_of_the_environment(
     monkeypatch.setenv("PLAIN_LOOKING_NAME", "first-value-nobody-may-see")
     monkeypatch.setenv("SOME_API_TOKEN", "second-value-nobody-may-see")
 
-    def broken(_home: object) -> None:
+    def broken() -> None:
         raise RuntimeError("failed: first-value-nobody-may-see, second-value-nobody-may-see \x1b[31m")
 
-    monkeypatch.setattr("extend_pipeline.commands.plan.settings_of", broken)
+    monkeypatch.setattr("extend_pipeline.commands.plan.home_settings", broken)
     result = Cli(home)("plan")
     assert result.exit_code == 70
     check_user_text(line_with(result.stderr, "RuntimeError: "))
@@ -151,10 +151,10 @@ def test_an_unknown_failpoint_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_outside_of_work_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_home: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("extend_pipeline.commands.plan.settings_of", interrupted)
+    monkeypatch.setattr("extend_pipeline.commands.plan.home_settings", interrupted)
     assert CliRunner().invoke(cli, ["plan"]).exit_code == 130
 
 

@@ -147,7 +147,7 @@ def test_the_defaults_that_the_example_comments_on_are_the_defaults(tmp_path: Pa
 
 
 def test_an_error_survives_pickling() -> None:
-    problem = ConfigIssue("catalog.yaml", 3, "one", "extend.to", "7\n", "is odd", "Give 8.")
+    problem = ConfigIssue("catalog.yaml", 3, "is odd", "Give 8.", subject="one", field="extend.to", given="7\n")
     error = pickle.loads(pickle.dumps(ConfigError([problem])))
     assert error.problems == (problem,)
     check_user_text(str(error))

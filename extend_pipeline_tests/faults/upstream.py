@@ -4,7 +4,7 @@ sandbox's own tables; and what is left out, with the reason."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -13,11 +13,9 @@ from starlette.responses import Response
 
 from extend_pipeline.sandbox.config import SandboxConfig
 from extend_pipeline.sandbox.faults.kinds import REFUSALS, RULES
-from extend_pipeline.sandbox.kling.surface import KlingWords
-from extend_pipeline.sandbox.kling_gateway.surface import GatewayWords
-from extend_pipeline.sandbox.luma.surface import LumaWords
-from extend_pipeline.sandbox.surface.exchange import Words
-from extend_pipeline.sandbox.vidu.surface import ViduWords
+from extend_pipeline.sandbox.surface.error_shapes import shaped
+from extend_pipeline.sandbox.surface.errors import Refusal, refusal_response
+from extend_pipeline.sandbox.vidu import errors as vidu
 
 PROVIDERS: Final = ("kling", "kling-gateway", "luma", "vidu")
 CLASSES: Final = {"kling": "A", "kling-gateway": "C", "luma": "C", "vidu": "D"}
@@ -132,15 +130,14 @@ def _forms(kind: str, where: str) -> Iterator[Fault]:
 def _first_of_its_words(provider: str) -> dict[int, int]:
     """Each of Kling's codes with the first one that a provider says in the same words: status and error word."""
     config = SandboxConfig()
-    words: dict[str, Words] = {
-        "kling": KlingWords(),
-        "kling-gateway": GatewayWords(config.gateway),
-        "luma": LumaWords(config.luma),
-        "vidu": ViduWords(),
+    coded: dict[str, Callable[[int], Response]] = {
+        "kling": lambda code: refusal_response(Refusal(code)),
+        "kling-gateway": lambda code: shaped(config.gateway.error_shape, Refusal(code)),
+        "luma": lambda code: shaped(config.luma.error_shape, Refusal(code)),
+        "vidu": lambda code: vidu.refusal_response(vidu.by_code(code)),
     }
-    coded = words[provider].coded
     first: dict[tuple[int, str], int] = {}
-    return {code: first.setdefault(_word(coded(code)), code) for code in _CODES}
+    return {code: first.setdefault(_word(coded[provider](code)), code) for code in _CODES}
 
 
 def _word(answer: Response) -> tuple[int, str]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
 from extend_pipeline.base.private import open_private
 from extend_pipeline.commands.demo.home_lock import HomeLock
 from extend_pipeline.commands.demo.keeper import GRACE_S
@@ -21,7 +23,7 @@ TAIL_LINES: Final = 15
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class ChildError(RuntimeError):
+class ChildError(click.ClickException):
     """A child process ended or did not become ready; the message ends with the last lines of its log."""
 
 

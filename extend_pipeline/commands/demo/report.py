@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.home import with_home_option
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.tables import print_blockers
-from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.warehouse.read import query
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     edges = _rows(pipeline, LINEAGE)
     for tree in _trees(edges):
         console().print(tree)
-    print_blockers(status(pipeline).plan, home=settings.home)
+    print_blockers(status(pipeline).plan)
     say("")
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
     rows = [[_format(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
-    print_table(columns, rows, title="costs by account, each in its own unit and currency")
+    say("costs by account, each in its own unit and currency")
+    print_table(columns, rows)
     spent = {row["provider"]: row["units"] for row in _rows(pipeline, SPENT)}
     longer = all(edge["duration_after_s"] > edge["duration_before_s"] for edge in edges)
     probed = all(edge["duration_after_s"] == edge["film_s"] for edge in edges)
@@ -73,7 +74,7 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     for violation in violations:
         say(f"violated invariant: {violation}")
     say(f"done in {seconds:.0f} s. Files: {pipeline.store.place}")
-    command = with_home_option('extend-pipeline sql "FROM duration_metrics"', settings.home)
+    command = with_home_option('extend-pipeline sql "FROM duration_metrics"')
     say(f"Warehouse: {settings.warehouse_path}   ({command})")
     return bool(edges) and spent == charged and longer and probed and not violations
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from extend_pipeline.commands.demo import home as demo_home
-from extend_pipeline.commands.demo.processes import Child, ChildError, end_children_too, is_up, wait_for
+from extend_pipeline.commands.demo.processes import Child, end_children_too, is_up, wait_for
 from extend_pipeline.commands.demo.report import print_report, sandbox_units
+from extend_pipeline.commands.render.home import home_option, use_home
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.shared.options import Seconds
@@ -28,8 +28,7 @@ LOOK_S: Final = 0.5
     "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after this time."
 )
 @click.option("--fresh", is_flag=True, help="Begin anew, and remove the films and the ledger of the demo before.")
-@click.pass_obj
-def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
+def demo(max_seconds: float, fresh: bool) -> None:
     """Extend eleven videos in the sandbox with a real Dagster, and show the progress.
 
     Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. It ends when all videos are done. The
@@ -37,27 +36,25 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
     """
     from extend_pipeline.engine.home import open_home
 
-    chosen = demo_home.find(home)
+    chosen = demo_home.find(home_option())
     end_children_too()
     os.environ.update(chosen.environment())
     began = time.monotonic()
-    try:
-        with (
-            demo_home.prepared(chosen, verb="demo", fresh=fresh) as lock,
-            demo_home.sandbox(chosen, lock) as sandbox,
-            demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
-            open_home(chosen.settings) as pipeline,
-        ):
-            say(f"sandbox at {chosen.url}, Dagster instance in {chosen.dagster_home}; logs in {chosen.logs}")
-            if not fresh and chosen.settings.warehouse_path.exists():
-                say(f"it continues with {chosen.state}; demo --fresh removes that and begins anew")
-            finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
-            if finished:
-                _wait_for_runs(daemon, until=began + max_seconds)
-            charged = sandbox_units(chosen.url)
-            consistent = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
-    except ChildError as error:
-        raise click.ClickException(str(error)) from error
+    with (
+        demo_home.prepared(chosen, verb="demo", fresh=fresh) as lock,
+        demo_home.sandbox(chosen, lock) as sandbox,
+        demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
+        open_home(chosen.settings) as pipeline,
+    ):
+        say(f"sandbox at {chosen.url}, Dagster instance in {chosen.dagster_home}; logs in {chosen.logs}")
+        if not fresh and chosen.settings.warehouse_path.exists():
+            say(f"it continues with {chosen.state}; demo --fresh removes that and begins anew")
+        finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
+        if finished:
+            _wait_for_runs(daemon, until=began + max_seconds)
+        charged = sandbox_units(chosen.url)
+        use_home(chosen.settings.home)
+        consistent = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
     if not finished:
         raise click.ClickException(f"not done within {max_seconds:g} s; the logs are in {chosen.logs}")
     if not consistent:
@@ -69,10 +66,9 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True, help="Port of the UI.")
 @click.option("--fresh", is_flag=True, help="Begin with an empty state.")
-@click.pass_obj
-def dev(home: Path | None, port: int, fresh: bool) -> None:
+def dev(port: int, fresh: bool) -> None:
     """Keep the sandbox and Dagster with its UI running, until Ctrl-C."""
-    chosen = demo_home.find(home)
+    chosen = demo_home.find(home_option())
     end_children_too()
     try:
         with (
@@ -88,8 +84,6 @@ def dev(home: Path | None, port: int, fresh: bool) -> None:
                 for child in (sandbox, webserver, daemon):
                     child.check()
                 time.sleep(LOOK_S)
-    except ChildError as error:
-        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         say("ended")
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from extend_pipeline.commands.demo.home_lock import lock_home
+from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import say
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.options import Seconds
 from extend_pipeline.engine.home import wall_ms
 
@@ -47,8 +47,7 @@ DEFAULT_PORT = 8787
 )
 @click.option("--share-media", is_flag=True, help="Films with the same parameters share one file.")
 @click.option("--webhook-secret", metavar="whsec_…", help="Sign callbacks.")
-@click.pass_context
-def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any) -> None:
+def sandbox(*, port: int, state: Path | None, **options: Any) -> None:
     """Run imitations of the providers on this machine.
 
     An HTTP server on 127.0.0.1 that checks requests, charges and makes real films, for trials at no cost. It runs until
@@ -79,7 +78,7 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
         if state is not None:  # the sandbox locks its own folder, and no home is used
             serve(state_dir=state, port=port, config=config, on_ready=ready)
             return
-        settings = settings_of(ctx.obj)
+        settings = home_settings()
         with lock_home(settings.home, state=settings.state_dir, verb="sandbox", now_ms=wall_ms()):
             serve(state_dir=settings.state_dir / "sandbox", port=port, config=config, on_ready=ready)
 

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.version import program_version
+from extend_pipeline.base.wording import first_names
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger.address import AddressError, parse_address
@@ -93,10 +94,8 @@ def check_rights(settings: Settings) -> Iterator[Finding]:
     """Yield a problem for paths that this user may not write, as after a command that was run as root."""
     denied = [path for path in dict.fromkeys(_paths(settings)) if not os.access(path, os.W_OK)]
     if denied:
-        names = ", ".join(map(str, denied[:MAX_NAMED]))
-        more = f" and {len(denied) - MAX_NAMED} more" if len(denied) > MAX_NAMED else ""
         todo = f"make them this user's, such as: sudo chown -R {os.getuid()} {denied[0]}"
-        yield problem("rights", f"this user may not write {names}{more}", todo)
+        yield problem("rights", f"this user may not write {first_names(denied, MAX_NAMED)}", todo)
 
 
 def _paths(settings: Settings) -> Iterator[Path]:

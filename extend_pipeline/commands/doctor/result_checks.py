@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
+from extend_pipeline.base.wording import first_names
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.fetch.retention import Urgency, unfetched, urgent
@@ -35,9 +36,8 @@ def _hosts(ledger: Ledger) -> Iterator[Finding]:
         for account, url in queries.newest_results(connection):
             hosts[account][_origin(url)] += 1
     for account, counts in sorted(hosts.items()):
-        names = [f"{host} ({count})" for host, count in counts.most_common(MAX_HOSTS)]
-        more = f" and {len(counts) - MAX_HOSTS} more" if len(counts) > MAX_HOSTS else ""
-        yield ok(f"account {account}", f"the newest results came from {', '.join(names)}{more}")
+        hosts_and_counts = [f"{host} ({count})" for host, count in counts.most_common()]
+        yield ok(f"account {account}", f"the newest results came from {first_names(hosts_and_counts, MAX_HOSTS)}")
 
 
 def _origin(url: str) -> str:

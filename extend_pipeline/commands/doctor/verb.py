@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import asdict
 from typing import Final
 
 import click
@@ -15,9 +15,8 @@ from extend_pipeline.commands.doctor.diagnostics import Finding, Level, ok, prob
 from extend_pipeline.commands.doctor.local_checks import check_dagster, check_ledger, check_media
 from extend_pipeline.commands.doctor.machine_checks import check_names, check_place, check_rights, mounted
 from extend_pipeline.commands.doctor.result_checks import check_results
+from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
@@ -43,8 +42,7 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
     trouble later, and whether the providers respond and accept the credentials.
     Shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
     """
-    home: Path | None = ctx.obj
-    settings = settings_of(home)
+    settings = home_settings()
     configuration = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     findings: list[Finding] = []
     width = max(len(level.value) for level in Level)
@@ -53,20 +51,12 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
         if not as_json:
             say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
             if finding.todo:
-                say(f"    → {with_home_option(finding.todo, home)}")
+                say(f"    → {with_home_option(finding.todo)}")
     if as_json:
         emit(
             {
                 "home": str(settings.home),
-                "findings": [
-                    {
-                        "level": finding.level.value,
-                        "check": finding.check,
-                        "message": finding.message,
-                        "todo": with_home_option(finding.todo, home),
-                    }
-                    for finding in findings
-                ],
+                "findings": [asdict(finding) | {"todo": with_home_option(finding.todo)} for finding in findings],
             }
         )
     else:

@@ -4,15 +4,18 @@ writes decimals as strings."""
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.commands.render.text import iso, seconds, with_home_option
+from extend_pipeline.commands.render.home import with_home_option
+from extend_pipeline.commands.render.text import iso, seconds
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
 from extend_pipeline.engine.status import AccountStatus, Doubt, Status
+
+_TIMES: Final = frozenset({"others_newest_at", "read_at", "since", "submitted_at", "unread_since", "until"})
+"""Keys of times: UTC milliseconds in a row, ISO 8601 in a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,14 @@ def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list
     return [cost_of(accounts[name], (sums[name][0], sums[name][1])) for name in accounts if name in sums]
 
 
-def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+def plan_document(plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Any]:
     """Return a plan for --json."""
     return {
         "as_of": iso(plan.now_ms),
         "ledger": None
         if plan.ledger is None
-        else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo, home)},
-        "videos": [_video(video, accounts[video.account], home) for video in plan.videos],
+        else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo)},
+        "videos": [_video(video, accounts[video.account]) for video in plan.videos],
         "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
         "due": len(plan.due),
@@ -73,99 +76,64 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | N
     }
 
 
-def status_document(status: Status, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str, Any]:
     """Return a status for --json."""
     return {
-        **plan_document(status.plan, accounts, home=home),
+        **plan_document(status.plan, accounts),
         "accounts": [_account(account) for account in status.accounts],
         "in_doubt": [_doubt(doubt) for doubt in status.doubts],
         "everything_paused": status.everything_paused,
         "disk": None if status.disk is None else _disk(status.disk),
         "ledger_ahead_s": seconds(status.ledger_ahead_ms),
-        "expiring": [
-            {
-                "what": result.what,
-                "where": result.where,
-                "account": result.account,
-                "until": iso(result.ends_ms),
-                "urgency": result.urgency.value,
-                "note": result.note,
-            }
-            for result in status.expiring
-        ],
-        "orphans": [
-            {"task_id": row.task_id, "account": row.account, "state": row.state, "error": row.error_message}
-            for row in status.orphans
-        ],
-        "disagreements": [
-            {
-                "account": row.account,
-                "book": row.source,
-                "task_id": row.task_id,
-                "verdict": row.verdict,
-                "note": row.note,
-            }
-            for row in status.disagreements
-        ],
+        "expiring": _rows(status.expiring, "what", "where", "account", "until", "urgency", "note", until="ends_ms"),
+        "orphans": _rows(status.orphans, "task_id", "account", "state", "error", error="error_message"),
+        "disagreements": _rows(status.disagreements, "account", "book", "task_id", "verdict", "note", book="source"),
         "mistakes": list(status.mistakes),
         "left_alone": list(status.left_alone),
-        "unplanned": [
-            {"video": row.video_key, "hop": row.hop, "account": row.account, "state": row.state}
-            for row in status.unplanned
-        ],
-        "lower_prices": [
-            {
-                "account": lower.account,
-                "price_key": lower.price_key,
-                "unit": lower.unit,
-                "charged": lower.charged,
-                "predicted": lower.predicted,
-                "since": iso(lower.first_at_ms),
-                "line": lower.line,
-            }
-            for lower in status.lower_prices
-        ],
+        "unplanned": _rows(status.unplanned, "video", "hop", "account", "state", video="video_key"),
+        "lower_prices": _rows(
+            status.lower_prices,
+            *("account", "price_key", "unit", "charged", "predicted", "since", "line"),
+            since="first_at_ms",
+        ),
         "statements": [
             {
-                "account": statement.account,
-                "book": statement.source,
-                "read_at": iso(statement.read_ms),
-                "unread_since": iso(statement.unavailable_since_ms),
-                "why": statement.why,
-                "others": statement.others,
-                "others_newest_at": iso(statement.others_newest_ms),
+                **_fields(read, "account", "book", "read_at", book="source"),
+                "unread_since": iso(read.unavailable_since),
+                "why": read.unavailable_message or "",
+                **_fields(read, "others", "others_newest_at"),
             }
-            for statement in status.statements
+            for read in status.statements
         ],
         "left_over": [
             {
                 "extension": f"{task.video_key}/{task.hop}",
-                "account": task.account,
-                "task_id": task.task_id,
-                "message": task.message,
-                "todo": with_home_option(task.todo, home),
+                **_fields(task, "account", "task_id", "message"),
+                "todo": with_home_option(task.todo),
             }
             for task in status.leftover_tasks
         ],
         "store": {
             "doubt": status.store.doubt,
-            "missing": [
-                {
-                    "where": file.where,
-                    "role": file.role.value,
-                    "account": file.account,
-                    "path": file.path,
-                    "cause": file.cause.value,
-                    "state": file.state,
-                    "since": iso(file.since_ms),
-                    "until": iso(file.until_ms),
-                    "message": file.message,
-                }
-                for file in status.store.missing
-            ],
+            "missing": _rows(
+                status.store.missing,
+                *("where", "role", "account", "path", "cause", "state", "since", "until", "message"),
+                until="expires_at",
+                message="last_try",
+            ),
         },
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
     }
+
+
+def _rows(rows: Iterable[object], *keys: str, **attributes: str) -> list[dict[str, Any]]:
+    return [_fields(row, *keys, **attributes) for row in rows]
+
+
+def _fields(row: object, *keys: str, **attributes: str) -> dict[str, Any]:
+    """Return these keys with a row's attributes of the same names; `attributes` has the names that differ."""
+    values = {key: getattr(row, attributes.get(key, key)) for key in keys}
+    return {key: iso(value) if key in _TIMES else value for key, value in values.items()}
 
 
 def _disk(disk: DiskSpace) -> dict[str, Any]:
@@ -177,47 +145,34 @@ def _disk(disk: DiskSpace) -> dict[str, Any]:
     }
 
 
-def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, Any]:
-    blocker, unknown = video.blocker, start_unknown(video)
+def _video(video: VideoPlan, account: Account) -> dict[str, Any]:
+    due, running, blocker, unknown = video.due, video.running, video.blocker, start_unknown(video)
     return {
-        "video": video.key,
-        "account": video.account,
-        "provider": video.provider,
-        "state": video.state.value,
-        "hops_done": video.hops_done,
-        "hops_left": None if unknown else {"least": video.hops_left[0], "most": video.hops_left[1]},
+        **_fields(video, "video", "account", "provider", "state", "hops_done", video="key"),
+        "hops_left": None if unknown else _range(video.hops_left),
         "current_s": seconds(video.current_ms),
         "target_s": seconds(video.target_ms),
         "target_steps": video.target_steps,
-        "ends_s": None
-        if video.end_ms is None
-        else {"least": seconds(video.end_ms[0]), "most": seconds(video.end_ms[1])},
+        "ends_s": None if video.end_ms is None else _range((seconds(video.end_ms[0]), seconds(video.end_ms[1]))),
         "may_fall_short": video.may_fall_short,
-        "cost_left": None if unknown or video.micros_left is None else cost_of(account, video.micros_left).document(),
+        "cost_left": None if unknown else _cost(account, video.micros_left),
         "due": None
-        if video.due is None
+        if due is None
         else {
-            "hop": video.due.hop,
-            "generation": video.due.generation,
-            "units": from_micros(video.due.predicted_micros),
-            "paid_again": video.due.paid_again,
+            **_fields(due, "hop", "generation"),
+            "units": from_micros(due.predicted_micros),
+            "paid_again": due.paid_again,
         },
         "running": None
-        if video.running is None
-        else {
-            "attempt_id": video.running.attempt_id,
-            "hop": video.running.hop,
-            "generation": video.running.generation,
-            "state": video.running.state.value,
-            "submitted_at": iso(video.running.submitted_at),
-        },
+        if running is None
+        else _fields(running, "attempt_id", "hop", "generation", "state", "submitted_at"),
         "obstacle": None
         if blocker is None
         else {
-            "kind": blocker.reason.value,
+            "kind": blocker.reason,
             "needs_person": blocker.reason.needs_person,
             "message": blocker.message,
-            "todo": with_home_option(blocker.todo, home),
+            "todo": with_home_option(blocker.todo),
             "until": iso(blocker.until_ms),
         },
         "edit": None if video.edit is None else _edit(video.edit, account),
@@ -225,53 +180,41 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
 
 
 def _edit(edit: Edit, account: Account) -> dict[str, Any]:
-    def choice(hops: tuple[int, int], micros: tuple[int, int] | None) -> dict[str, Any]:
-        left = None if micros is None else cost_of(account, micros).document()
-        return {"hops": {"least": hops[0], "most": hops[1]}, "cost": left}
-
     return {
         "hop": edit.hop,
         "paid_for": dict(edit.paid_for),
         "now": dict(edit.now),
-        "keep": choice(edit.keep_hops, edit.keep_micros),
-        "pay": choice(edit.pay_hops, edit.pay_micros),
+        "keep": {"hops": _range(edit.keep_hops), "cost": _cost(account, edit.keep_micros)},
+        "pay": {"hops": _range(edit.pay_hops), "cost": _cost(account, edit.pay_micros)},
     }
 
 
 def _account(account: AccountStatus) -> dict[str, Any]:
+    committed = ("committed", "committed_today", "amount", "in_doubt")
     return {
-        "account": account.account,
-        "provider": account.provider,
-        "unit": account.unit,
-        "currency": account.currency,
-        "committed": account.committed,
-        "committed_today": account.committed_today,
-        "amount": account.amount,
-        "in_doubt": account.in_doubt,
+        **_fields(account, "account", "provider", "unit", "currency", *committed),
         "budget": None
-        if account.per_day is None or account.total is None or account.in_doubt_cap is None
-        else {"per_day": account.per_day, "total": account.total, "in_doubt": account.in_doubt_cap},
-        "in_flight": account.in_flight,
-        "max_in_flight": account.max_in_flight,
-        "paused": account.paused,
-        "stopped": account.stopped,
+        if account.total is None
+        else _fields(account, "per_day", "total", "in_doubt", in_doubt="in_doubt_cap"),
+        **_fields(account, "in_flight", "max_in_flight", "paused", "stopped"),
     }
 
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
     return {
-        "extension": doubt.where,
-        "attempt_id": doubt.attempt_id,
-        "account": doubt.account,
-        "external_task_id": doubt.external_task_id,
-        "exposure": {"unit": doubt.unit, "units": doubt.exposure},
+        **_fields(doubt.attempt, "extension", "attempt_id", "account", "external_task_id", extension="where"),
+        "exposure": {"unit": doubt.attempt.unit, "units": doubt.exposure},
         "age_s": Decimal(round(doubt.age_s * 1000)) / 1000,
-        "why": doubt.why,
-        "sent_at": iso(doubt.sent_at),
+        "why": doubt.attempt.error_message or "",
+        "sent_at": iso(doubt.attempt.sending_at),
         "path": doubt.path,
-        "request": doubt.request,
+        "request": doubt.attempt.request,
     }
 
 
-def _range(values: tuple[Decimal, Decimal]) -> dict[str, Decimal]:
+def _cost(account: Account, micros: tuple[int, int] | None) -> dict[str, Any] | None:
+    return None if micros is None else cost_of(account, micros).document()
+
+
+def _range(values: tuple[object, object]) -> dict[str, Any]:
     return {"least": values[0], "most": values[1]}

@@ -9,16 +9,17 @@ from sqlalchemy import Row, select
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.text import clock, plain, seconds, shortened
-from extend_pipeline.engine.plan.inputs import output_ms
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
 
-_AT_ONCE: Final = 500  # events that one query reads
+_AT_ONCE: Final = 500  # events that are read at a time
 _MAX_MESSAGE: Final = 300  # characters of a provider's message in a line
 
 _SILENT: Final = frozenset({"attempt_claimed", "attempt_sending", "attempt_url_refreshed", "source_stored"})
-_ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
+"""Kinds of events that a live table shows too, so that their lines can be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,6 @@ class EventLine:
     where: str
     text: str
     kind: str
-
-    @property
-    def routine(self) -> bool:
-        """Return whether a live table shows the same, so that the line can be left out."""
-        return self.kind in _ROUTINE
 
     def line(self) -> str:
         """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in the home's zone."""
@@ -60,18 +56,12 @@ class EventTail:
             .outerjoin(attempts, attempts.c.attempt_id == events.c.attempt_id)
             .where(events.c.seq > self._seq)
             .order_by(events.c.seq)
-            .limit(_AT_ONCE)
         )
-        while True:
-            with self._ledger.read() as connection:
-                rows = list(connection.execute(query))
-            for row in rows:
+        with self._ledger.read() as connection:
+            for row in connection.execute(query, execution_options={"yield_per": _AT_ONCE}):
                 lines += self._line(row)
-            if rows:
-                self._seq = rows[-1].seq
-            if len(rows) < _AT_ONCE:
-                return lines
-            query = query.where(events.c.seq > self._seq)
+                self._seq = row.seq
+        return lines
 
     def _line(self, row: Row[Any]) -> list[EventLine]:
         """Count an event and return its line; empty if the event is not shown."""
@@ -81,15 +71,16 @@ class EventTail:
         self.counts[row.kind] = self.counts.get(row.kind, 0) + 1
         if row.kind in _SILENT:
             return []
-        text = describe_event(row.kind, json.loads(row.data), row)
+        attempt = None if row.hop is None else attempt_row(row[-len(AttemptRow._fields) :])
+        text = describe_event(row.kind, json.loads(row.data), attempt)
         if text is None:
             return []
         where = f"{row.video_key}/{row.hop}" if row.hop is not None else key or f"account {row.of_account}"
         return [EventLine(row.at, where, text, row.kind)]
 
 
-def describe_event(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
-    """Return the text of an event; None if it is not shown. `attempt` is the attempt's current row."""
+def describe_event(kind: str, data: Mapping[str, Any], attempt: AttemptRow | None) -> str | None:
+    """Return the text of an event; None if it is not shown. `attempt` is the attempt's current row, if it has one."""
     message = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_MESSAGE)
     match kind:
         case "attempt_submitted":
@@ -99,7 +90,7 @@ def describe_event(kind: str, data: Mapping[str, Any], attempt: Any) -> str | No
             return "runs"
         case "attempt_succeeded":
             return "has succeeded, fetching it"
-        case "attempt_stored":
+        case "attempt_stored" if attempt is not None:
             return _stored(attempt)
         case "attempt_absent":
             return "was looked up and not found"
@@ -141,8 +132,8 @@ _TEXTS: Final[Mapping[str, str]] = {
 }
 
 
-def _stored(attempt: Any) -> str:
-    before, after = seconds(attempt.parent_duration_ms), seconds(output_ms(attempt))
+def _stored(attempt: AttemptRow) -> str:
+    before, after = seconds(attempt.parent_duration_ms), seconds(attempt.film_ms)
     units = attempt.settled_micros if attempt.settled_micros is not None else attempt.predicted_micros
     length = f"{before} s → {after} s" if before is not None else f"{after} s"
     return f"stored {length}, {plain(from_micros(units))} {attempt.unit}"

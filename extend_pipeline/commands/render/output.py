@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from extend_pipeline.base.days import in_zone
+from extend_pipeline.commands.render.home import zone
 from extend_pipeline.commands.render.text import cells, iso, plain, visible, wrapped
-from extend_pipeline.commands.render.zone import zone
 
 if TYPE_CHECKING:
     from rich.console import Console

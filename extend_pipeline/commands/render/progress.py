@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.commands.render.event_tail import EventLine
+from extend_pipeline.commands.render.event_tail import ROUTINE, EventLine
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.text import clock
 from extend_pipeline.commands.render.videos import draw, hops, length, state
@@ -21,30 +21,10 @@ if TYPE_CHECKING:
 _FRAME: Final = 8  # screen lines for the table's header and footer and the prompt
 
 
-class Progress(Protocol):
-    """A display of work under way."""
+class Progress:
+    """A display of work under way: one line an event."""
 
-    def show_events(self, events: Sequence[EventLine]) -> None:
-        """Show new events."""
-        ...
-
-    def show_plan(self, plan: Plan) -> None:
-        """Show the state of every video."""
-        ...
-
-    def say(self, line: str) -> None:
-        """Show one line."""
-        ...
-
-    def close(self) -> None:
-        """Restore the terminal before the process ends."""
-        ...
-
-
-class Lines:
-    """Progress as one line an event."""
-
-    def __init__(self, *, err: bool) -> None:
+    def __init__(self, *, err: bool = False) -> None:
         self._err = err
 
     def show_events(self, events: Sequence[EventLine]) -> None:
@@ -53,21 +33,21 @@ class Lines:
             self.say(event.line())
 
     def show_plan(self, plan: Plan) -> None:
-        """Do nothing, because the events show the changes."""
+        """Show the state of every video. Lines need none, because the events show the changes."""
 
     def say(self, line: str) -> None:
         """Write one line."""
         say(line, err=self._err)
 
     def close(self) -> None:
-        """Do nothing, because the terminal is unchanged."""
+        """Restore the terminal before the process ends. Lines leave it unchanged."""
 
 
-class ChangedVideos(Lines):
+class ChangedVideos(Progress):
     """Progress as one line a changed video, for work of other processes, whose events are not read."""
 
     def __init__(self) -> None:
-        super().__init__(err=False)
+        super().__init__()
         self._lines: dict[str, str] = {}
 
     def show_plan(self, plan: Plan) -> None:
@@ -79,10 +59,11 @@ class ChangedVideos(Lines):
                 self.say(f"{clock(plan.now_ms)} {line}")
 
 
-class LiveTable:
+class LiveTable(Progress):
     """Progress as a table that is redrawn, below the lines of events that it doesn't show."""
 
     def __init__(self, live: Live, screen: Console, accounts: Mapping[str, Account]) -> None:
+        super().__init__()
         self._live = live
         self._screen = screen
         self._accounts = accounts
@@ -90,9 +71,7 @@ class LiveTable:
 
     def show_events(self, events: Sequence[EventLine]) -> None:
         """Write the events that are not routine above the table."""
-        for event in events:
-            if not event.routine:
-                self.say(event.line())
+        super().show_events([event for event in events if event.kind not in ROUTINE])
 
     def show_plan(self, plan: Plan) -> None:
         """Redraw the table if the plan is a new one."""
@@ -115,7 +94,7 @@ def progress(accounts: Mapping[str, Account], *, as_json: bool = False, watches:
     """Yield a progress display: with `as_json` on stderr, because stdout is for the document. With `watches`, the work
     is that of other processes: plans are shown and no events, and the table stays on the terminal."""
     if as_json or not sys.stdout.isatty():
-        yield ChangedVideos() if watches else Lines(err=as_json)
+        yield ChangedVideos() if watches else Progress(err=as_json)
         return
     from rich.live import Live
 

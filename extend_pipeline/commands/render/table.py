@@ -32,11 +32,9 @@ class Column:
     rank: int = 0
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, title: str = "") -> None:
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table to stdout, and name the columns for which the screen is too narrow."""
     screen, listed = console(), list(rows)
-    if title:
-        say(title)
     screen.print(drawn(columns, listed, screen.width), soft_wrap=True)
     narrow = _narrow(columns, listed, screen.width)
     shown = fit(columns, narrow, screen.width)

@@ -1,18 +1,15 @@
 """Plans and statuses as tables and lines of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE, zone_of
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
+from extend_pipeline.commands.render.home import describe_today, with_home_option
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import age, minute, plain, shortened, with_home_option
-from extend_pipeline.commands.render.videos import named
-from extend_pipeline.commands.render.zone import describe_today
-from extend_pipeline.engine.decisions.resolve import split_where
+from extend_pipeline.commands.render.text import age, minute, plain, shortened
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
 from extend_pipeline.engine.plan.model import Plan
@@ -27,12 +24,12 @@ MAX_MESSAGE: Final = 500  # characters of a provider's message
 MAX_REQUEST: Final = 6_000  # characters: a prompt and a negative prompt of 2,500 each, and the rest
 
 
-def print_blockers(plan: Plan, *, home: Path | None) -> None:
+def print_blockers(plan: Plan) -> None:
     """Print why videos are blocked, those that need an operator first, and videos with the same blocker together. A
     blocker of the ledger is printed even if no video has it."""
     if (ledger := plan.ledger) is not None and all(video.blocker != ledger for video in plan.videos):
         say(f"needs you: {ledger.message}")
-        say(f"    → {with_home_option(ledger.todo, home)}")
+        say(f"    → {with_home_option(ledger.todo)}")
     groups: dict[tuple[bool, str, str], list[str]] = {}
     for video in plan.videos:
         if (blocker := video.blocker) is not None:
@@ -41,23 +38,26 @@ def print_blockers(plan: Plan, *, home: Path | None) -> None:
     for (is_temporary, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
-        say(f"{'waits' if is_temporary else 'needs you'}: {named(keys)}: {shortened(message, MAX_MESSAGE)}")
-        say(f"    → {with_home_option(todo, home)}")
+        say(f"{'waits' if is_temporary else 'needs you'}: {first_names(keys)}: {shortened(message, MAX_MESSAGE)}")
+        say(f"    → {with_home_option(todo)}")
+
+
+_ACCOUNTS: Final[Mapping[Column, Callable[[AccountStatus], str]]] = {
+    Column("account"): lambda account: account.account,
+    Column("unit", rank=3): lambda account: account.unit,
+    Column("today", right=True): lambda account: _of(account.committed_today, account.per_day),
+    Column("in all", right=True, rank=1): lambda account: _of(account.committed, account.total),
+    Column("amount", right=True, rank=5): lambda account: f"{plain(account.amount)} {account.currency}",
+    Column("in doubt", right=True, rank=2): lambda account: _of(account.in_doubt, account.in_doubt_cap),
+    Column("in flight", right=True, rank=4): lambda account: f"{account.in_flight} of {account.max_in_flight}",
+    Column("standing", prose=True): lambda account: standing(account),
+}
+"""The columns of the table of accounts, each with its value for an account."""
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
     """Print the accounts with their committed units, budgets, units in doubt, running tasks and stops."""
-    columns = (
-        Column("account"),
-        Column("unit", rank=3),
-        Column("today", right=True),
-        Column("in all", right=True, rank=1),
-        Column("amount", right=True, rank=5),
-        Column("in doubt", right=True, rank=2),
-        Column("in flight", right=True, rank=4),
-        Column("standing", prose=True),
-    )
-    print_table(columns, (_account_row(account) for account in accounts))
+    print_table(list(_ACCOUNTS), ([value(account) for value in _ACCOUNTS.values()] for account in accounts))
 
 
 def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) -> None:
@@ -88,27 +88,28 @@ def print_lower_prices(status: Status) -> None:
         say(f"cheaper since {minute(lower.first_at_ms)}: {lower.message}")
 
 
-def print_doubts(status: Status, *, home: Path | None) -> None:
+def print_doubts(status: Status) -> None:
     """Print every attempt in doubt with its exact request, then the attempts of accounts that accounts.yaml doesn't
     name, and the tasks that need a decision."""
     planned = {video.key for video in status.plan.videos}
     for doubt in status.doubts:
+        row = doubt.attempt
         say(
-            f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
-            f" exposure {plain(doubt.exposure)} {doubt.unit}: {shortened(doubt.why, MAX_MESSAGE)}"
+            f"in doubt: {row.where} ({row.account}) for {age(doubt.age_s)},"
+            f" exposure {plain(doubt.exposure)} {row.unit}: {shortened(row.error_message or '', MAX_MESSAGE)}"
         )
-        say(f"    POST {doubt.path} {shortened(doubt.request, MAX_REQUEST)}")
+        say(f"    POST {doubt.path} {shortened(row.request, MAX_REQUEST)}")
         key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
-        say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
-        if split_where(doubt.where)[0] not in planned:
-            command = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
-            say(f"    → its video left the catalogue; {with_home_option(command, home)}")
+        say(f"    sent {'' if row.sending_at is None else minute(row.sending_at)}, {key}")
+        if row.video_key not in planned:
+            command = f"extend-pipeline resolve {row.where} adopt TASK | write-off"
+            say(f"    → its video left the catalogue; {with_home_option(command)}")
     for name, count in status.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
     for task in status.leftover_tasks:
         say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_MESSAGE)}")
-        say(f"    → {with_home_option(task.todo, home)}")
+        say(f"    → {with_home_option(task.todo)}")
 
 
 def print_unplanned(status: Status) -> None:
@@ -119,7 +120,7 @@ def print_unplanned(status: Status) -> None:
         say(f"… and {len(status.unplanned) - MAX_UNPLANNED} more")
 
 
-def print_expiring(status: Status, now_ms: int, *, home: Path | None) -> None:
+def print_expiring(status: Status, now_ms: int) -> None:
     """Print results that will expire at the provider, adopted tasks that are not stored yet, and differences between
     the ledger and the statements."""
     for result in status.expiring:
@@ -131,48 +132,35 @@ def print_expiring(status: Status, now_ms: int, *, home: Path | None) -> None:
         error = f": {shortened(row.error_message, MAX_MESSAGE)}" if row.error_message else ""
         say(f"adopted: task {row.task_id} of {row.account} is {row.state}{error}")
         if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
-            command = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
+            command = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off")
             say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {command}")
     for task in status.disagreements:
         difference = f"{task.account} {task.source}/{task.task_id}: {task.verdict}"
         say(f"needs you: {difference}: {shortened(task.note, MAX_MESSAGE)}")
     if status.disagreements:
-        say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to accept one")
+        say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK')} to accept one")
     for statement in status.statements:
         if statement.unavailable_text:
             label = "needs you" if statement.is_long_unavailable(now_ms) else "not compared"
             say(f"{label}: {shortened(statement.unavailable_text, MAX_MESSAGE)}")
             commands = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
-            say(f"    → {with_home_option(commands, home)}")
+            say(f"    → {with_home_option(commands)}")
         if statement.others_text:
             say(statement.others_text)
 
 
-def print_missing(status: Status, *, home: Path | None) -> None:
+def print_missing(status: Status) -> None:
     """Print the films that are missing in the media store, and whether the store may be another ledger's."""
     store = status.store
     if store.doubt:
         say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
-        say(f"    → {with_home_option(DOUBT_TODO, home)}")
+        say(f"    → {with_home_option(DOUBT_TODO)}")
     for missing in store.missing[:MAX_FILES]:
         say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.describe(), MAX_MESSAGE)}")
-        say(f"    → {with_home_option(what_to_do(missing), home)}")
+        say(f"    → {with_home_option(what_to_do(missing))}")
     if len(store.missing) > MAX_FILES:
         more = counted(len(store.missing) - MAX_FILES, "more file")
-        say(f"gone: {more} → {with_home_option('extend-pipeline status --json', home)}")
-
-
-def _account_row(account: AccountStatus) -> list[str]:
-    return [
-        account.account,
-        account.unit,
-        _of(account.committed_today, account.per_day),
-        _of(account.committed, account.total),
-        f"{plain(account.amount)} {account.currency}",
-        _of(account.in_doubt, account.in_doubt_cap),
-        f"{account.in_flight} of {account.max_in_flight}",
-        standing(account),
-    ]
+        say(f"gone: {more} → {with_home_option('extend-pipeline status --json')}")
 
 
 def _of(used: Decimal, budget: Decimal | None) -> str:

@@ -1,15 +1,13 @@
 """Format numbers, times and text. Text of a catalogue or a provider is escaped, so that it can't control a terminal."""
 
-import shlex
 import unicodedata
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import local
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.render.zone import zone
+from extend_pipeline.commands.render.home import zone
 
 _JOINERS: Final = "\u200c\u200d"  # harmless, and needed by Persian and many emoji
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -96,10 +94,3 @@ def age(seconds_: float) -> str:
         if seconds_ >= size * 2 or (unit != "d" and seconds_ >= size):
             return f"{int(seconds_ // size)} {unit}"
     return f"{int(seconds_)} s"
-
-
-def with_home_option(message: str, home: Path | None) -> str:
-    """Return a message with `--home` added to each `extend-pipeline …` command in it."""
-    if home is None:
-        return message
-    return message.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(home))} ")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.render.output import say, text
 from extend_pipeline.commands.render.table import Column, drawn, print_table
@@ -19,52 +19,44 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-MAX_NAMES: Final = 5  # videos listed if many wait for the same thing; --json lists them all
 DUE: Final = "due"
 
-_VIDEOS: Final = (
-    Column("video"),
-    Column("account", rank=5),
-    Column("state"),
-    Column("hops", right=True, rank=2),
-    Column("length", right=True),
-    Column("lands at", right=True, rank=6),
-    Column("cost left", right=True, rank=3),
-    Column("amount left", right=True, rank=4),
-    Column("waits for", prose=True, rank=1),
-)
+_VIDEOS: Final[Mapping[Column, Callable[[VideoPlan, Account], str]]] = {
+    Column("video"): lambda video, _: video.key,
+    Column("account", rank=5): lambda video, _: video.account,
+    Column("state"): lambda video, _: state_or_due(video),
+    Column("hops", right=True, rank=2): lambda video, _: hops(video),
+    Column("length", right=True): lambda video, _: length(video),
+    Column("lands at", right=True, rank=6): lambda video, _: lands_at(video),
+    Column("cost left", right=True, rank=3): lambda video, account: cost_left(video, account)[0],
+    Column("amount left", right=True, rank=4): lambda video, account: cost_left(video, account)[1],
+    Column("waits for", prose=True, rank=1): lambda video, _: waits_for(video),
+}
+"""The columns of the complete table, each with its value for a video."""
+
 _BAR: Final = 16  # characters of a bar
-_LIVE: Final = (
-    Column("video"),
-    Column("", rank=2),
-    Column("length", right=True),
-    Column("hop", right=True, rank=1),
-    Column("state", prose=True),
-    Column("left", rank=3),
-)
+_LIVE: Final[Mapping[Column, Callable[[VideoPlan, Account], str | Text]]] = {
+    Column("video"): lambda video, _: text(video.key, "bold"),
+    Column("", rank=2): lambda video, _: text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
+    Column("length", right=True): lambda video, _: length(video),
+    Column("hop", right=True, rank=1): lambda video, _: hops(video),
+    Column("state", prose=True): lambda video, _: text(
+        state(video), "red" if video.state is VideoState.BLOCKED else ""
+    ),
+    Column("left", rank=3): lambda video, account: cost_left(video, account)[0],
+}
+"""The columns of the live table, each with its value for a video."""
+
 _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
 def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
     """Print the table of all videos, and how many are in each state."""
-    print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
+    rows = ([value(video, accounts[video.account]) for value in _VIDEOS.values()] for video in videos)
+    print_table(list(_VIDEOS), rows)
     counts = Counter(map(state_or_due, videos))
     states = ", ".join(f"{counts[state]} {state}" for state in (DUE, *VideoState) if counts[state])
     say(f"{counted(len(videos), 'video')}{': ' + states if states else ''}")
-
-
-def video_row(video: VideoPlan, account: Account) -> list[str]:
-    """Return one row of the table of videos."""
-    return [
-        video.key,
-        video.account,
-        state_or_due(video),
-        hops(video),
-        length(video),
-        lands_at(video),
-        *cost_left(video, account),
-        waits_for(video),
-    ]
 
 
 def state_or_due(video: VideoPlan) -> str:
@@ -131,13 +123,7 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
         say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure measures it")
     short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
     if short:
-        say(f"may end below their target, and need you then: {named(short)} (at_most or the provider's longest)")
-
-
-def named(keys: Sequence[str]) -> str:
-    """Return the first few keys, and the number of the others."""
-    more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
-    return f"{', '.join(keys[:MAX_NAMES])}{more}"
+        say(f"may end below their target, and need you then: {first_names(short)} (at_most or the provider's longest)")
 
 
 def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:
@@ -145,23 +131,13 @@ def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) 
     from rich.console import Group
 
     ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
-    table = drawn(_LIVE, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
+    shown = [[value(video, accounts[video.account]) for value in _LIVE.values()] for video in ordered[:rows]]
+    table = drawn(list(_LIVE), shown, width)
     if len(ordered) <= rows:
         return table
     counts = Counter(map(state_or_due, ordered[rows:]))
     rest = ", ".join(f"{count} {name}" for name, count in counts.items())
     return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
-
-
-def _row(video: VideoPlan, account: Account) -> list[str | Text]:
-    return [
-        text(video.key, "bold"),
-        text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
-        length(video),
-        hops(video),
-        text(state(video), "red" if video.state is VideoState.BLOCKED else ""),
-        cost_left(video, account)[0],
-    ]
 
 
 def bar(video: VideoPlan) -> str:

@@ -13,8 +13,8 @@ import click
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.userinfo import userinfo_parts
-from extend_pipeline.commands.render.text import visible, with_home_option
-from extend_pipeline.commands.render.zone import zone
+from extend_pipeline.commands.render.home import home_option, home_settings, with_home_option, zone
+from extend_pipeline.commands.render.text import visible
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.last_good import last_good_path
 
@@ -41,13 +41,13 @@ _SECRET_NAME: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.I
 _ENV_FIELD: Final = re.compile(r"_env[\"']?\s*:\s*[\"']?([A-Z_][A-Z0-9_]*)")
 
 
-def report_error(error: Exception, *, home: Path | None) -> int:
+def report_error(error: Exception) -> int:
     """Write an error to stderr and return the exit code. Only an unexpected error is written with its traceback."""
     if isinstance(error, ConfigError):
         for problem in error.problems:
             click.echo(visible(problem.text()), err=True)
         return WRONG_USE
-    secrets = secrets_of(home)
+    secrets = secrets_of()
     # compared by name, because importing the ledger or the sandbox for their error classes would take 0.5 s
     class_names = {kind.__name__ for kind in type(error).__mro__}
     for class_name, code in _EXPECTED.items():
@@ -57,8 +57,8 @@ def report_error(error: Exception, *, home: Path | None) -> int:
                 message = _describe_ledger_error(error)
             elif isinstance(error, OSError):
                 # an error of stdout names no file
-                message = (None if error.filename else _stdout_error()) or _describe_disk_error(error, home) or message
-            click.echo(with_home_option(visible(in_zone(scrub(message, secrets=secrets), zone())), home), err=True)
+                message = (None if error.filename else _stdout_error()) or _describe_disk_error(error) or message
+            click.echo(with_home_option(visible(in_zone(scrub(message, secrets=secrets), zone()))), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_MAX_REPORT)
     click.echo(visible(report, keep_lines=True), err=True)
@@ -89,24 +89,23 @@ def _stdout_error() -> str | None:
     return None
 
 
-def _describe_disk_error(error: OSError, home: Path | None) -> str | None:
+def _describe_disk_error(error: OSError) -> str | None:
     """Return a message for a full or read-only disk; None for another error, or if the settings can't be read."""
-    # imported late, because the verb may have failed before it loaded them
-    from extend_pipeline.config.settings import Settings
+    # imported late, because the verb may have failed before it loaded it
     from extend_pipeline.engine.guards.disk_space import as_disk_error
 
     try:
-        disk_error = as_disk_error(error, Settings() if home is None else Settings.for_home(home), awaited=0)
+        disk_error = as_disk_error(error, home_settings(), awaited=0)
     except ConfigError:
         return None
     return None if disk_error is None else str(disk_error)
 
 
-def secrets_of(home: Path | None) -> tuple[str, ...]:
+def secrets_of() -> tuple[str, ...]:
     """Return the environment's values that must not be shown, longest first: those of variables that accounts.yaml
     names, or whose own name looks like a secret. Works with an invalid configuration, too."""
     names = {name for name in os.environ if _SECRET_NAME.search(name)}
-    folder = home or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
+    folder = home_option() or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
     for path in (folder / ACCOUNTS_FILE, last_good_path(folder / "state")):
         try:
             names |= set(_ENV_FIELD.findall(path.read_text(encoding="utf-8", errors="replace")))

@@ -1,21 +1,14 @@
-"""The home of a verb: its settings, and the mistakes in its files."""
+"""The mistakes in the files of a verb's home."""
 
-from pathlib import Path
 from typing import Final
 
 import click
 
 from extend_pipeline.commands.render.text import visible
-from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
 
 WRONG_CONFIGURATION: Final = 2
-
-
-def settings_of(home: Path | None) -> Settings:
-    """Return the settings of the home in `--home`, else of the environment's. Raises ConfigError."""
-    return Settings() if home is None else Settings.for_home(home)
 
 
 def print_mistakes(pipeline: Pipeline) -> int:

@@ -8,29 +8,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 LOOK_S: Final = 0.25  # seconds between two calls of `watch`
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Work(threading.Thread, Generic[T]):
-    def __init__(self, work: Callable[[threading.Event], T], stop: threading.Event) -> None:
-        super().__init__(name="work", daemon=False)
-        self._work = work
-        self.stop = stop
-        self.result: T | None = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = self._work(self.stop)
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            self.error = error
 
 
 def run(
@@ -46,24 +32,22 @@ def run(
     before the second signal ends the process.
     """
     stop = threading.Event()
-    thread = _Work(work, stop)
     reported = False
-    with _signals(stop, at_once):
-        thread.start()
+    # the block of the executor ends when the work has ended, so that signals are handled until then
+    with _signals(stop, at_once), ThreadPoolExecutor(1, "work") as executor:
+        running = executor.submit(work, stop)
         try:
-            while thread.is_alive():
-                thread.join(LOOK_S)
+            while not running.done():
+                wait([running], LOOK_S)
                 if stop.is_set() and not reported:
                     reported = True
                     stopping()
                 watch()
         finally:
             stop.set()
-            thread.join()
-    if thread.error is not None:
-        raise thread.error
+    result = running.result()
     watch()
-    return thread.result  # type: ignore[return-value]  # it ended without an error, so it has one
+    return result
 
 
 @contextmanager

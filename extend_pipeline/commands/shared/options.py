@@ -2,9 +2,12 @@
 
 import getpass
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
+
+from extend_pipeline.commands.render.output import json_option
 
 CENTURY_S: Final = 100 * 365 * 86_400.0
 
@@ -35,3 +38,8 @@ def login_name() -> str:
 
 who_option = click.option("--who", default=login_name, help="Who decides. Default: your login name.")
 why_option = click.option("--why", default="", help="The reason, for later readers of the ledger.")
+
+
+def decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a verb that records a decision: --why, --who and --json."""
+    return why_option(who_option(json_option(command)))

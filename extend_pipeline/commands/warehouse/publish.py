@@ -1,11 +1,10 @@
 """`publish`: bring the warehouse file up to date with the ledger."""
 
-from pathlib import Path
-
 import click
 
+from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.publish import publish_if_changed
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
@@ -19,8 +18,7 @@ def publish(ctx: click.Context, as_json: bool) -> None:
 
     Takes time for the rows that have changed since the last time.
     """
-    home: Path | None = ctx.obj
-    settings = settings_of(home)
+    settings = home_settings()
     with open_home(settings) as pipeline:
         outcome = publish_if_changed(pipeline)
         code = print_mistakes(pipeline)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.home import home_settings, with_home_option, zone
 from extend_pipeline.commands.render.output import console, emit, json_option, say
 from extend_pipeline.commands.render.table import Column, blocks
-from extend_pipeline.commands.render.text import cells, shortened, visible, with_home_option
-from extend_pipeline.commands.render.zone import zone
-from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.commands.render.text import cells, shortened, visible
 from extend_pipeline.commands.warehouse.values import to_csv_cell, to_json, to_text
 
 if TYPE_CHECKING:
@@ -44,8 +43,7 @@ EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
     help="Write a workbook, a sheet a result.",
 )
 @json_option
-@click.pass_obj
-def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
+def sql(query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
     """Query the warehouse with SQL.
 
     The SQL is DuckDB's; each of several statements shows its result. A table that is wider than the screen becomes a
@@ -68,7 +66,7 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
         raise click.UsageError(f"--excel writes a workbook; call it {workbook.stem}.xlsx, not {workbook.name}")
     if as_csv + as_json + (workbook is not None) > 1:
         raise click.UsageError("--csv, --excel and --json: one at a time.")
-    path, timezone = settings_of(home).warehouse_path, zone()
+    path, timezone = home_settings().warehouse_path, zone()
     try:
         with query_errors():
             relations = results(path, query, timezone=timezone)
@@ -87,7 +85,7 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
             say(line, err=True)
         sys.exit(2)
     if not count:
-        raise click.UsageError(f"there is no query in {query!r}; try: {with_home_option(EXAMPLE, home)}")
+        raise click.UsageError(f"there is no query in {query!r}; try: {with_home_option(EXAMPLE)}")
     if as_json:
         emit(documents[0] if count == 1 else {"results": documents})
     elif workbook is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.provider import ProviderConfig
 from extend_pipeline.config.model.target import Target

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from extend_pipeline.base.net import is_local
-from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 
 

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.files.accounts import AccountList
-from extend_pipeline.config.issues import ConfigIssue
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue
 from extend_pipeline.config.model.provider import by_name
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.moments import EXAMPLE, in_iso_order, is_plain_date
 from extend_pipeline.config.files.entries import Row
+from extend_pipeline.config.issues import FieldIssue
 
 CLOCK_SLACK: Final = timedelta(days=1)  # clocks and zones are off by hours, not by days
 _MAX_LISTED: Final = 3

@@ -6,14 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from extend_pipeline.config.checks.branches import topological_order
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.lengths import Length, account_limit_issues, after_hops, length_issues
 from extend_pipeline.config.checks.spending import Use
 from extend_pipeline.config.checks.times import future_issues, time_warnings
 from extend_pipeline.config.fields.images import FrameFolder
 from extend_pipeline.config.files.accounts import AccountList
 from extend_pipeline.config.files.entries import Row
-from extend_pipeline.config.issues import ConfigIssue, Suggestions
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue, Suggestions
 from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.model.provider import ProviderConfig, owners
 from extend_pipeline.config.model.source import Source
@@ -103,8 +102,7 @@ def _read(row: Row, parent: _ReadRow | None, context: _Context) -> tuple[_ReadRo
         example = next(iter(accounts.provider_names), "kling-main")
         field_issues.append(FieldIssue(("account",), "is missing", f"Write account: {example}"))
     if row.account is not None and parent is None and accounts.readable and row.account not in accounts.provider_names:
-        nearest = context.suggestions.nearest(row.account)
-        hint = f'Did you mean "{nearest}"?' if nearest else "Add it to accounts.yaml."
+        hint = context.suggestions.hint(row.account, "Add it to accounts.yaml.")
         field_issues.append(FieldIssue(("account",), "is no account of accounts.yaml", hint))
     provider = accounts.provider_of(name)
     source: Source | BranchSource | None = row.branch
@@ -177,8 +175,7 @@ def _branch_issues(
     suggestions = Suggestions(keyed)
     for row in rows:
         if row.branch_of is not None and row.branch_of not in keyed:
-            nearest = suggestions.nearest(row.branch_of)
-            hint = f'Did you mean "{nearest}"?' if nearest else "Give the key of another video."
+            hint = suggestions.hint(row.branch_of, "Give the key of another video.")
             yield row.scope.issue(FieldIssue(("source", "branch_of"), "is no video of the catalogue", hint))
     for circle in circles:
         path = " → ".join([*circle[:6], "…"] if len(circle) > 6 else [*circle, circle[0]])

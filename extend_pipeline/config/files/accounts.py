@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.files.entries import name_in, read_list, reused_names
 from extend_pipeline.config.files.located import Node
 from extend_pipeline.config.files.text import is_there, missing
 from extend_pipeline.config.files.translate import Scope
-from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, did_you_mean, shorten_value
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, FieldIssue, did_you_mean, shorten_value
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
 from extend_pipeline.config.model.provider import ProviderConfig, Providers, by_name, owners

@@ -6,22 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
+from extend_pipeline.config.files.located import Node, mapping, sequence
 from extend_pipeline.config.files.sheet import CommaCell, find_header, plain_name
 from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
+_LIST_HINT = 'Write ["one", "two"] or one|two.'
 # A field longer than this is refused by the csv module; an image of 10 MB in base64 is 13.4 million characters.
 _MAX_CELL = 14_000_000
-
-
-class _BadCell(Exception):
-    """A cell that can't be read."""
-
-    def __init__(self, column: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.column, self.message, self.hint = column, message, hint
 
 
 def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[ConfigIssue]]:
@@ -58,9 +51,7 @@ def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node]
                 else:
                     issues.append(entry)
     except csv.Error as error:
-        issues.append(
-            ConfigIssue(file, line, None, None, None, f"this is not CSV: {error}", "Look at the quotes from here on.")
-        )
+        issues.append(ConfigIssue(file, line, f"this is not CSV: {error}", "Look at the quotes from here on."))
     return nodes, issues
 
 
@@ -70,22 +61,19 @@ def _column(name: str) -> str:
 
 
 def _header_issues(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[ConfigIssue]:
-    def issue(column: str, message: str, hint: str) -> ConfigIssue:
-        return ConfigIssue(file, line, None, column, None, message, hint)
-
     issues = [
-        issue(name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
+        (name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
         for name in dict.fromkeys(header)
         if name and name not in columns
     ]
     issues += [
-        issue(name, "stands twice in the header", "Keep one.")
+        (name, "stands twice in the header", "Keep one.")
         for name, count in Counter(header).items()
         if name and count > 1
     ]
     if "key" not in header:
-        issues.append(issue("key", "is missing in the header", "The first line names the columns: key,account,…"))
-    return issues
+        issues.append(("key", "is missing in the header", "The first line names the columns: key,account,…"))
+    return [ConfigIssue(file, line, message, hint, field=column) for column, message, hint in issues]
 
 
 def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: int) -> Node | ConfigIssue:
@@ -97,13 +85,11 @@ def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: in
         if cell == "" or column is None:
             continue
         if column == "":
-            return ConfigIssue(
-                file, line, key, None, cell, "stands in a column without a name", "Quote cells that hold a separator."
-            )
-        try:
-            node = _cell(column, cell, line)
-        except _BadCell as bad:
-            return ConfigIssue(file, line, key, bad.column, cell, bad.message, bad.hint)
+            message, hint = "stands in a column without a name", "Quote cells that hold a separator."
+            return ConfigIssue(file, line, message, hint, subject=key, given=cell)
+        node = _list(cell, line) if column in _LISTS else Node(line, cell)
+        if isinstance(node, str):
+            return ConfigIssue(file, line, node, _LIST_HINT, subject=key, field=column, given=cell)
         group, dot, name = column.partition(".")
         if dot and group in nested:
             nested[group][name] = (line, node)
@@ -113,17 +99,16 @@ def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: in
     return mapping(top, line)
 
 
-def _cell(column: str, cell: str, line: int) -> Node:
-    if column not in _LISTS:
-        return scalar(cell, line)
+def _list(cell: str, line: int) -> Node | str:
+    """Return the node of a list, or the message of a cell that begins like one and is none."""
     if cell.lstrip().startswith("["):
         try:
             items = json.loads(cell, parse_int=str, parse_float=str, parse_constant=str)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError):
             # read as prompts between "|" it would be sent, and paid for, with its brackets
-            raise _BadCell(column, "begins like a JSON list and is none", 'Write ["one", "two"] or one|two.') from error
+            return "begins like a JSON list and is none"
         if not all(isinstance(item, str) for item in items):
-            raise _BadCell(column, "is a list of more than texts", 'Write ["one", "two"] or one|two.')
+            return "is a list of more than texts"
     else:
         items = [part.strip() for part in cell.split("|")]
-    return sequence([scalar(item, line) for item in items], line)
+    return sequence([Node(line, item) for item in items], line)

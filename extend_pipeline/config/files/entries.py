@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from extend_pipeline.base.names import normal_name
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.files.csv import read_csv
 from extend_pipeline.config.files.located import Node
-from extend_pipeline.config.files.text import is_there, missing, read_text
+from extend_pipeline.config.files.text import EMPTY, is_there, missing, read_text
 from extend_pipeline.config.files.translate import Scope, no_signed_url
 from extend_pipeline.config.files.yaml import read_yaml
-from extend_pipeline.config.issues import ConfigIssue, did_you_mean
-from extend_pipeline.config.model.catalogue import BranchSource, Entry
-from extend_pipeline.config.model.changes import CatalogueDefaults
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue, did_you_mean
+from extend_pipeline.config.model.catalogue import BranchSource, CatalogueDefaults, Entry
 from extend_pipeline.config.model.provider import Providers, columns
 
 
@@ -42,26 +40,25 @@ def read_list(
         return [], [text], None
     tree, issues = read_yaml(text, path.name)
 
-    def add(line: int, field: str | None, message: str, hint: str) -> None:
-        issues.append(ConfigIssue(path.name, line, None, field, None, message, hint))
-
     if tree is None or tree.value is None:
         if not issues:
-            add(1, None, "the file is empty", "`extend-pipeline init` writes an example.")
+            issues.append(ConfigIssue(path.name, 1, *EMPTY))
         return [], issues, None
     if not tree.is_mapping:
-        add(tree.line, None, "the file is not a set of fields", f"Begin it with {root}: and a list below.")
+        hint = f"Begin it with {root}: and a list below."
+        issues.append(ConfigIssue(path.name, tree.line, "the file is not a set of fields", hint))
         return [], issues, None
     known = [root, *beside]
     for name, (line, _) in tree.children.items():
         if name not in known and not str(name).startswith("x-"):
-            add(line, str(name), "is not a known field here", did_you_mean(str(name), known, label="Known here"))
+            hint = did_you_mean(str(name), known, label="Known here")
+            issues.append(ConfigIssue(path.name, line, "is not a known field here", hint, field=str(name)))
     if root not in tree.children:
-        add(tree.line, root, "is missing", f"Write {root}: and a list below.")
+        issues.append(ConfigIssue(path.name, tree.line, "is missing", f"Write {root}: and a list below.", field=root))
         return [], issues, tree
     line, items = tree.children[root]
     if not items.is_sequence and items.value is not None:
-        add(line, root, "is not a list", 'Begin each entry with "- ".')
+        issues.append(ConfigIssue(path.name, line, "is not a list", 'Begin each entry with "- ".', field=root))
         return [], issues, tree
     nodes = [item for _, item in items.children.values()]
     return nodes, _with_subjects(issues, nodes), tree

@@ -37,20 +37,6 @@ class Node:
         return isinstance(self.value, list)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A field's dotted name, its line (of its parent, if it is missing), and its text."""
-
-    field: str | None
-    line: int
-    given: str | None
-
-
-def scalar(text: str | None, line: int) -> Node:
-    """Return the node of a single value."""
-    return Node(line, text)
-
-
 def sequence(items: Sequence[Node], line: int) -> Node:
     """Return the node of a list."""
     return Node(line, [item.value for item in items], {n: (item.line, item) for n, item in enumerate(items)})
@@ -63,10 +49,10 @@ def mapping(fields: Mapping[str, tuple[int, Node]], line: int) -> Node:
     return Node(line, {key: node.value for key, (_, node) in fields.items()}, children)
 
 
-def locate(node: Node, loc: Sequence[object]) -> Place:
-    """Return the place of a path of keys and indexes. Steps that are missing in the file are skipped, except for the
-    last one. Steps that begin with `form:` are pydantic's tags of a union and are ignored. Items of lists are numbered
-    from 1.
+def locate(node: Node, loc: Sequence[object]) -> tuple[str | None, int, str | None]:
+    """Return the dotted name, the line and the text of the field at a path of keys and indexes. A missing field has the
+    line of its parent. Steps that are missing in the file are skipped, except for the last one. Steps that begin with
+    `form:` are pydantic's tags of a union and are ignored. Items of lists are numbered from 1.
     """
     line, names, current, complete = node.line, list[str](), node, True
     path = [step for step in loc if not str(step).startswith("form:")]
@@ -77,4 +63,4 @@ def locate(node: Node, loc: Sequence[object]) -> Place:
         elif position == len(path) - 1:
             names.append(str(step))
             complete = False
-    return Place(".".join(names) or None, line, current.text if complete and path else None)
+    return ".".join(names) or None, line, current.text if complete and path else None

@@ -2,8 +2,12 @@
 
 import codecs
 from pathlib import Path
+from typing import Final
 
 from extend_pipeline.config.issues import ConfigIssue
+
+EMPTY: Final = ("the file is empty", "`extend-pipeline init` writes an example.")
+"""Message and hint of a file without content."""
 
 
 def read_text(path: Path) -> str | ConfigIssue:
@@ -13,18 +17,20 @@ def read_text(path: Path) -> str | ConfigIssue:
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return _issue(path, None, f"the file can't be read: {reason}", f"Look at {path}.")
+        return ConfigIssue(path.name, None, f"the file can't be read: {reason}", f"Look at {path}.")
     encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         name = "UTF-16, which its first bytes say it is" if encoding == "utf-16" else "UTF-8"
-        return _issue(path, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
+        return ConfigIssue(
+            path.name, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8."
+        )
     if b"\0\0" in (raw[0:4:2], raw[1:4:2]):
-        return _issue(path, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
+        return ConfigIssue(path.name, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
     if not text.strip():
-        return _issue(path, 1, "the file is empty", "`extend-pipeline init` writes an example.")
+        return ConfigIssue(path.name, 1, *EMPTY)
     return text
 
 
@@ -51,14 +57,10 @@ def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
     """Return the issue of a file that does not exist."""
     for name in misnamed:
         if path.with_name(name).exists():
-            return _issue(path, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")
-    return _issue(
-        path,
+            return ConfigIssue(path.name, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")
+    return ConfigIssue(
+        path.name,
         None,
         f"there is no {what} in {path.parent}",
         "`extend-pipeline init` writes an example; or name another home with --home or EXTEND_PIPELINE_HOME.",
     )
-
-
-def _issue(path: Path, line: int | None, message: str, hint: str) -> ConfigIssue:
-    return ConfigIssue(path.name, line, None, None, None, message, hint)

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.text import FIELD_ERROR, RequiredBecause, aliases
 from extend_pipeline.config.files.located import Node, locate
-from extend_pipeline.config.issues import ConfigIssue, did_you_mean
+from extend_pipeline.config.issues import ConfigIssue, FieldIssue, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,11 +33,10 @@ class Scope:
 
     def issue(self, issue: FieldIssue) -> ConfigIssue:
         """Return an issue with the file and the line of its field."""
-        place = locate(self.node, issue.loc)
-        value = place.given
-        if value is None or place.field is None or not issue.about_value or not self.may_show(place.field, value):
-            value = None
-        return ConfigIssue(self.file, place.line, self.subject, place.field, value, issue.message, issue.hint)
+        field, line, value = locate(self.node, issue.loc)
+        shown = value is not None and field is not None and issue.about_value and self.may_show(field, value)
+        given = value if shown else None
+        return ConfigIssue(self.file, line, issue.message, issue.hint, subject=self.subject, field=field, given=given)
 
     def read(
         self,

@@ -5,7 +5,7 @@ from typing import cast
 
 import yaml
 
-from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
+from extend_pipeline.config.files.located import Node, mapping, sequence
 from extend_pipeline.config.issues import ConfigIssue
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where PyYAML has it; both give the same events
@@ -56,7 +56,7 @@ class _Reader:
         self.issues: list[ConfigIssue] = []
 
     def report(self, line: int | None, message: str, hint: str, *, field: str | None = None) -> None:
-        self.issues.append(ConfigIssue(self._file, line, None, field, None, message, hint))
+        self.issues.append(ConfigIssue(self._file, line, message, hint, field=field))
 
     def document(self) -> Node | None:
         root: Node | None = None
@@ -79,7 +79,7 @@ class _Reader:
                 raise _Unreadable(line, f"*{event.anchor} is not defined above", f"Mark its origin &{event.anchor}.")
             return self._anchors[event.anchor]
         if isinstance(event, yaml.ScalarEvent):
-            node = scalar(self._scalar_text(event), line)
+            node = Node(line, self._scalar_text(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             self._check_tag(event, "seq")
             node = sequence(list(self._items(depth)), line)

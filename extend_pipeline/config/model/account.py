@@ -23,15 +23,11 @@ from extend_pipeline.config.fields.text import (
     schema_as,
 )
 from extend_pipeline.config.model.callbacks import Callbacks, checked
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import OnChangeField
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.config.model.network import (
-    CA_DESCRIPTION,
-    NETWORK_DESCRIPTION,
     PROXY_DESCRIPTION,
-    PROXY_LOGIN_DESCRIPTION,
     CertificateAuthority,
-    Network,
     Proxy,
     ProxyLogin,
 )
@@ -144,7 +140,13 @@ class Account(ConfigModel):
         default=False,
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
     )
-    network: Network = Field(default="public", description=NETWORK_DESCRIPTION, examples=["private"])
+    network: Annotated[Literal["public", "private"], one_of("public", "private")] = Field(
+        default="public",
+        description="private: base_url's host may lie in a private network, over http if base_url says so, and its "
+        "files too; for a gateway of one's own (one-api, new-api). public, the default: public addresses over https "
+        "alone.",
+        examples=["private"],
+    )
     base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
@@ -179,11 +181,9 @@ class Account(ConfigModel):
         "them. No key goes along.",
         examples=[False],
     )
-    ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    ca: CertificateAuthority = None
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
-    proxy_login_env: ProxyLogin | None = Field(
-        default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"]
-    )
+    proxy_login_env: ProxyLogin = None
     poll: Poll
     in_doubt: InDoubt = Field(
         default=InDoubt(),
@@ -220,12 +220,7 @@ class Account(ConfigModel):
         "what may be ours is a question.",
         examples=["own"],
     )
-    on_change: OnChange | None = Field(
-        default=None,
-        description="What an edit does that would pay again for what was paid for: ask (the default), keep what is "
-        "there, or pay.",
-        examples=["ask"],
-    )
+    on_change: OnChangeField = None
     callbacks: Callbacks | None = Field(
         default=None,
         description="Where the provider may call back; nothing by default, and then tasks are polled.",

@@ -11,9 +11,7 @@ from extend_pipeline.config.files.located import Node, mapping
 from extend_pipeline.config.files.translate import Scope
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.model.network import (
-    CA_DESCRIPTION,
     PROXY_DESCRIPTION,
-    PROXY_LOGIN_DESCRIPTION,
     CertificateAuthority,
     Proxy,
     ProxyLogin,
@@ -25,11 +23,9 @@ DEFAULTS_FIELD: Final = "defaults"
 class AccountDefaults(ConfigModel):
     """How accounts reach the internet, which is the same for most of them."""
 
-    ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    ca: CertificateAuthority = None
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["environment"])
-    proxy_login_env: ProxyLogin | None = Field(
-        default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"]
-    )
+    proxy_login_env: ProxyLogin = None
 
 
 def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[ConfigIssue]]:

@@ -3,15 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from extend_pipeline.config.fields.numbers import WholeNumber
-from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, one_of
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import MAX_HOPS, Target
+
+OnChange = Annotated[Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay")]
+OnChangeField = Annotated[
+    OnChange | None,
+    Field(
+        description="What an edit does that would pay again for what was paid for: ask (the default), keep what is "
+        "there, or pay.",
+        examples=["ask"],
+    ),
+]
+
+
+class CatalogueDefaults(ConfigModel):
+    """The `defaults:` of catalog.yaml, for all videos whose account does not set them."""
+
+    on_change: OnChangeField = None
 
 
 class BranchSource(ConfigModel):

@@ -2,18 +2,13 @@
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from extend_pipeline.config.fields.addresses import proxy_address
-from extend_pipeline.config.fields.text import field_error, one_of, schema_as, single_value
+from extend_pipeline.config.fields.text import field_error, schema_as, single_value
 from extend_pipeline.config.model.credentials import EnvName
-
-CA_DESCRIPTION: Final = (
-    "Whose certificates count: public (the default), system (this machine's store, to which companies add their own), "
-    "or the path of a PEM file whose certificates count besides the public ones."
-)
 
 
 def _ca(value: object) -> str:
@@ -27,16 +22,18 @@ def _ca(value: object) -> str:
 
 
 CertificateAuthority = Annotated[
-    str,
-    BeforeValidator(_ca),
-    schema_as({"type": "string", "examples": ["public", "system", "/etc/ssl/company-ca.pem"]}),
+    Annotated[
+        str,
+        BeforeValidator(_ca),
+        schema_as({"type": "string", "examples": ["public", "system", "/etc/ssl/company-ca.pem"]}),
+    ]
+    | None,
+    Field(
+        description="Whose certificates count: public (the default), system (this machine's store, to which companies "
+        "add their own), or the path of a PEM file whose certificates count besides the public ones.",
+        examples=["system"],
+    ),
 ]
-
-NETWORK_DESCRIPTION: Final = (
-    "private: base_url's host may lie in a private network, over http if base_url says so, and its files too; for a "
-    "gateway of one's own (one-api, new-api). public, the default: public addresses over https alone."
-)
-Network = Annotated[Literal["public", "private"], one_of("public", "private")]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 
@@ -60,7 +57,6 @@ PROXY_DESCRIPTION: Final = (
     "The HTTP proxy that everything but hosts of one's own network goes through: its address (http://proxy:3128), "
     "environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none, the default."
 )
-PROXY_LOGIN_DESCRIPTION: Final = "Environment variable that holds user:password for the proxy, where it wants them."
 
 
 def is_address(proxy: str | None) -> bool:
@@ -89,5 +85,11 @@ Proxy = Annotated[
     BeforeValidator(_proxy),
     schema_as({"type": "string", "examples": ["http://proxy:3128", "environment", "none"]}),
 ]
-ProxyLogin = Annotated[EnvName, AfterValidator(_login_of_a_proxy)]
+ProxyLogin = Annotated[
+    Annotated[EnvName, AfterValidator(_login_of_a_proxy)] | None,
+    Field(
+        description="Environment variable that holds user:password for the proxy, where it wants them.",
+        examples=["PROXY_LOGIN"],
+    ),
+]
 """Below a field `proxy`, because a validator sees only the fields above its own."""

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.text import aliases
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource
 from extend_pipeline.config.model.source import Source
@@ -75,12 +75,8 @@ def owners(providers: Providers, part: Part) -> Mapping[str, tuple[str, ...]]:
     """Return the names of the providers by the fields that their sources, extends or accounts have."""
     names: dict[str, tuple[str, ...]] = {}
     for provider in providers:
-        models: Mapping[Part, type[BaseModel]] = {
-            "source": provider.source,
-            "extend": provider.extend,
-            "account": provider.account,
-        }
-        for field in aliases(models[part]):
+        model: type[BaseModel] = getattr(provider, part)
+        for field in aliases(model):
             names[field] = (*names.get(field, ()), provider.name)
     return names
 

@@ -32,6 +32,20 @@ class Source(ConfigModel):
             """Return the mode that it was made in; None if the provider has no modes."""
 
 
+class UndatedSource(Source):
+    """A source of a provider without a limit of age and without modes."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """Return None, because the time makes no difference."""
+        return None
+
+    @property
+    def mode(self) -> str | None:
+        """Return None, because there are no modes."""
+        return None
+
+
 class SourceById(Source):
     """A source that is named by an id. `exact` is above the ids, because a validator sees only the fields above."""
 

@@ -11,8 +11,8 @@ import dagster as dg
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
-from extend_pipeline.engine.plan.inputs import output_ms
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.media.store import MediaRef, MediaStore
 from extend_pipeline.warehouse.ledger_changes import prompt_of
 
@@ -36,10 +36,7 @@ def source_metadata(facts: VideoFacts) -> Metadata:
     """Return the metadata of a partition of `source_videos`."""
     row = facts.row
     return {
-        "account": _text(row.account),
-        "provider": _text(row.provider),
-        "model": _text(row.model),
-        "mode": _text(row.mode),
+        **_texts(row, "account", "provider", "model", "mode"),
         "source": _text(row.source_video_id if row.branch_of is None else f"{row.branch_of}, hop {row.branch_hop}"),
         "source_duration_s": _seconds(row.source_duration_ms),
         "extendable_until": _moment(row.extendable_until),
@@ -59,11 +56,7 @@ def request_metadata(facts: VideoFacts) -> Metadata:
     return {
         "attempts": dg.MetadataValue.int(len(facts.attempts)),
         "hop": dg.MetadataValue.int(newest.hop),
-        "state": _text(newest.state),
-        "account": _text(newest.account),
-        "provider": _text(newest.provider),
-        "task_id": _text(newest.task_id),
-        "external_task_id": _text(newest.external_task_id),
+        **_texts(newest, "state", "account", "provider", "task_id", "external_task_id"),
         "prompt": _text(prompt_of(newest.params)),
         "parent_duration_s": _seconds(newest.parent_duration_ms),
         "reserved": _text(_units(newest.predicted_micros, newest)),
@@ -83,15 +76,13 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         **({} if poster is None else {"poster": poster}),
         "hop": dg.MetadataValue.int(last.hop),
         "duration_before_s": _seconds(last.parent_duration_ms),
-        "duration_after_s": _seconds(output_ms(last)),
+        "duration_after_s": _seconds(last.film_ms),
         "source_duration_s": _seconds(first.parent_duration_ms),
         "state": _text(facts.row.state),
         "units": _text(_units(last.settled_micros, last)),
         "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
         "spent_in_all": _text(_spent_in_all(facts)),
-        "account": _text(last.account),
-        "provider": _text(last.provider),
-        "task_id": _text(last.task_id),
+        **_texts(last, "account", "provider", "task_id"),
         "prompt": _text(prompt_of(last.params)),
         "file": dg.MetadataValue.path(store.location(MediaRef.parse(last.path))),
         "sha256": _text(last.sha256),
@@ -116,7 +107,7 @@ def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue 
 
 
 def _hop(attempt: AttemptRow) -> dg.TableRecord:
-    seam, after = attempt.seam_psnr_centi_db, output_ms(attempt)
+    seam, after = attempt.seam_psnr_centi_db, attempt.film_ms
     return dg.TableRecord(
         {
             "hop": attempt.hop,
@@ -143,6 +134,10 @@ def _spent_in_all(facts: VideoFacts) -> str:
     never added up."""
     totals = [f"{from_micros(s.micros)} {s.unit} = {from_micros(s.amount_micros)} {s.currency}" for s in facts.spent]
     return "; ".join(totals) or "nothing"
+
+
+def _texts(row: VideoRow | AttemptRow, *names: str) -> Metadata:
+    return {name: _text(getattr(row, name)) for name in names}
 
 
 def _text(value: object) -> dg.TextMetadataValue:

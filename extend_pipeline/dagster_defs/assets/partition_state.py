@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select
 
 from extend_pipeline.config.digest import digest
 from extend_pipeline.engine.home import Pipeline
@@ -22,24 +22,14 @@ _OPEN: Final = (VideoState.NEW.value, VideoState.WORKING.value, VideoState.WAITI
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """The spending on a video in one unit and currency, in millionths."""
-
-    unit: str
-    currency: str
-    micros: int
-    amount_micros: int
-
-
-@dataclass(frozen=True, slots=True)
 class VideoFacts:
     """One video: its row, all its attempts in the order hop, generation, try, those that its film consists of (hop 1
-    first), and its spending."""
+    first), and its spending: a row for each unit and currency, with `micros` and `amount_micros` in millionths."""
 
     row: VideoRow
     attempts: Sequence[AttemptRow]
     stored: Sequence[AttemptRow]
-    spent: Sequence[Spent]
+    spent: Sequence[Row[Any]]
 
     @property
     def source_version(self) -> str:
@@ -95,13 +85,14 @@ def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], nam
     return [a for a in stored if a.chain_digest == steps[a.hop]]
 
 
-def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Spent]]:
+def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Row[Any]]]:
     c = tables.charges.c
-    sums = (func.sum(c.micros), func.sum(c.amount_micros))
+    # PostgreSQL's sum of integers is a decimal
+    sums = [cast(func.sum(column), BigInteger).label(column.name) for column in (c.micros, c.amount_micros)]
     query = select(c.video_key, c.unit, c.currency, *sums).where(c.entry.in_(_SPENT))
-    spent: dict[str, list[Spent]] = {}
+    spent: dict[str, list[Row[Any]]] = {}
     for part in queries.chunks(keys):
         in_part = query.where(c.video_key.in_(part)).group_by(c.video_key, c.unit, c.currency)
-        for key, unit, currency, micros, amount in connection.execute(in_part):
-            spent.setdefault(key, []).append(Spent(unit, currency, int(micros), int(amount)))
+        for row in connection.execute(in_part):
+            spent.setdefault(row.video_key, []).append(row)
     return spent

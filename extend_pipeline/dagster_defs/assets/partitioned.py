@@ -12,7 +12,7 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.dagster_defs.assets.materializations import (
     COMPLETED_EXTENSIONS,
     EXTENSION_REQUESTS,
@@ -22,7 +22,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
-from extend_pipeline.dagster_defs.jobs.run_log import log_round, names, partial_end
+from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
 from extend_pipeline.dagster_defs.partitions import videos
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue, record_progress
@@ -104,7 +104,13 @@ def extend_videos(
             recorded = yield from _events(pipeline, EXTENSION_REQUESTS, known)
             missing = [video for video in now.videos if video.key not in recorded]
         if COMPLETED_EXTENSIONS in chosen:
-            now = _drive(context, pipeline, [*known, *hidden], max_seconds=max_seconds)
+            driven = [*known, *hidden]
+            context.log.info(
+                f"driving {counted(len(driven), 'video')} for {max_seconds:g} s at most: {first_names(driven)}"
+            )
+            now = advance_until_idle(
+                pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
+            )
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
             yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
@@ -141,14 +147,8 @@ def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequenc
     after = plan(plan_input(pipeline, videos=keys))
     record_progress(pipeline, after)
     context.log.info(
-        f"submitted: {names(report.accepted) or 'nothing'}; refused: {names(report.rejected) or 'nothing'}; "
-        f"in doubt: {names(report.in_doubt) or 'nothing'}"
+        f"submitted: {first_names(report.accepted) or 'nothing'}; "
+        f"refused: {first_names(report.rejected) or 'nothing'}; "
+        f"in doubt: {first_names(report.in_doubt) or 'nothing'}"
     )
     return after
-
-
-def _drive(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str], *, max_seconds: float) -> Plan:
-    context.log.info(f"driving {counted(len(keys), 'video')} for {max_seconds:g} s at most: {names(keys)}")
-    return advance_until_idle(
-        pipeline, videos=keys, max_seconds=max_seconds, on_round=lambda now: log_round(context.log, now)
-    )

@@ -35,14 +35,10 @@ DURATION_SOURCES: Final[Mapping[str, Sequence[str]]] = {
 because SQL records no lineage of an aggregate."""
 
 
-def column_schema(table: TableSchema) -> dg.TableSchema:
-    """Return a warehouse table's columns as Dagster shows them."""
-    return dg.TableSchema(columns=[dg.TableColumn(c.name, c.type, description=c.description) for c in table.columns])
-
-
 def schema_metadata(table: TableSchema) -> dict[str, Any]:
-    """Return the metadata entry of a table's columns."""
-    return {"dagster/column_schema": column_schema(table)}
+    """Return the metadata entry of a warehouse table's columns, as Dagster shows them."""
+    columns = [dg.TableColumn(c.name, c.type, description=c.description) for c in table.columns]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
 
 
 def column_lineage(table: TableSchema) -> dg.TableColumnLineage:

@@ -115,9 +115,9 @@ def _metadata(table: Published, pipeline: Pipeline, about: Meta) -> dict[str, An
     target = pipeline.settings.warehouse_path
     preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
     count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
-    described = preview if table.preview == table.relation else query(target, f"SELECT * FROM {table.relation} LIMIT 0")  # noqa: S608
     return {
-        **(table.schema or {"dagster/column_schema": _schema_of(described)}),
+        # a view without a description of its own is its own preview
+        **(table.schema or {"dagster/column_schema": _schema_of(preview)}),
         "dagster/column_lineage": table.lineage,
         "dagster/row_count": int(count),
         "dagster/relation_identifier": f"warehouse.{table.relation}",

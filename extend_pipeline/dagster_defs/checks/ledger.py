@@ -1,7 +1,6 @@
-"""Asset checks on the published tables and the ledger, and how all asset checks are evaluated."""
+"""Asset checks on the published tables, the ledger and the media store, and how all asset checks are evaluated."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -9,14 +8,14 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
-from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
+from extend_pipeline.dagster_defs.checks.outcome import outcome
 from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
-from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.engine.guards.process import DOUBT_TODO, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import accounts_now
+from extend_pipeline.engine.store.missing import store_now
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.media.seam import PREFIX_DB
@@ -29,20 +28,20 @@ SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: time to raise it before work stops
 
 
-def charges_reconcile(pipeline: Pipeline) -> CheckOutcome:
+def charges_reconcile(pipeline: Pipeline) -> dg.AssetCheckResult:
     """The warehouse's sums equal the ledger's at the event that the file names."""
-    return CheckOutcome(
+    return outcome(
         compare(pipeline.ledger, pipeline.settings.warehouse_path),
         "remove warehouse.work.duckdb beside the file and publish again: it is made anew from the ledger",
     )
 
 
-def invariants_hold(pipeline: Pipeline) -> CheckOutcome:
+def invariants_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Every invariant of the ledger holds: one live attempt, charges that match states, evidence for stored files."""
-    return CheckOutcome(check_invariants(pipeline.ledger), "extend-pipeline pause, and read the events of that attempt")
+    return outcome(check_invariants(pipeline.ledger), "extend-pipeline pause, and read the events of that attempt")
 
 
-def budgets_hold(pipeline: Pipeline) -> CheckOutcome:
+def budgets_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
     """No account is over its budget, and none has used nearly all of it."""
     findings, over = [], False
     for account in accounts_now(pipeline):
@@ -54,7 +53,7 @@ def budgets_hold(pipeline: Pipeline) -> CheckOutcome:
                 over = over or used > cap
                 findings.append(f"account {account.account}: {used} of {cap} {account.unit} {what}")
     severity = dg.AssetCheckSeverity.ERROR if over else dg.AssetCheckSeverity.WARN
-    return CheckOutcome(findings, "raise the budget in accounts.yaml, or let the work wait", severity)
+    return outcome(findings, "raise the budget in accounts.yaml, or let the work wait", severity)
 
 
 def _as_promised(added_s: Decimal | None, provider: str) -> bool:
@@ -69,7 +68,7 @@ _MADE: Final = """
 """
 
 
-def durations_grew(pipeline: Pipeline) -> CheckOutcome:
+def durations_grew(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Every extension added the length that the provider promises, and complete videos have the requested length."""
     target = pipeline.settings.warehouse_path
     added = query(target, _MADE, [f"{ADOPTED}:"])
@@ -81,14 +80,14 @@ def durations_grew(pipeline: Pipeline) -> CheckOutcome:
     odd = [row for row in added.rows if not _as_promised(row[2], row[3])]
     grown = [f"{key}/{hop}: added {'an unknown length' if s is None else f'{s} s'}" for key, hop, s, _ in odd]
     ended = [f"{key}: complete at {now} s, {target_s} s were requested" for key, now, target_s in short.rows]
-    return CheckOutcome(
+    return outcome(
         grown + ended,
         "watch the film; if it is not what was paid for, ask the provider to refund the units",
         dg.AssetCheckSeverity.WARN,
     )
 
 
-def seams_hold(pipeline: Pipeline) -> CheckOutcome:
+def seams_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Full films begin with their parent, by their video frames. Films that could not be compared are left out."""
     broken = query(
         pipeline.settings.warehouse_path,
@@ -96,23 +95,39 @@ def seams_hold(pipeline: Pipeline) -> CheckOutcome:
         " AND seam_psnr_db IS NOT NULL AND (NOT parent_is_prefix OR seam_psnr_db < ?) ORDER BY video_key, hop",
         [PREFIX_DB],
     )
-    return CheckOutcome(
+    return outcome(
         [f"{key}/{hop}: {psnr} dB to its parent, {PREFIX_DB:g} are expected" for key, hop, psnr in broken.rows],
         "look at the poster and the film: the provider may have changed the parent's video frames",
         dg.AssetCheckSeverity.WARN,
     )
 
 
-def configuration_is_valid(pipeline: Pipeline) -> CheckOutcome:
+def films_are_there(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Every film that the ledger knows is in the media store. A missing film that can be fetched again is a warning; a
+    lost film, or a missing store, is an error."""
+    now = store_now(pipeline)
+    if now.doubt:
+        return outcome([f"{pipeline.store.place}: {now.doubt}; nothing is submitted"], DOUBT_TODO)
+    any_lost = any(missing.lost for missing in now.missing)
+    todo = (
+        "extend-pipeline advance fetches every file that its provider still has; for the others: "
+        "extend-pipeline media forget VIDEO/HOP"
+    )
+    severity = dg.AssetCheckSeverity.ERROR if any_lost else dg.AssetCheckSeverity.WARN
+    more = {"films": now.expected, "unknown_films": now.unknown}
+    return outcome([missing.describe() for missing in now.missing], todo, severity, more=more)
+
+
+def configuration_is_valid(pipeline: Pipeline) -> dg.AssetCheckResult:
     """The catalogue and the accounts have no mistake. Until a mistake is corrected nothing is submitted; paid tasks are
     polled and fetched with the valid entries and the last valid accounts."""
-    return CheckOutcome(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
+    return outcome(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
 
 
-def ledger_is_known(pipeline: Pipeline) -> CheckOutcome:
+def ledger_is_known(pipeline: Pipeline) -> dg.AssetCheckResult:
     """The ledger is the one that the home has worked with; another ledger, or an older state of it, would pay again."""
     ledger = look(pipeline.settings, pipeline.ledger)
-    return CheckOutcome([] if ledger.may_spend else [ledger.message], ledger.todo)
+    return outcome([] if ledger.may_spend else [ledger.message], ledger.todo)
 
 
 LEDGER_IS_KNOWN: Final = dg.AssetCheckKey(COSTS.asset, "ledger_is_known")
@@ -120,7 +135,7 @@ NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
 CONFIGURATION_IS_VALID: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
 
-CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], CheckOutcome]]] = {
+CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
@@ -135,14 +150,14 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], CheckOutcome]]] = {
 }
 
 
-def evaluate_check(pipeline: Pipeline, key: dg.AssetCheckKey) -> CheckOutcome:
-    """Run one check. If nothing has been published yet, that is its finding."""
+def evaluate_check(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
+    """Run one check, and show its times in the home's zone. If nothing has been published yet, that is its finding."""
     try:
-        outcome = CHECKS[key](pipeline)
+        result = CHECKS[key](pipeline)
     except NotPublishedError as error:
-        return CheckOutcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
-    timezone = pipeline.configuration.timezone
-    return replace(outcome, findings=[in_zone(finding, timezone) for finding in outcome.findings])
+        result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
+    description = in_zone(result.description or "", pipeline.configuration.timezone)
+    return result._replace(asset_key=key.asset_key, check_name=key.name, description=description)
 
 
 @dg.multi_asset_check(
@@ -154,15 +169,7 @@ def check_tables(context: dg.AssetCheckExecutionContext, home: HomeResource) -> 
     """Run the chosen checks in one step."""
     with home.open() as pipeline:
         for key in sorted(context.selected_asset_check_keys, key=str):
-            outcome = evaluate_check(pipeline, key)
-            yield dg.AssetCheckResult(
-                passed=outcome.passed,
-                asset_key=key.asset_key,
-                check_name=key.name,
-                severity=outcome.severity,
-                description=outcome.description,
-                metadata=outcome.metadata,
-            )
+            yield evaluate_check(pipeline, key)
 
 
 def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
@@ -173,12 +180,4 @@ def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
 
 def evaluation(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
     """Return the evaluation of one check, for a run of another job or a sensor."""
-    outcome = evaluate_check(pipeline, key)
-    return dg.AssetCheckEvaluation(
-        asset_key=key.asset_key,
-        check_name=key.name,
-        passed=outcome.passed,
-        severity=outcome.severity,
-        description=outcome.description,
-        metadata=outcome.metadata,
-    )
+    return dg.AssetCheckEvaluation(**evaluate_check(pipeline, key)._asdict())

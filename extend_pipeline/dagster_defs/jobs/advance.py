@@ -13,7 +13,7 @@ from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, pub
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
-from extend_pipeline.dagster_defs.partitions import add_missing
+from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
@@ -85,7 +85,9 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
 def _pending_events(context: dg.OpExecutionContext, pipeline: Pipeline, recorder: Recorder) -> Iterator[Event]:
     with pipeline.ledger.read() as connection:
         keys = [row.video_key for row in queries.videos(connection)]
-    add_missing(context.instance, keys)  # the catalogue may have grown since the sensor's last tick
+    existing = set(context.instance.get_dynamic_partitions(VIDEOS))
+    if missing := [key for key in keys if key not in existing]:  # the catalogue has grown since the sensor's last tick
+        context.instance.add_dynamic_partitions(VIDEOS, missing)
     yield from recorder.pending_events()
 
 

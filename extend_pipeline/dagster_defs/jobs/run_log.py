@@ -8,12 +8,11 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
 
-MAX_NAMES: Final = 5  # in one log line
 MAX_REPORTED: Final = 20  # in one failure; the count is always exact
 
 
@@ -45,7 +44,7 @@ def log_round(log: Logger, now: Round) -> None:
         "lost": now.collected.lost,
         "quarantined": now.collected.quarantined,
     }
-    parts = [f"{what}: {names(places)}" for what, places in done.items() if places]
+    parts = [f"{what}: {first_names(places)}" for what, places in done.items() if places]
     if parts:
         unfinished = len(now.plan.unfinished)
         log.info(f"{'; '.join(parts)} | {unfinished} in progress, {len(now.plan.needs_person)} waiting for an operator")
@@ -57,12 +56,6 @@ def summarize_mistakes(mistakes: Sequence[str]) -> str:
         return ""
     more = f"; {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
     return f"nothing is submitted until this is corrected: {mistakes[0]}{more}"
-
-
-def names(places: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = len(places) - MAX_NAMES
-    return ", ".join(places[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def partial_end(

@@ -23,7 +23,7 @@ def doubt_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        doubts = sorted(doubt.attempt_id for doubt in long_in_doubt(pipeline))
+        doubts = sorted(doubt.attempt.attempt_id for doubt in long_in_doubt(pipeline))
         reported = _digest("\n".join(doubts))
         if reported == (context.cursor or ""):
             return dg.SkipReason(

@@ -127,11 +127,10 @@ def build_poll_sensor(
     return poll_sensor
 
 
-def build_tables_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Return the sensor that publishes the tables after runs that an operator started; see `tables.table_condition`."""
-    return dg.AutomationConditionSensorDefinition(
-        "tables_automation_sensor",
-        target=dg.AssetSelection.assets(*(table.asset for table in PUBLISHED)),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
-    )
+tables_sensor = dg.AutomationConditionSensorDefinition(
+    "tables_automation_sensor",
+    target=dg.AssetSelection.assets(*(table.asset for table in PUBLISHED)),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+)
+"""Publishes the tables after runs that an operator started; see `tables.table_condition`."""

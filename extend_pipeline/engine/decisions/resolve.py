@@ -15,7 +15,7 @@ from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, TaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,9 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
         return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
         return Declined(f"accounts.yaml names no account {row.account}; put it back first")
-    match pipeline.provider(row.account).query(task_id):
-        case NotFound(answer):
-            return Declined(f"account {row.account} knows no task {task_id}: {answer.message}")
-        case QueryFailed(_, answer):
-            return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
-        case Found(view):
-            pass
+    view = query_task(pipeline, row.account, task_id)
+    if isinstance(view, Declined):
+        return view
     if not belongs(view, row.external_task_id, row.parent_video_id):
         made_from = view.parent_video_id or "another video"
         return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
@@ -68,6 +64,17 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     if moved.state is not S.IN_DOUBT:
         return Declined(f"{where} is not in doubt any more, it is {moved.state}; nothing was changed")
     return Declined(f"task {task_id} belongs to another attempt already")
+
+
+def query_task(pipeline: Pipeline, account: str, task_id: str) -> TaskView | Declined:
+    """Return a task as the account's provider shows it, or Declined where it shows none."""
+    match pipeline.provider(account).query(task_id):
+        case NotFound(answer):
+            return Declined(f"account {account} knows no task {task_id}: {answer.message}")
+        case QueryFailed(_, answer):
+            return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
+        case Found(view):
+            return view
 
 
 def resubmit(

@@ -222,7 +222,7 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor:
     analysis = analyse(pipeline, attempt, stored)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        data = {**file_columns(stored), **analysis.columns()}
+        data = {**file_columns(stored), **analysis.columns}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if analysis.film_waits and isinstance(moved, Moved):
             files.record_not_made(tx, attempt)

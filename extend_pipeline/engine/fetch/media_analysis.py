@@ -1,6 +1,6 @@
 """Analyse a fetched result: full film or new part only, how well it continues its parent, and the poster."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,32 +23,15 @@ from extend_pipeline.providers.spec import ResultKind
 
 @dataclass(frozen=True, slots=True)
 class MediaAnalysis:
-    """The result of an analysis, as the ledger keeps it. The seam is in hundredths of a decibel; None where the
-    parent's file is not available. `film` is the full-length film that was assembled from a segment, with `film_note`
-    on how."""
+    """The result of an analysis. `columns` are those of the `attempt_stored` event; the seam is in hundredths of a
+    decibel, None where the parent's file is not available. `film` is the full-length film that was assembled from a
+    segment, with `film_note` on how. `film_waits`: it is not assembled yet, because the file that it continues is
+    missing in the store now."""
 
-    kind: str
-    seam_centi_db: int | None
-    parent_is_prefix: bool | None
-    poster_path: str | None
+    columns: Mapping[str, object]
     film: Stored | None
     film_note: str | None
-    film_waits: bool = False
-    """The film is not assembled yet, because the file that it continues is missing in the store now."""
-
-    def columns(self) -> dict[str, object]:
-        """Return the columns of the `attempt_stored` event that come from the analysis."""
-        film = self.film
-        return {
-            "output_kind": self.kind,
-            "seam_psnr_centi_db": self.seam_centi_db,
-            "parent_is_prefix": self.parent_is_prefix,
-            "poster_path": self.poster_path,
-            "film_sha256": None if film is None else film.sha256,
-            "film_path": None if film is None else film.path,
-            "film_duration_ms": None if film is None else film.probe.duration_ms,
-            "film_note": self.film_note,
-        }
+    film_waits: bool
 
 
 def file_columns(stored: Stored) -> dict[str, object]:
@@ -75,10 +58,17 @@ def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> MediaAna
         segment = kind is OutputKind.SEGMENT
         poster_path = _put_poster(pipeline, attempt, stored, parent, result, segment=segment)
         film, note = _film(pipeline, parent, result) if segment else (None, None)
-    psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
-    prefix = None if seam is None else seam.parent_is_prefix
-    waits = segment and before.missing
-    return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
+    columns: dict[str, object] = {
+        "output_kind": kind.value,
+        "seam_psnr_centi_db": None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100),
+        "parent_is_prefix": None if seam is None else seam.parent_is_prefix,
+        "poster_path": poster_path,
+        "film_sha256": None if film is None else film.sha256,
+        "film_path": None if film is None else film.path,
+        "film_duration_ms": None if film is None else film.probe.duration_ms,
+        "film_note": note,
+    }
+    return MediaAnalysis(columns, film, note, segment and before.missing)
 
 
 def put_poster(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> str | None:
@@ -139,7 +129,7 @@ def analyse_again(pipeline: Pipeline) -> list[str]:
         except isolated_probe.ProbeUnavailable:
             continue  # the next round tries again
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            transitions.examined(tx, attempt.attempt_id, analysis.columns())
+            transitions.examined(tx, attempt.attempt_id, analysis.columns)
         analysed.append(f"{attempt.video_key}/{attempt.hop}")
     return analysed
 

@@ -9,6 +9,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import AccountRow
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.providers.protocol import (
@@ -94,12 +95,16 @@ def send_free_query(provider: Provider) -> Page | QueryOutcome:
     return provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
 
 
-def _test_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
-    """Query a known task if there is one, because a provider may refuse an unknown id; else send the free query."""
+def known_task(pipeline: Pipeline, account: Account) -> AttemptRow | None:
+    """Return the newest attempt whose task the account's provider must still know; None without one."""
     since = pipeline.now_ms() - spec_of(account.provider).result_life_ms
     with pipeline.ledger.read() as connection:
-        known = queries.known_task(connection, account.name, at_least_ms=since)
-    provider = pipeline.provider(account.name)
+        return queries.known_task(connection, account.name, at_least_ms=since)
+
+
+def _test_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
+    """Query a known task if there is one, because a provider may refuse an unknown id; else send the free query."""
+    known, provider = known_task(pipeline, account), pipeline.provider(account.name)
     return send_free_query(provider) if known is None else provider.query(known.task)
 
 

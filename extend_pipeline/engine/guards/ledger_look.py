@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable, read_home, write_memory
@@ -188,14 +188,8 @@ def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: 
 def _known(connection: Connection, films: Collection[str]) -> set[str]:
     attempts, videos = tables.attempts, tables.videos
     known: set[str] = set()
-    for part in queries.chunks(films):
-        made = select(attempts.c.sha256, attempts.c.film_sha256).where(
-            or_(attempts.c.sha256.in_(part), attempts.c.film_sha256.in_(part))
-        )
-        for row in connection.execute(made):
-            known.update(row)
-        sources = select(videos.c.source_sha256).where(videos.c.source_sha256.in_(part))
-        known.update(connection.execute(sources).scalars())
+    for column in (attempts.c.sha256, attempts.c.film_sha256, videos.c.source_sha256):
+        known.update(sha256 for (sha256,) in queries.rows_by(connection, select(column), column, films))
     return known
 
 

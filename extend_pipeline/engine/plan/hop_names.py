@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import BranchSource, OnChange, Video
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.chain import Names
-from extend_pipeline.engine.plan.model import AttemptView, Parent
+from extend_pipeline.engine.plan.model import DuplicatePurchase, Parent
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write.renames_and_choices import Choice
@@ -36,28 +36,22 @@ class Edited:
     """The catalogue has another step, named `digest`, than `paid`, which has a film or may still get one."""
 
     digest: str
-    paid: AttemptView
-
-
-@dataclass(frozen=True, slots=True)
-class OtherAccount:
-    """The same step of this video was bought with another account, by the attempt `paid`."""
-
-    paid: AttemptView
+    paid: AttemptRow
 
 
 def name_hop(
     video: Video,
     hop: int,
     parent: Parent,
-    at_hop: Sequence[AttemptView],
+    at_hop: Sequence[AttemptRow],
     *,
     names: Names,
     on_change: OnChange,
     same_source: bool = False,
-) -> Named | Edited | OtherAccount:
-    """Name hop `hop` of a video, which extends `parent`. `at_hop` are all attempts of this hop of the video;
-    `same_source` says that the source is the same file that the catalogue named by another address before."""
+) -> Named | Edited | DuplicatePurchase:
+    """Name hop `hop` of a video, which extends `parent`; return the purchase that it would duplicate where this video
+    has bought the hop with another account. `at_hop` are all attempts of this hop of the video; `same_source` says that
+    the source is the same file that the catalogue named by another address before."""
     params = video.extend.hop_params(hop)
     digest = chain.hop_digest(parent.digest, params)
     if (chosen := names.chosen(video.key, digest)) is not None:
@@ -67,12 +61,12 @@ def name_hop(
     # after the first hop, attempts with another parent belong to a chain that was abandoned before
     earlier = [a for a in at_hop if hop == 1 or a.parent_attempt_id == parent.attempt_id]
     alike = [a for a in earlier if a.state in _PAID_OR_LIVE and _is_alike(a, video, hop, parent, same_source)]
-    if own := [a for a in alike if a.account in ("", video.account)]:
+    if own := [a for a in alike if a.account == video.account]:
         paid_digest = _latest([a for a in own if a.state in STORED_OR_LIVE] or own).chain_digest
         return Named(paid_digest, Choice(hop, digest, paid_digest))
     by_other_account = [a for a in alike if a.state in STORED_OR_LIVE]
     if by_other_account and not video.again:
-        return OtherAccount(by_other_account[0])
+        return DuplicatePurchase(video.key, hop, by_other_account[0].account, bought=True)
     if by_other_account or not earlier:
         return Named(digest)
     latest = _latest(earlier)
@@ -85,16 +79,16 @@ def name_hop(
     return Named(digest)
 
 
-def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
+def _latest(attempts: Sequence[AttemptRow]) -> AttemptRow:
     """Return the attempt that was made last. Within one step the numbers of its tries decide, because a clock may have
     been wrong; steps are compared by the time of their claim."""
-    last: dict[str, AttemptView] = {}
+    last: dict[str, AttemptRow] = {}
     for attempt in sorted(attempts, key=lambda a: (a.generation, a.try_no)):
         last[attempt.chain_digest] = attempt
     return max(last.values(), key=lambda a: a.claimed_at)
 
 
-def _is_alike(attempt: AttemptView, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:
+def _is_alike(attempt: AttemptRow, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:
     """Return whether an attempt bought the same as the hop, although the hop is in another notation now."""
     params = video.extend.hop_params(hop)
     if attempt.words is None or attempt.words != words_digest(params):

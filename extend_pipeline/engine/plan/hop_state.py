@@ -1,15 +1,16 @@
 """The state of one hop by its attempts: ready for the next try, in flight, or blocked. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.plan.model import AttemptView, Blocker
+from extend_pipeline.engine.plan.model import Blocker
 from extend_pipeline.ledger.clock import is_ahead
-from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.look import LastLook, LookCause
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.providers.protocol import RejectReason
@@ -25,14 +26,14 @@ class Ready:
 
     generation: int
     try_no: int
-    last: AttemptView | None
+    last: AttemptRow | None
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
     """An attempt is live and needs no operator."""
 
-    attempt: AttemptView
+    attempt: AttemptRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Blocked:
     """The hop may not be tried now."""
 
     blocker: Blocker
-    attempt: AttemptView | None
+    attempt: AttemptRow | None
 
 
 HopState = Ready | InFlight | Blocked
@@ -55,25 +56,27 @@ def looked_up_by_key(account: Account, submit_class: str) -> bool:
     return account.submit_class == "A" and submit_class == "A"
 
 
-def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
+def classify_hop(
+    where: str, tries: Sequence[AttemptRow], looks: Mapping[str, LastLook], account: Account, now_ms: int
+) -> HopState:
     """Return the state of one hop by its newest attempt. `where` is VIDEO/HOP, as commands take it; `tries` are all
-    attempts of one step. Raises ValueError for a stored hop."""
+    attempts of one step, `looks` the results of the last looks by attempt ID. Raises ValueError for a stored hop."""
     if not tries:
         return Ready(1, 1, None)
     last = max(tries, key=lambda a: (a.generation, a.try_no))
     if last.resubmit_allowed:
         return Ready(last.generation + 1, 1, last)
-    again = Ready(last.generation, last.try_no + 1, last)
+    again, look = Ready(last.generation, last.try_no + 1, last), looks.get(last.attempt_id, LastLook())
     error = f": {last.error_message}" if last.error_message else ""
     match last.state:
         case S.CLAIMED | S.SENDING:
             return InFlight(last)
         case S.SUCCEEDED:
-            return _not_fetched(where, last, account, now_ms) or InFlight(last)
+            return _not_fetched(where, last, look, account, now_ms) or InFlight(last)
         case S.SUBMITTED | S.PROCESSING:
-            return _overdue(where, last, account, now_ms) or InFlight(last)
+            return _overdue(where, last, look, account, now_ms) or InFlight(last)
         case S.IN_DOUBT:
-            return Blocked(_in_doubt(where, last, account, now_ms), last)
+            return Blocked(_in_doubt(where, last, look, account, now_ms), last)
         case S.RELEASED if last.error_reason == UNCLEAR_VALUE:
             return _blocked(BlockReason.REJECTED, last, f"{where} was refused{error}", _how_to_fix(where))
         case S.RELEASED:
@@ -109,7 +112,7 @@ def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now
             raise ValueError(f"{where} is stored, so there is nothing to classify")
 
 
-def _blocked(reason: BlockReason, attempt: AttemptView, message: str, todo: str) -> Blocked:
+def _blocked(reason: BlockReason, attempt: AttemptRow, message: str, todo: str) -> Blocked:
     return Blocked(Blocker(reason, message, todo), attempt)
 
 
@@ -117,12 +120,12 @@ def _how_to_fix(where: str) -> str:
     return f"fix the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
 
 
-def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
+def _overdue(where: str, last: AttemptRow, look: LastLook, account: Account, now_ms: int) -> Blocked | None:
     since = last.submitted_at
     if since is None or now_ms - since <= account.patience_s * 1000:
         return None
     minutes = (now_ms - since) // 60_000
-    note = f"; the last look: {last.note}" if last.note else ""
+    note = f"; the last look: {look.note}" if look.note else ""
     return _blocked(
         BlockReason.OVERDUE,
         last,
@@ -131,46 +134,44 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Bl
     )
 
 
-def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
+def _not_fetched(where: str, last: AttemptRow, look: LastLook, account: Account, now_ms: int) -> Blocked | None:
     """Return a blocker for a paid result whose download needs the operator, or has failed for longer than the account's
     `patience`; else None."""
-    if last.cause is LookCause.NO_ROOM:
-        message = f"{where} is paid, and its file waits at the provider: {last.note}"
+    if look.cause is LookCause.NO_ROOM:
+        message = f"{where} is paid, and its file waits at the provider: {look.note}"
         return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
     dated_ahead = is_ahead(last.completed_at, now_ms)
     since = min(last.completed_at if last.completed_at is not None else now_ms, now_ms)
-    refused = last.cause is LookCause.FETCH_REFUSED
-    if not last.note or not (refused or dated_ahead or now_ms - since > account.patience_s * 1000):
+    refused = look.cause is LookCause.FETCH_REFUSED
+    if not look.note or not (refused or dated_ahead or now_ms - since > account.patience_s * 1000):
         return None
     expired = last.expires_at is not None and last.expires_at <= now_ms
     kept = "was kept" if expired else "is kept"
     until = "" if last.expires_at is None else f"; it {kept} until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
     minutes = counted((now_ms - since) // 60_000, "minute")
-    message = f"{where} is paid, and its file has not been fetched for {minutes}: {last.note}"
+    message = f"{where} is paid, and its file has not been fetched for {minutes}: {look.note}"
     todo = "fix what it says" if refused else "ask the provider"
     give_up = f". To give it up: extend-pipeline resolve {where} write-off" if expired else ""
     return _blocked(BlockReason.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
 
 
-def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocker:
+def _in_doubt(where: str, last: AttemptRow, look: LastLook, account: Account, now_ms: int) -> Blocker:
     minutes = max(now_ms - (last.in_doubt_at or now_ms), 0) // 60_000
     error = f" ({last.error_message})" if last.error_message else ""
     message = f"{where} may or may not have been accepted{error}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
     if not looked_up_by_key(account, last.submit_class):
-        message += f"; {last.note}" if last.note else ""
-        waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
-        look = (
-            "wait for its callback, if extend-pipeline callbacks runs; or look" if waits and not last.note else "look"
-        )
-        return Blocker(BlockReason.IN_DOUBT, message, f"{look} at the provider's console, then: {decide}")
-    if last.cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
-        message = f"{message}; {last.note}"
+        message += f"; {look.note}" if look.note else ""
+        waits = last.callback_digest is not None and account.callbacks is not None and minutes * 60 < account.patience_s
+        wait = "wait for its callback, if extend-pipeline callbacks runs; or " if waits and not look.note else ""
+        return Blocker(BlockReason.IN_DOUBT, message, f"{wait}look at the provider's console, then: {decide}")
+    if look.cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
+        message = f"{message}; {look.note}"
         return Blocker(BlockReason.IN_DOUBT, message, f"look at the provider's console, then: {decide}")
     patience_ms = max(account.patience_s, 2 * account.in_doubt.settle_s) * 1000
-    in_vain = last.note and last.cause is not LookCause.NOT_FOUND
+    in_vain = look.note and look.cause is not LookCause.NOT_FOUND
     if in_vain and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
-        look = f"look at the provider's console; look-ups continue. To decide: {decide}"
-        return Blocker(BlockReason.IN_DOUBT, f"{message}; looked up in vain, the last time: {last.note}", look)
+        todo = f"look at the provider's console; look-ups continue. To decide: {decide}"
+        return Blocker(BlockReason.IN_DOUBT, f"{message}; looked up in vain, the last time: {look.note}", todo)
     checked = f"; looked up, not found {counted(last.absences, 'time')}" if last.absences else ""
     return Blocker(BlockReason.IN_DOUBT_CHECKING, message + checked, "nothing: it is looked up by its own key")

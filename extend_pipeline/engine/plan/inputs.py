@@ -17,7 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import find_duplicates
 from extend_pipeline.engine.plan.goal import goal_of
-from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import PlanInput, SourceView
 from extend_pipeline.engine.plan.planner import next_hops, next_purchases
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
@@ -54,18 +54,14 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
         hints = queries.hints(connection)
-        attempts: dict[str, list[AttemptView]] = {}
+        attempts: dict[str, list[AttemptRow]] = {}
         account_of = {old: new for new, old in renames.accounts.items()}
         tried = queries.attempts_of(connection, key_of)
-        without_file = files.without_file(connection)
         doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
         refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
-        looks = refusals | {key: hint.look for key, hint in hints.items()}
         for attempt in tried:
-            look = looks.get(attempt.attempt_id, LastLook())
-            view = view_of(attempt, look, film_gone=attempt.attempt_id in without_file)
             key, account = key_of[attempt.video_key], account_of.get(attempt.account, attempt.account)
-            attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
+            attempts.setdefault(key, []).append(attempt._replace(video_key=key, account=account))
         rows = queries.accounts(connection)
         awaited = queries.awaited(connection)
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
@@ -77,6 +73,8 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             catalogue=catalogue,
             accounts=pipeline.accounts,
             attempts=attempts,
+            looks=refusals | {key: hint.look for key, hint in hints.items()},
+            without_film=files.without_file(connection),
             account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
             sources=sources,
             ledger=ledger,
@@ -129,58 +127,6 @@ def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> li
             keys.append(source.branch_of)
             source = catalogue[source.branch_of].source
     return keys
-
-
-def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> AttemptView:
-    """Return the view of an attempt that a plan uses."""
-    return AttemptView(
-        attempt_id=attempt.attempt_id,
-        video_key=attempt.video_key,
-        hop=attempt.hop,
-        generation=attempt.generation,
-        try_no=attempt.try_no,
-        chain_digest=attempt.chain_digest,
-        state=attempt.state,
-        submit_class=attempt.submit_class,
-        error_reason=attempt.error_reason,
-        error_message=attempt.error_message,
-        resubmit_allowed=attempt.resubmit_allowed,
-        root_video_id=attempt.root_video_id,
-        video_id=attempt.video_id,
-        output_ms=output_ms(attempt),
-        file_ms=attempt.probed_duration_ms,
-        film_path=attempt.film_path or attempt.path,
-        film_gone=film_gone,
-        task_id=attempt.task_id,
-        kind=attempt.output_kind,
-        completed_at=attempt.completed_at,
-        submitted_at=attempt.submitted_at,
-        in_doubt_at=attempt.in_doubt_at,
-        expires_at=attempt.expires_at,
-        absences=attempt.absences,
-        predicted_micros=attempt.predicted_micros,
-        note=look.note,
-        cause=look.cause,
-        called_back=attempt.callback_digest is not None,
-        account=attempt.account,
-        parent_attempt_id=attempt.parent_attempt_id,
-        claimed_at=attempt.claimed_at,
-        params=attempt.params,
-        words=attempt.words,
-        purchase=attempt.purchase,
-    )
-
-
-def output_ms(attempt: AttemptRow) -> int | None:
-    """Return the length of the film after a stored hop (ms): the length of the file, plus its parent's when the file is
-    only the new part."""
-    if attempt.film_duration_ms is not None:
-        return attempt.film_duration_ms
-    if attempt.probed_duration_ms is None:
-        return None
-    if attempt.output_kind == "segment":
-        return attempt.probed_duration_ms + (attempt.parent_duration_ms or 0)
-    return attempt.probed_duration_ms
 
 
 def _source_view(row: VideoRow) -> SourceView:

@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import OnChange, Video
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.chain import Names
-from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
-from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptView:
-    """An attempt as a plan sees it. Durations in ms, times in UTC ms, units in micro-units."""
-
-    attempt_id: str
-    video_key: str
-    hop: int
-    generation: int
-    try_no: int
-    chain_digest: str
-    state: AttemptState
-    submit_class: str
-    error_reason: str | None
-    error_message: str | None
-    resubmit_allowed: bool
-    root_video_id: str | None
-    video_id: str | None
-    output_ms: int | None
-    completed_at: int | None
-    submitted_at: int | None
-    in_doubt_at: int | None
-    expires_at: int | None
-    absences: int
-    predicted_micros: int
-    file_ms: int | None = None
-    film_path: str | None = None
-    film_gone: bool = False
-    task_id: str | None = None
-    kind: str | None = None
-    note: str = ""
-    cause: LookCause | None = None
-    called_back: bool = False
-    account: str = ""
-    parent_attempt_id: str | None = None
-    claimed_at: int = 0
-    params: str = "{}"
-    words: str | None = None
-    purchase: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +73,17 @@ class Parent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInput:
     """Everything that a plan depends on. `attempts` are those of the planned videos and of the videos they branch
-    from."""
+    from, under the catalogue's names of their video and account. `looks` are the results of the last looks at attempts,
+    and `without_film` the attempts whose film is missing in the media store; both by attempt ID."""
 
     now_ms: int
     videos: Sequence[Video]
     catalogue: Mapping[str, Video]
     accounts: Mapping[str, Account]
-    attempts: Mapping[str, Sequence[AttemptView]]
+    attempts: Mapping[str, Sequence[AttemptRow]]
     account_totals: Mapping[str, AccountTotals]
+    looks: Mapping[str, LastLook] = field(default_factory=dict)
+    without_film: Collection[str] = ()
     ledger: Blocker | None = None
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     process_blockers: Mapping[str, Blocker] = field(default_factory=dict)
@@ -212,7 +175,7 @@ class VideoPlan:
     may_fall_short: bool = False
     micros_left: tuple[int, int] | None
     due: DueStep | None = None
-    running: AttemptView | None = None
+    running: AttemptRow | None = None
     blocker: Blocker | None = None
     extendable_until_ms: int | None = None
     edit: Edit | None = None

@@ -12,11 +12,10 @@ from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
-from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
+from extend_pipeline.engine.plan.hop_names import Edited
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
 from extend_pipeline.engine.plan.limits import next_source, provider_limit
 from extend_pipeline.engine.plan.model import (
-    AttemptView,
     Blocker,
     DueStep,
     DuplicatePurchase,
@@ -30,6 +29,7 @@ from extend_pipeline.engine.plan.model import (
 )
 from extend_pipeline.engine.plan.questions import current_parameters, paid_parameters, repurchase, same_purchase
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice
@@ -126,9 +126,8 @@ def _next_hop(video: Video, plan_input: PlanInput) -> VideoPlan | NextHop:
             return _video_plan(walked.position, None, state=VideoState.COMPLETE)
         case Blocker():
             return _video_plan(walked.position, walked.stop)
-        case OtherAccount(paid):
-            duplicate = DuplicatePurchase(video.key, paid.hop, paid.account, bought=True)
-            return _video_plan(walked.position, same_purchase(video, paid.hop, duplicate, plan_input))
+        case DuplicatePurchase():
+            return _video_plan(walked.position, same_purchase(video, walked.stop.hop, walked.stop, plan_input))
         case Edited():
             raise AssertionError("an edit is handled before")
         case Step():
@@ -216,13 +215,13 @@ def _step_ahead(walked: Walk, step: Step, plan_input: PlanInput, undecided: bool
     where = f"{position.video.key}/{hop}"
     other = next((a for a in step.at_hop if a.chain_digest != step.name and a.state in LIVE), None)
     if other is not None:
-        other_state = classify_hop(where, [other], position.account, plan_input.now_ms)
+        other_state = classify_hop(where, [other], plan_input.looks, position.account, plan_input.now_ms)
         if isinstance(other_state, Blocked) and other_state.blocker.reason.needs_person:
             return _video_plan(position, other_state.blocker, running=other)
         message = f"hop {hop} is still running with its earlier parameters"
         blocker = Blocker(BlockReason.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first")
         return _video_plan(position, blocker, running=other)
-    hop_state = classify_hop(where, step.tries, position.account, plan_input.now_ms)
+    hop_state = classify_hop(where, step.tries, plan_input.looks, position.account, plan_input.now_ms)
     match hop_state:
         case InFlight(attempt):
             return _video_plan(position, None, state=VideoState.WORKING, running=attempt)
@@ -264,7 +263,7 @@ def _video_plan(
     *,
     state: VideoState | None = None,
     due: DueStep | None = None,
-    running: AttemptView | None = None,
+    running: AttemptRow | None = None,
 ) -> VideoPlan:
     if state is None:
         needs_person = blocker is not None and blocker.reason.needs_person

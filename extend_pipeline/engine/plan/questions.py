@@ -9,7 +9,8 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, DuplicatePurchase, Edit, PlanInput
+from extend_pipeline.engine.plan.model import Blocker, DuplicatePurchase, Edit, PlanInput
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import BlockReason
 
 MAX_SHOWN: Final = 80  # characters of a value in a comparison
@@ -51,7 +52,7 @@ def repurchase(video: Video, account: Account, edit: Edit) -> Blocker:
     return Blocker(BlockReason.REPURCHASE, message, todo)
 
 
-def paid_parameters(video: Video, attempt: AttemptView) -> dict[str, object]:
+def paid_parameters(video: Video, attempt: AttemptRow) -> dict[str, object]:
     """Return the parameters of an attempt, with the source for a first hop."""
     parameters: dict[str, object] = json.loads(attempt.params)
     if attempt.hop > 1 or isinstance(video.source, BranchSource):

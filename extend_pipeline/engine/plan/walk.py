@@ -7,13 +7,13 @@ from typing import Final
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.catalogue import BranchSource, OnChange, Video
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.goal import Goal, goal_of
-from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, name_hop
+from extend_pipeline.engine.plan.hop_names import Edited, Named, name_hop
 from extend_pipeline.engine.plan.limits import unknown_kind
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, Parent, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import Blocker, DuplicatePurchase, Parent, PlanInput, SourceView
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.renames_and_choices import Choice
 
@@ -41,8 +41,8 @@ class Step:
 
     hop: int
     name: str
-    at_hop: Sequence[AttemptView]
-    tries: Sequence[AttemptView]
+    at_hop: Sequence[AttemptRow]
+    tries: Sequence[AttemptRow]
     edits_failed_hop: bool
 
 
@@ -52,7 +52,7 @@ class Walk:
     operator must decide."""
 
     position: Position
-    stop: Step | Blocker | Edited | OtherAccount | None
+    stop: Step | Blocker | Edited | DuplicatePurchase | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def walk(start: Position, plan_input: PlanInput, *, on_change: OnChange, hops: i
         stored = next((attempt for attempt in tries if attempt.state is AttemptState.STORED), None)
         if stored is None:
             return Walk(position, Step(hop, named.name, at_hop, tries, named.edits_failed_hop))
-        position = replace(position, hops_done=hop, parent=_after(stored, parent, named.name))
+        position = replace(position, hops_done=hop, parent=_after(stored, parent, named.name, plan_input))
 
 
 def stored_hop(video: Video, hop: int, plan_input: PlanInput) -> Start | None:
@@ -144,18 +144,18 @@ def root(video: Video, source_view: SourceView, names: chain.Names) -> Parent:
     return Parent(None, source.source_id, source.source_id, length, born, digest, file_ms=length, path=source_view.path)
 
 
-def _after(stored: AttemptView, previous: Parent, name: str) -> Parent:
+def _after(stored: AttemptRow, previous: Parent, name: str, plan_input: PlanInput) -> Parent:
     return Parent(
         stored.attempt_id,
         stored.video_id,
         previous.root_video_id,
-        stored.output_ms if stored.output_ms is not None else previous.duration_ms,
+        stored.film_ms if stored.film_ms is not None else previous.duration_ms,
         stored.completed_at,
         name,
-        file_ms=stored.file_ms,
+        file_ms=stored.probed_duration_ms,
         expires_ms=stored.expires_at,
-        path=stored.film_path,
+        path=stored.film_path or stored.path,
         task_id=stored.task_id,
-        kind=stored.kind,
-        film_gone=stored.film_gone,
+        kind=stored.output_kind,
+        film_gone=stored.attempt_id in plan_input.without_film,
     )

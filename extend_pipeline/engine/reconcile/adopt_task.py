@@ -2,37 +2,27 @@
 
 from dataclasses import replace
 
-from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of, query_task
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.protocol import Found
 
 
 def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
     """Adopt a task of an account on the operator's decision. Return Declined, with nothing changed, where the account
     doesn't know the task, another attempt holds it, or a step of this home will find it by its key."""
     account = pipeline.accounts[account_name]
-    outcome = pipeline.provider(account_name).query(task_id)
-    match outcome:
-        case NotFound(reply):
-            return Declined(f"account {account_name} knows no task {task_id}: {reply.message}")
-        case QueryFailed(_, reply):
-            return Declined(f"task {task_id} could not be looked at: {reply.message}; try again")
-        case Found(view):
-            outcomes = {view.task_id: outcome}
-    videos = pipeline.configuration.catalogue.videos
-    with pipeline.ledger.read() as connection:
-        names = chain_names(pipeline, connection, videos)
-    expected_steps = expected_keys.steps_by_key(account_name, videos, unmatched_tasks.keys_of(outcomes), names)
+    view = query_task(pipeline, account_name, task_id)
+    if isinstance(view, Declined):
+        return view
+    outcomes = {view.task_id: Found(view)}
+    expected_steps = expected_keys.expected_steps(pipeline, account_name, outcomes)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (holder := reconciliation_queries.holder(tx.connection, account_name, view.task_id)) is not None:
             return Declined(f"task {task_id} belongs to {holder.where} already")
-        context = unmatched_tasks.match_context(
-            tx.connection, pipeline, account, "", frozenset(), outcomes, expected_steps
-        )
+        context = unmatched_tasks.match_context(tx.connection, pipeline, account, "", outcomes, expected_steps)
         item = unmatched_tasks.adopt_for_operator(tx, replace(context, first_claim_ms=0), view)  # of any age
         if item.attempt_id is None:
             return Declined(f"task {task_id} is not adopted: {item.note}")

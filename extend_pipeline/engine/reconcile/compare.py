@@ -6,6 +6,7 @@ from typing import Final
 
 from extend_pipeline.base.units import amount_micros, from_micros, units_micros
 from extend_pipeline.engine.reconcile.invoice.rows import ROUNDED_BY
+from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 
@@ -47,29 +48,6 @@ class Statement:
     outranked: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerLine:
-    """One attempt in the ledger. `booked_micros` (micro-units) is its reservation, or its settlement with adjustments.
-    `settled` is False where a failed task still holds its reservation. `price_micros` is the price of a unit when the
-    attempt was claimed, in millionths of the currency."""
-
-    attempt_id: str
-    task_id: str | None
-    state: AttemptState
-    unit: str
-    booked_micros: int
-    settled: bool
-    sent_ms: int | None
-    ended_ms: int | None
-    price_micros: int
-
-    def is_within(self, from_ms: int, to_ms: int) -> bool:
-        """Return whether it was made and ended in a period, so that a statement of that period must show it."""
-        if self.sent_ms is None or self.ended_ms is None:
-            return False
-        return from_ms <= self.sent_ms and self.ended_ms < to_ms
-
-
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The verdicts and the changes that follow. `to_book` is the billed amount in micro-units by attempt, where it
@@ -83,7 +61,7 @@ class Comparison:
     complete: bool = True
 
 
-def compare_statement(statement: Statement, attempts: Iterable[LedgerLine], *, unit: str) -> Comparison:
+def compare_statement(statement: Statement, attempts: Iterable[ChargedAttempt], *, unit: str) -> Comparison:
     """Compare one account's attempts with one statement."""
     attempts = list(attempts)
     held = {attempt.task_id for attempt in attempts if attempt.task_id is not None}
@@ -127,15 +105,15 @@ def _is_unrelated(statement: Statement, line: StatementLine) -> bool:
     return line.early or line.task_id in statement.no_extensions or free
 
 
-def _in_its_own_units(attempt: LedgerLine, line: StatementLine) -> StatementLine:
+def _in_its_own_units(attempt: ChargedAttempt, line: StatementLine) -> StatementLine:
     """Convert an amount of money into the attempt's own units at the price of its claim. Return the booked units where
     the difference is within the rounding of the amount."""
-    if not line.amount_micros or not attempt.price_micros:
+    if not line.amount_micros or not attempt.unit_price_micros:
         return line
-    booked = amount_micros(units_micros=attempt.booked_micros, unit_price_micros=attempt.price_micros)
+    booked = amount_micros(units_micros=attempt.booked_micros, unit_price_micros=attempt.unit_price_micros)
     if abs(booked - line.amount_micros) <= _rounded_by(line.amount_micros):
         return replace(line, micros=attempt.booked_micros)
-    own = units_micros(amount_micros=line.amount_micros, unit_price_micros=attempt.price_micros)
+    own = units_micros(amount_micros=line.amount_micros, unit_price_micros=attempt.unit_price_micros)
     return replace(line, micros=own)
 
 
@@ -148,7 +126,7 @@ def _rounded_by(amount: int) -> int:
 
 
 def _on_statement(
-    statement: Statement, attempt: LedgerLine, line: StatementLine
+    statement: Statement, attempt: ChargedAttempt, line: StatementLine
 ) -> tuple[ReconciliationItem, int | None]:
     if attempt.state in _RUNNING or not line.ended:
         return _item(attempt, ReconciliationVerdict.OPEN, line.micros, "not ended yet"), None
@@ -168,7 +146,7 @@ def _on_statement(
     if attempt.attempt_id in statement.outranked and line.micros != attempt.booked_micros:
         note = f"the {statement.name} shows {from_micros(line.micros)} {attempt.unit}; what was billed counts"
         return _item(attempt, ReconciliationVerdict.MATCHED, line.micros, note), None
-    if not attempt.settled:
+    if not attempt.is_settled:
         note = f"the failed task was billed {from_micros(line.micros)} {attempt.unit}; the reservation is settled by it"
         return _item(attempt, ReconciliationVerdict.MATCHED, line.micros, note), line.micros
     if line.micros == attempt.booked_micros:
@@ -180,12 +158,12 @@ def _on_statement(
     return _item(attempt, ReconciliationVerdict.DIFFERENT_AMOUNT, line.micros, note), line.micros
 
 
-def _not_on_statement(statement: Statement, attempt: LedgerLine) -> tuple[ReconciliationItem | None, int | None]:
+def _not_on_statement(statement: Statement, attempt: ChargedAttempt) -> tuple[ReconciliationItem | None, int | None]:
     """Return the verdict on an attempt that a statement lacks: none unless a complete statement must show it."""
     inside = attempt.is_within(statement.from_ms, statement.to_ms)
     if attempt.state in _FREE or attempt.state in _RUNNING or not statement.complete or not inside:
         return None, None
-    if not attempt.settled:
+    if not attempt.is_settled:
         if statement.name == "list":  # a list shows what ran, not what was billed
             return None, None
         return _item(
@@ -199,7 +177,7 @@ def _not_on_statement(statement: Statement, attempt: LedgerLine) -> tuple[Reconc
 
 
 def _without_task(
-    statement: Statement, attempt: LedgerLine, unmatched: tuple[StatementLine, ...]
+    statement: Statement, attempt: ChargedAttempt, unmatched: tuple[StatementLine, ...]
 ) -> tuple[ReconciliationItem | None, int | None]:
     """Return the verdict of a bill on an attempt that was written off in doubt: nothing was charged where the complete
     bill has no task that could be its own. An unmatched task that the operator has accepted could still belong to this
@@ -224,7 +202,9 @@ def _without_task(
     ), 0
 
 
-def _item(attempt: LedgerLine, verdict: ReconciliationVerdict, upstream: int | None, note: str) -> ReconciliationItem:
+def _item(
+    attempt: ChargedAttempt, verdict: ReconciliationVerdict, upstream: int | None, note: str
+) -> ReconciliationItem:
     return ReconciliationItem(
         # an attempt that was written off without a task is named by its own id
         task_id=attempt.task_id or f"attempt:{attempt.attempt_id}",

@@ -1,21 +1,29 @@
 """Idempotency keys that the current catalogue will generate. A ledger restored from an older backup has no record of
-later purchases; re-submitting a step with the same key finds the existing task. Pure."""
+later purchases; re-submitting a step with the same key finds the existing task."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from extend_pipeline.config.model.catalogue import Video
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import chain_names
+from extend_pipeline.providers.protocol import Found, QueryOutcome
 from extend_pipeline.providers.registry import spec_of
 
 GENERATIONS: Final = 3  # the first, and those of an operator's resubmits
 
 
-def steps_by_key(
-    account: str, videos: Mapping[str, Video], keys: Collection[str], names: chain.Names
-) -> dict[str, str]:
-    """Return VIDEO/HOP by key, for those of the keys that belong to a step of the account in the catalogue."""
-    missing, steps = set(keys), dict[str, str]()
+def keys_of(outcomes: Mapping[str, QueryOutcome]) -> set[str]:
+    """Return the keys that the tasks carry."""
+    return {outcome.view.external_task_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
+
+
+def expected_steps(pipeline: Pipeline, account: str, outcomes: Mapping[str, QueryOutcome]) -> dict[str, str]:
+    """Return VIDEO/HOP by key, for those of the tasks' keys that belong to a step of the account in the catalogue."""
+    videos, missing, steps = pipeline.configuration.catalogue.videos, keys_of(outcomes), dict[str, str]()
+    with pipeline.ledger.read() as connection:
+        names = chain_names(pipeline, connection, videos)
     for video in videos.values():
         if video.account != account:
             continue

@@ -7,19 +7,18 @@ from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.guards.keys import known_task
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
-from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine, compare_statement
+from extend_pipeline.engine.reconcile.compare import Comparison, Statement, StatementLine, compare_statement
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
-from extend_pipeline.providers.registry import spec_of
 
 MAX_QUERIES: Final = 500  # unmatched tasks queried in one comparison, one GET each; the rest wait for the next
 
@@ -59,26 +58,21 @@ def reconcile(
     # only a valid catalogue shows which tasks are its sources, or belong to steps that are still to be submitted
     adopt = adopt and not pipeline.configuration.problems
     with pipeline.ledger.read() as connection:
-        rows = reconciliation_queries.attempts_of_account(connection, account_name)
-        sums = reconciliation_queries.booked(connection, account_name)
+        attempts = reconciliation_queries.attempts_of_account(connection, account_name)
         accepted = reconciliation_queries.accepted_tasks(connection, account_name)
         others = reconciliation_queries.no_extensions(connection, account_name, statement.name)
         outranked = reconciliation_queries.outranked_attempts(connection, account_name, statement.name)
-    by_id = {row.attempt_id: row for row in rows}
+    by_id = {attempt.attempt_id: attempt for attempt in attempts}
     statement = replace(statement, no_extensions=others, accepted=accepted, outranked=outranked)
-    attempts = [ledger_line(row, sums.get(row.attempt_id, 0)) for row in rows]
     comparison = compare_statement(statement, attempts, unit=account.price.unit)
     outcomes = _query_unmatched(pipeline, account_name, comparison, accepted, seen or {})
-    videos = pipeline.configuration.catalogue.videos
-    with pipeline.ledger.read() as connection:
-        names = chain_names(pipeline, connection, videos)
-    expected_steps = expected_keys.steps_by_key(account_name, videos, unmatched_tasks.keys_of(outcomes), names)
+    expected_steps = expected_keys.expected_steps(pipeline, account_name, outcomes)
     proved: frozenset[str] = frozenset()
     if outcomes and not pipeline.configuration.problems:
         # every task of this home was claimed before it was made, so the ledger has each possible owner by now
         with pipeline.ledger.read() as connection:
             context = unmatched_tasks.match_context(
-                connection, pipeline, account, statement.name, accepted, outcomes, expected_steps
+                connection, pipeline, account, statement.name, outcomes, expected_steps
             )
         if proved := unmatched_tasks.proved_unrelated(context, outcomes):
             statement = replace(statement, no_extensions=others | proved)
@@ -149,9 +143,7 @@ def _query_unmatched(
 
 def _finds_known_task(pipeline: Pipeline, account: str) -> bool:
     """Return the positive control: "no such task" proves something only where the same route finds a known task."""
-    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
-    with pipeline.ledger.read() as connection:
-        known = queries.known_task(connection, account, at_least_ms=since)
+    known = known_task(pipeline, pipeline.accounts[account])
     return known is not None and isinstance(pipeline.provider(account).query(known.task), Found)
 
 
@@ -173,28 +165,10 @@ def _resolve_unmatched(
     undecided = _undecided(comparison)
     if not undecided:
         return unmatched_tasks.ResolvedUnmatched({}, (), frozenset())
-    # read again, because the operator may have accepted one meanwhile
-    accepted = reconciliation_queries.accepted_tasks(tx.connection, account.name)
     context = unmatched_tasks.match_context(
-        tx.connection, pipeline, account, comparison.source, accepted, outcomes, expected_steps
+        tx.connection, pipeline, account, comparison.source, outcomes, expected_steps
     )
     return unmatched_tasks.resolve_unmatched(tx, context, undecided, outcomes, adopt=adopt)
-
-
-def ledger_line(row: ChargedAttempt, booked_micros: int) -> LedgerLine:
-    """Return a ledger row as an input of a comparison."""
-    return LedgerLine(
-        attempt_id=row.attempt_id,
-        task_id=row.task_id,
-        state=row.state,
-        unit=row.unit,
-        booked_micros=booked_micros,
-        settled=row.settled_micros is not None or row.state in (S.RELEASED, S.REJECTED),
-        sent_ms=row.sending_at or row.submitted_at,
-        # an attempt without a task has no end: it was charged, if at all, when it was sent
-        ended_ms=row.sending_at if row.task_id is None else row.completed_at or row.finished_at,
-        price_micros=row.unit_price_micros,
-    )
 
 
 def _book(tx: LedgerTransaction, account: Account, row: ChargedAttempt, micros: int) -> int:

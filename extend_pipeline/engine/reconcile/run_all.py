@@ -60,7 +60,7 @@ def reconcile_invoice(
     if len(read.rows) > MAX_UNKNOWN and not _may_be_ours(read, attempts):
         message = f"none of its {len(read.rows)} tasks is one that account {account} has here"
         hint = f"Is it the invoice of another account than {account}?"
-        return InvoiceProblems((ConfigIssue(invoice.name, None, None, None, None, message, hint),))
+        return InvoiceProblems((ConfigIssue(invoice.name, None, message, hint),))
     statement = invoice_statement(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
     return replace(reconcile(pipeline, account, statement, adopt=adopt), notes=read.notes)
 

@@ -133,7 +133,7 @@ def _list(account: str, provider: Provider, since: int, now_ms: int) -> Provider
 def _bill(
     account: str, read: ReadBill, provider: Provider, since: int, now_ms: int, pause: Callable[[float], None]
 ) -> ProviderStatement | StatementUnavailable:
-    bill = read(provider, since, now_ms, pause=pause)
+    bill = read(provider, since, now_ms, pause)
     if isinstance(bill, QueryFailed):
         return StatementUnavailable(account, "billing", f"the bill could not be read: {bill.answer.message}")
     lines = {

@@ -13,6 +13,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.reconcile.compare import StatementLine
+from extend_pipeline.engine.reconcile.expected_keys import keys_of
 from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, DAY_MS
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
@@ -70,16 +71,15 @@ def match_context(
     pipeline: Pipeline,
     account: Account,
     source: str,
-    accepted: frozenset[str],
     outcomes: Mapping[str, QueryOutcome],
     expected_steps: Mapping[str, str],
 ) -> MatchContext:
-    """Read the context from the ledger, so that claims, submits and tasks since the statement was read count too."""
-    keys = keys_of(outcomes)
+    """Read the context from the ledger, so that claims, submits, tasks and decisions since the statement was read
+    count too."""
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
     candidates = reconciliation_queries.candidates_for(
-        connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF)
+        connection, account.name, keys=keys_of(outcomes), states=(*EXPOSED, S.WRITTEN_OFF)
     )
     parents = {outcome.view.parent_video_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
     known = reconciliation_queries.known_films(connection, account.provider, parents)
@@ -87,7 +87,7 @@ def match_context(
         account,
         source,
         reconciliation_queries.first_claim(connection, account.name) or pipeline.now_ms(),
-        accepted,
+        reconciliation_queries.accepted_tasks(connection, account.name),
         candidates,
         reconciliation_queries.holders_elsewhere(connection, account.name, account.provider, list(outcomes)),
         videos,
@@ -98,11 +98,6 @@ def match_context(
         reconciliation_queries.open_on_other_statements(connection, account.name, source),
         pipeline.configuration.timezone,
     )
-
-
-def keys_of(outcomes: Mapping[str, QueryOutcome]) -> set[str]:
-    """Return the keys that the tasks carry."""
-    return {outcome.view.external_task_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
 
 
 def proved_unrelated(context: MatchContext, outcomes: Mapping[str, QueryOutcome]) -> frozenset[str]:

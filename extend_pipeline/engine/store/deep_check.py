@@ -11,9 +11,8 @@ from typing import Final
 
 from extend_pipeline.base.private import open_private
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.store.watch import fetch_again
-from extend_pipeline.ledger.write import files, transitions
-from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
+from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write.files import Cause, ExpectedFile
 from extend_pipeline.media.store import FOLDERS, MediaRef
 
 _POSITION: Final = "deep-check"
@@ -70,9 +69,5 @@ def _check(pipeline: Pipeline, expected: ExpectedFile, progress: DeepCheck) -> N
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if sha256 == expected.sha256:
             files.record_restored(tx, expected.key, expected, "the file is valid")
-            if expected.key.role is Role.RESULT:
-                transitions.unschedule(tx, expected.key.owner)
         else:
             files.record_missing(tx, expected, Cause.DAMAGED)
-            if expected.key.role is Role.RESULT:
-                fetch_again(tx, expected.key, account=expected.account)

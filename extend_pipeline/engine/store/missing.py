@@ -1,37 +1,32 @@
 """Report on the media store: missing files, until when they can be fetched again, and whether the store itself is
 there."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.store.look import StoreLook, look
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import files
-from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
+from extend_pipeline.ledger.write.files import Cause, MissingFileRow, Role
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingFile:
-    """One file that is missing in the store or differs. `state` is `missing` or `lost`; `until_ms` (UTC) is when its
-    provider deletes it, None where it doesn't come from the provider; `message` is the result of the last try. It
-    can't be fetched where `account_is_known` is False, because accounts.yaml doesn't name its account."""
+@dataclass(frozen=True, slots=True)
+class MissingFile(MissingFileRow):
+    """One file that is missing in the store or differs, and whether accounts.yaml names its account: while it doesn't,
+    the file can't be fetched."""
 
-    where: str
-    role: Role
-    account: str
-    path: str | None
-    cause: Cause
-    state: str
-    since_ms: int
-    until_ms: int | None
-    message: str
     account_is_known: bool = True
 
     @property
     def lost(self) -> bool:
         """Return whether the file is no longer available anywhere."""
         return self.state == "lost"
+
+    @property
+    def last_try(self) -> str:
+        """Return the result of the last try to restore it; empty where there was none."""
+        return self.message or self.note or ""
 
     def describe(self) -> str:
         """Return a sentence for the operator."""
@@ -42,7 +37,7 @@ class MissingFile:
             Cause.DAMAGED: "is damaged: its bytes have another hash",
             Cause.NOT_MADE: "is not made yet: the file that it continues is missing",
         }
-        reason = f": {self.message}" if self.message else ""
+        reason = f": {self.last_try}" if self.last_try else ""
         sentence = f"{what[self.role]} of {self.where} {states[self.cause]}"
         if self.lost:
             return f"{sentence}, and is no longer available{reason}"
@@ -50,7 +45,7 @@ class MissingFile:
             return f"{sentence}; it is assembled again, without cost, once its parts are there{reason}"
         if not self.account_is_known:
             return f"{sentence}; it can't be fetched while accounts.yaml doesn't name account {self.account}{reason}"
-        until = "" if self.until_ms is None else f" before {from_ms(self.until_ms):%Y-%m-%d %H:%M} UTC"
+        until = "" if self.expires_at is None else f" before {from_ms(self.expires_at):%Y-%m-%d %H:%M} UTC"
         return f"{sentence}; it is fetched again, without cost,{until or ' as long as it is available'}{reason}"
 
 
@@ -79,13 +74,13 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         result = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    known = tuple(_known(file, pipeline) for file in result.still_missing if file.state in files.OPEN)
-    new = () if result.doubt else tuple(_new(pipeline, result))
+    rows = [row for row in result.still_missing if row.state in files.OPEN]
+    new = [] if result.doubt else _new(pipeline, result)
     if new:
         pipeline.store.forget_look()
     return StoreNow(
         result.doubt,
-        (*known, *new),
+        tuple(MissingFile(**asdict(row), account_is_known=row.account in pipeline.accounts) for row in (*rows, *new)),
         result.expected,
         result.unknown,
         result.unknown_bytes,
@@ -93,41 +88,30 @@ def store_now(pipeline: Pipeline) -> StoreNow:
     )
 
 
-def _new(pipeline: Pipeline, result: StoreLook) -> list[MissingFile]:
+def _new(pipeline: Pipeline, result: StoreLook) -> list[MissingFileRow]:
+    """Return the files that a look has found missing, as the ledger will record them."""
     with pipeline.ledger.read() as connection:
-        attempts = [file.key.owner for file, _ in result.gone if file.key.role is not Role.SOURCE]
-        ends = queries.expiries(connection, attempts)
-    return [_newly_missing(file, cause, pipeline, ends.get(file.key.owner)) for file, cause in result.gone]
-
-
-def _newly_missing(file: ExpectedFile, cause: Cause, pipeline: Pipeline, ends_ms: int | None) -> MissingFile:
-    return MissingFile(
-        where=file.video_key if file.hop is None else f"{file.video_key}/{file.hop}",
-        role=file.key.role,
-        account=file.account,
-        path=file.path,
-        cause=cause,
-        state="missing",
-        since_ms=pipeline.now_ms(),
-        until_ms=ends_ms if file.key.role is Role.RESULT else None,
-        message="",
-        account_is_known=file.account in pipeline.accounts,
-    )
-
-
-def _known(file: files.MissingFileRow, pipeline: Pipeline) -> MissingFile:
-    return MissingFile(
-        where=file.where,
-        role=file.role,
-        account=file.account,
-        path=file.path,
-        cause=file.cause,
-        state=file.state,
-        since_ms=file.since,
-        until_ms=file.expires_at if file.role is Role.RESULT else None,
-        message=file.message or file.note or "",
-        account_is_known=file.account in pipeline.accounts,
-    )
+        results = [file.key.owner for file, _ in result.gone if file.key.role is Role.RESULT]
+        ends = queries.expiries(connection, results)
+    return [
+        MissingFileRow(
+            owner=file.key.owner,
+            role=file.key.role,
+            video_key=file.video_key,
+            hop=file.hop,
+            account=file.account,
+            path=file.path,
+            cause=cause,
+            state="missing",
+            since=pipeline.now_ms(),
+            tries=0,
+            tried_at=None,
+            message="",
+            expires_at=ends.get(file.key.owner) if file.key.role is Role.RESULT else None,
+            note=None,
+        )
+        for file, cause in result.gone
+    ]
 
 
 def what_to_do(missing: MissingFile) -> str:

@@ -9,7 +9,6 @@ from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, p
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import FetchLease
-from extend_pipeline.engine.store.watch import fetch_again
 from extend_pipeline.engine.submit.source_probe import fetch_source, needs_source
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
@@ -47,7 +46,6 @@ def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> No
                 "attempt_file_replaced", attempt_id=attempt.attempt_id, video_key=video, account=account, data=data
             )
         files.record_restored(tx, key, attempt, message)
-        transitions.unschedule(tx, attempt.attempt_id)
 
 
 def lose_or_wait(
@@ -87,7 +85,7 @@ def restore_parts(pipeline: Pipeline) -> list[str]:
         if file.role is Role.RESULT:
             if file.owner not in hinted:  # hints are not part of the events, and may be lost
                 with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-                    fetch_again(tx, file.key, account=file.account)
+                    files.fetch_again(tx, file.owner, account=file.account)
         elif schedule.restore_is_due(tries=file.tries, tried_at=file.tried_at, now_ms=now_ms):
             if file.role is Role.FILM and _assemble(pipeline, file):
                 restored.append(file.where)
@@ -113,7 +111,7 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
         if analysis.film is None:
             files.record_not_restored(tx, missing, analysis.film_note or "the file is no segment")
             return False
-        transitions.examined(tx, row.attempt_id, analysis.columns())
+        transitions.examined(tx, row.attempt_id, analysis.columns)
         files.record_restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
     return True
 

@@ -8,10 +8,7 @@ from typing import Final
 from extend_pipeline.base.private import open_private
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.store.look import StoreLook, look
-from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import files, transitions
-from extend_pipeline.ledger.write.files import FileKey, Role
+from extend_pipeline.ledger.write import files
 
 LOOK_EVERY_MS: Final = 600_000  # some results live for an hour; 100,000 files take some 2.5 s of CPU
 DOUBT_EVERY_MS: Final = 5_000  # while the store is in doubt, so that a mount is detected soon
@@ -50,18 +47,8 @@ def record_look(pipeline: Pipeline, result: StoreLook, *, actor: str) -> None:
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
         for file, known in result.back:
             files.record_restored(tx, file.key, known, "the file is in the store again")
-            if file.key.role is Role.RESULT:
-                transitions.unschedule(tx, file.key.owner)
         for file, cause in result.gone[:AT_ONCE]:
             files.record_missing(tx, file, cause)
-            if file.key.role is Role.RESULT:
-                fetch_again(tx, file.key, account=file.account)
-
-
-def fetch_again(tx: LedgerTransaction, key: FileKey, *, account: str) -> None:
-    """Make a stored result due whose file is missing."""
-    stored = (AttemptState.STORED,)
-    transitions.schedule(tx, key.owner, account=account, due_at=tx.now_ms, while_in=stored)
 
 
 def accept_store(pipeline: Pipeline, *, actor: str) -> int:

@@ -101,6 +101,15 @@ class AttemptRow(NamedTuple):
         return self.chain_digest == ADOPTED
 
     @property
+    def film_ms(self) -> int | None:
+        """Return the length of the film after a stored hop (ms): the length of the file, plus its parent's when the
+        file is only the new part."""
+        if self.film_duration_ms is not None or self.probed_duration_ms is None:
+            return self.film_duration_ms
+        before_ms = self.parent_duration_ms or 0 if self.output_kind == "segment" else 0
+        return before_ms + self.probed_duration_ms
+
+    @property
     def task(self) -> str:
         """Return the task's ID, which every attempt has from `submitted` on. Raises ValueError if there is none."""
         return _known(self.task_id, "task", self.attempt_id)

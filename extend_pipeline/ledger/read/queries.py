@@ -1,9 +1,9 @@
 """Reads for plans, status and sensors. Nothing here changes the ledger."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
@@ -20,16 +20,15 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
     query = select(table).order_by(table.c.video_key)
     if unfinished:
         query = query.where(table.c.state.not_in([VideoState.COMPLETE.value, VideoState.WITHDRAWN.value]))
-    queries = [query] if keys is None else [query.where(table.c.video_key.in_(part)) for part in chunks(keys)]
-    return [video_row(row) for part in queries for row in connection.execute(part)]
+    rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
+    return [video_row(row) for row in rows]
 
 
 def attempts_of(connection: Connection, keys: Collection[str]) -> list[AttemptRow]:
     """Return all attempts of the named videos, in the order hop, claim."""
     table = tables.attempts
     query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
-    parts = (query.where(table.c.video_key.in_(part)) for part in chunks(keys))
-    return [row for part in parts for row in _attempts(connection, part)]
+    return [attempt_row(row) for row in rows_by(connection, query, table.c.video_key, keys)]
 
 
 def _attempts(connection: Connection, query: Select[Any]) -> list[AttemptRow]:
@@ -66,11 +65,8 @@ def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, 
     """Return until when (UTC ms) the providers keep the results of the attempts."""
     table = tables.attempts
     query = select(table.c.attempt_id, table.c.expires_at)
-    return {
-        row.attempt_id: row.expires_at
-        for part in chunks(attempt_ids)
-        for row in connection.execute(query.where(table.c.attempt_id.in_(part)))
-    }
+    rows = rows_by(connection, query, table.c.attempt_id, attempt_ids)
+    return {row.attempt_id: row.expires_at for row in rows}
 
 
 def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[AttemptRow]:
@@ -186,6 +182,14 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
     keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
     keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())
     return sorted(keys)
+
+
+def rows_by(
+    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[str]
+) -> Iterator[Row[Any]]:
+    """Yield the rows of a query in which the column has one of the values, however many those are."""
+    for part in chunks(values):
+        yield from connection.execute(query.where(column.in_(part)))
 
 
 def chunks(keys: Iterable[str]) -> Iterable[list[str]]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, false, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, AttemptRow, attempt_row
-from extend_pipeline.ledger.read.queries import chunks
+from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.read.rows import ReconciliationRow, reconciliation_row
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, ReconciliationVerdict
@@ -15,9 +15,11 @@ from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, Re
 
 @dataclass(frozen=True, slots=True)
 class ChargedAttempt:
-    """The columns of an attempt that a comparison with a statement needs. Units in micro-units, times in UTC ms."""
+    """The columns of an attempt that a comparison with a statement needs. Units in micro-units, times in UTC ms.
+    `booked_micros` is its reservation, or its settlement with adjustments."""
 
     state: AttemptState
+    booked_micros: int
     attempt_id: str
     video_key: str
     hop: int
@@ -37,6 +39,23 @@ class ChargedAttempt:
     def is_adopted(self) -> bool:
         """Return whether its task was adopted from a provider's statement, and was never predicted here."""
         return self.chain_digest == ADOPTED
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether nothing is reserved any more; a failed task may still hold its reservation."""
+        return self.settled_micros is not None or self.state in (AttemptState.RELEASED, AttemptState.REJECTED)
+
+    def is_within(self, from_ms: int, to_ms: int) -> bool:
+        """Return whether it was made and ended in a period, so that a statement of that period must show it. An attempt
+        without a task has no end: it was charged, if at all, when it was sent."""
+        sent_ms = self.sending_at or self.submitted_at
+        ended_ms = self.sending_at if self.task_id is None else self.ended_ms
+        return sent_ms is not None and ended_ms is not None and from_ms <= sent_ms and ended_ms < to_ms
+
+    @property
+    def ended_ms(self) -> int | None:
+        """Return when its task ended; None while it runs."""
+        return self.completed_at or self.finished_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +84,13 @@ def attempts_of_account(connection: Connection, account: str) -> list[ChargedAtt
     """Return every attempt of an account, oldest claim first. Requests and evidence, which make up most of a row, are
     left out."""
     table = tables.attempts
-    columns = (table.c[name] for name in ChargedAttempt.__slots__)
+    columns = (table.c[name] for name in ChargedAttempt.__slots__ if name != "booked_micros")
     query = select(*columns).where(table.c.account == account).order_by(table.c.claimed_at, table.c.attempt_id)
-    return [ChargedAttempt(AttemptState(state), *values) for state, *values in connection.execute(query)]
+    micros = booked(connection, account)
+    return [
+        ChargedAttempt(AttemptState(state), micros.get(attempt_id, 0), attempt_id, *values)
+        for state, attempt_id, *values in connection.execute(query)
+    ]
 
 
 def booked(connection: Connection, account: str) -> dict[str, int]:
@@ -142,9 +165,9 @@ def candidates_for(
     table, charges = tables.attempts, tables.charges
     total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(charges.c.attempt_id == table.c.attempt_id)
     of_account = select(table, total.scalar_subquery().label("booked_micros")).where(table.c.account == account)
-    queries = [of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))]
-    queries += [of_account.where(table.c.external_task_id.in_(part)) for part in chunks(keys)]
-    rows = {row.attempt_id: row for query in queries for row in connection.execute(query)}
+    without_task = of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))
+    keyed = rows_by(connection, of_account, table.c.external_task_id, keys)
+    rows = {row.attempt_id: row for row in (*connection.execute(without_task), *keyed)}
     candidates = [Candidate(attempt_row(columns), int(booked)) for *columns, booked in rows.values()]
     return sorted(candidates, key=lambda candidate: (candidate.attempt.claimed_at, candidate.attempt.attempt_id))
 
@@ -165,11 +188,8 @@ def holders_elsewhere(
     query = select(table.c.task_id, table.c.account, table.c.video_key, table.c.hop).where(
         table.c.provider == provider, table.c.account != account
     )
-    return {
-        task_id: TaskOwner(*owner)
-        for part in chunks(task_ids)
-        for task_id, *owner in connection.execute(query.where(table.c.task_id.in_(part)))
-    }
+    rows = rows_by(connection, query, table.c.task_id, task_ids)
+    return {task_id: TaskOwner(*owner) for task_id, *owner in rows}
 
 
 def known_films(connection: Connection, provider: str, ids: Collection[str]) -> frozenset[str]:
@@ -178,12 +198,8 @@ def known_films(connection: Connection, provider: str, ids: Collection[str]) -> 
     attempts, videos = tables.attempts, tables.videos
     results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED)
     sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
-    return frozenset(
-        film
-        for part in chunks(ids)
-        for query in (results.where(attempts.c.video_id.in_(part)), sources.where(videos.c.source_video_id.in_(part)))
-        for film in connection.execute(query).scalars()
-    )
+    made = rows_by(connection, results, attempts.c.video_id, ids)
+    return frozenset(film for (film,) in (*made, *rows_by(connection, sources, videos.c.source_video_id, ids)))
 
 
 def open_on_other_statements(connection: Connection, account: str, source: str) -> dict[str, str]:

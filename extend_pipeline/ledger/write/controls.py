@@ -76,9 +76,7 @@ def key_accepted(tx: LedgerTransaction, account: str, *, reasons: Collection[str
 def lift_stop(tx: LedgerTransaction, account: str, *, reason: str) -> None:
     """Lift a stop that was made for one reason, because evidence shows that it has ended. A pause and other stops
     stay."""
-    table = tables.accounts
-    same = (table.c.account == account) & (table.c.stopped_reason == reason)
-    if tx.connection.execute(select(table.c.account).where(same)).first() is not None:
+    if _account_value(tx, account, tables.accounts.c.stopped_reason) == reason:
         tx.append("account_stop_lifted", account=account, data={"reason": reason})
 
 

@@ -21,6 +21,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import transitions
 
 # literally as in the indexes, because with bound numbers SQLite would read the whole table for each folder
 _file_folder: Final = literal_column("substr(attempts.sha256, 1, 2)", Text)
@@ -195,32 +196,28 @@ def without_file(connection: Connection) -> frozenset[str]:
 
 
 def record_missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
-    """Record that a file is missing from the store. Nothing is written if that is known."""
-    _record_missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
+    """Record that a file is missing from the store, and make a missing result due. No event is written if that is
+    known."""
+    _record_missing(tx, file.key, file, cause, path=file.path)
+    if file.key.role is Role.RESULT:
+        fetch_again(tx, file.key.owner, account=file.account)
+
+
+def fetch_again(tx: LedgerTransaction, attempt_id: str, *, account: str) -> None:
+    """Make a stored result due whose file is missing."""
+    transitions.schedule(tx, attempt_id, account=account, due_at=tx.now_ms, while_in=(AttemptState.STORED,))
 
 
 def record_not_made(tx: LedgerTransaction, attempt: AttemptRow) -> None:
     """Record that the film of an attempt could not be assembled, because its parent's file is missing."""
-    key = FileKey(attempt.attempt_id, Role.FILM)
-    _record_missing(
-        tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None
-    )
+    _record_missing(tx, FileKey(attempt.attempt_id, Role.FILM), attempt, Cause.NOT_MADE, path=None)
 
 
 def _record_missing(
-    tx: LedgerTransaction,
-    key: FileKey,
-    cause: Cause,
-    *,
-    video_key: str,
-    hop: int | None,
-    account: str,
-    path: str | None,
+    tx: LedgerTransaction, key: FileKey, of: AttemptRow | ExpectedFile, cause: Cause, *, path: str | None
 ) -> None:
-    if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
-        return
-    data = {"owner": key.owner, "role": key.role.value, "hop": hop, "path": path, "cause": cause.value}
-    tx.append("file_missing", attempt_id=_attempt(key), video_key=video_key, account=account, data=data)
+    if state_of_file(tx.connection, key) not in (*OPEN, "forgotten"):
+        _append(tx, "file_missing", key, of, hop=of.hop, path=path, cause=cause.value)
 
 
 def record_not_restored(tx: LedgerTransaction, file: MissingFileRow, message: str) -> None:
@@ -229,9 +226,11 @@ def record_not_restored(tx: LedgerTransaction, file: MissingFileRow, message: st
 
 
 def record_restored(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
-    """Record that a missing or lost file is in the store again."""
+    """Record that a missing or lost file is in the store again. A result is no longer due then."""
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
         _append(tx, "file_restored", key, of, message=message)
+    if key.role is Role.RESULT:
+        transitions.unschedule(tx, key.owner)
 
 
 def record_lost(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
@@ -246,10 +245,7 @@ def record_forgotten(tx: LedgerTransaction, file: MissingFileRow) -> None:
         _append(tx, "file_forgotten", file.key, file)
 
 
-def _append(tx: LedgerTransaction, kind: str, key: FileKey, of: _OfVideo, **data: str) -> None:
+def _append(tx: LedgerTransaction, kind: str, key: FileKey, of: _OfVideo, **data: str | int | None) -> None:
     data |= {"owner": key.owner, "role": key.role.value}
-    tx.append(kind, attempt_id=_attempt(key), video_key=of.video_key, account=of.account, data=data)
-
-
-def _attempt(key: FileKey) -> str | None:
-    return None if key.role is Role.SOURCE else key.owner
+    attempt_id = None if key.role is Role.SOURCE else key.owner
+    tx.append(kind, attempt_id=attempt_id, video_key=of.video_key, account=of.account, data=data)

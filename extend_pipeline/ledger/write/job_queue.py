@@ -11,7 +11,7 @@ from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import LOOK_COLUMNS, ScheduledAttempt, scheduled_attempt
-from extend_pipeline.ledger.read.queries import chunks
+from extend_pipeline.ledger.read.queries import chunks, rows_by
 from extend_pipeline.ledger.states import AttemptState
 
 
@@ -130,9 +130,8 @@ def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
     """Return those of the attempts that are scheduled."""
     table = tables.schedule
-    query = select(table.c.attempt_id)
-    parts = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))
-    return frozenset(attempt_id for part in parts for attempt_id in part)
+    rows = rows_by(connection, select(table.c.attempt_id), table.c.attempt_id, attempt_ids)
+    return frozenset(row.attempt_id for row in rows)
 
 
 def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Unscheduled]:

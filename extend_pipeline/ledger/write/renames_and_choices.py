@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read.queries import chunks
+from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
 
@@ -45,15 +45,10 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
     under the new one."""
     old_videos = _existing(connection, tables.videos.c.video_key, videos.values())
     states = [state.value for state in BOUGHT]
-    taken = {
-        key
-        for part in chunks(new for new, old in videos.items() if old in old_videos)
-        for key in connection.execute(
-            select(tables.attempts.c.video_key).where(
-                tables.attempts.c.video_key.in_(part), tables.attempts.c.state.in_(states)
-            )
-        ).scalars()
-    }
+    attempts = tables.attempts
+    bought_names = select(attempts.c.video_key).where(attempts.c.state.in_(states))
+    new_videos = [new for new, old in videos.items() if old in old_videos]
+    taken = {row.video_key for row in rows_by(connection, bought_names, attempts.c.video_key, new_videos)}
     known = _existing(connection, tables.accounts.c.account, [*accounts, *accounts.values()])
     return Renames(
         {new: old for new, old in videos.items() if old in old_videos and new not in taken},
@@ -63,8 +58,7 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
 
 
 def _existing(connection: Connection, column: Any, names: Iterable[str]) -> set[str]:
-    parts = chunks(names)
-    return {name for part in parts for name in connection.execute(select(column).where(column.in_(part))).scalars()}
+    return {name for (name,) in rows_by(connection, select(column), column, names)}
 
 
 def rename(tx: LedgerTransaction, renames: Renames) -> None:
@@ -99,9 +93,8 @@ def choices_of(connection: Connection, keys: Collection[str]) -> dict[str, dict[
     """Return the step that each decided step of the named videos stands for, by video and digest."""
     table = tables.step_choices
     choices: dict[str, dict[str, str]] = {}
-    for part in chunks(keys):
-        for row in connection.execute(select(table).where(table.c.video_key.in_(part))):
-            choices.setdefault(row.video_key, {})[row.chain_digest] = row.stands_for
+    for row in rows_by(connection, select(table), table.c.video_key, keys):
+        choices.setdefault(row.video_key, {})[row.chain_digest] = row.stands_for
     return choices
 
 
@@ -109,11 +102,7 @@ def first_names(connection: Connection, keys: Collection[str]) -> tuple[dict[str
     """Return the first names of the named videos and of all accounts, if they have other names now."""
     table = tables.videos
     named = select(table.c.video_key, table.c.first_key).where(table.c.first_key.is_not(None))
-    videos = {
-        row.video_key: row.first_key
-        for part in chunks(keys)
-        for row in connection.execute(named.where(table.c.video_key.in_(part)))
-    }
+    videos = {row.video_key: row.first_key for row in rows_by(connection, named, table.c.video_key, keys)}
     accounts = tables.accounts
     renamed = select(accounts.c.account, accounts.c.first_name).where(accounts.c.first_name.is_not(None))
     return videos, {row.account: row.first_name for row in connection.execute(renamed)}
@@ -135,6 +124,5 @@ def bought(connection: Connection, purchases: Collection[str]) -> list[Bought]:
     states = [state.value for state in BOUGHT]
     columns = (table.c.purchase, table.c.video_key, table.c.hop, table.c.account, table.c.claimed_at)
     query = select(*columns).where(table.c.state.in_(states))
-    rows = [row for part in chunks(purchases) for row in connection.execute(query.where(table.c.purchase.in_(part)))]
-    rows.sort(key=lambda row: row.claimed_at, reverse=True)
-    return [Bought(*columns) for *columns, _ in rows]
+    rows = rows_by(connection, query, table.c.purchase, purchases)
+    return [Bought(*columns) for *columns, _ in sorted(rows, key=lambda row: row.claimed_at, reverse=True)]

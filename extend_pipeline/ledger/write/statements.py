@@ -12,7 +12,8 @@ from extend_pipeline.ledger.events import LedgerTransaction
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """When a statement was last read, and since when it can't be read (UTC ms)."""
+    """When a statement was last read (UTC ms, exact to a day), since when it can't be read (None where it can) and why.
+    `others` counts its tasks that are unrelated to this home; `others_newest_at` (UTC ms) dates the newest."""
 
     account: str
     source: str

@@ -4,7 +4,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import jwt
@@ -13,7 +13,7 @@ from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.protocol import Answer
 from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
-from extend_pipeline.providers.wire.credentials import Credential, SecretFault, read_secret
+from extend_pipeline.providers.wire.credentials import Auth, Credential, SecretFault, read_secret
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
@@ -29,18 +29,15 @@ warnings.filterwarnings("ignore", message="The HMAC key is")
 
 @dataclass(frozen=True, slots=True)
 class _Minted:
-    pair: tuple[str, str]
+    pair: tuple[str, str] = field(repr=False)
     at: float
     credential: Credential
-
-    def __repr__(self) -> str:
-        return "_Minted(…)"
 
     def fits(self, pair: tuple[str, str], now: float) -> bool:
         return self.pair == pair and self.at - BACKDATE_S <= now <= self.at + LIFETIME_S - MARGIN_S
 
 
-class KlingAuth:
+class KlingAuth(Auth):
     """The Auth of a Kling account. Safe to use from several threads.
 
     `now` returns seconds of UTC since 1970. Secrets are read for each request, so that a changed key is used at once.

@@ -10,7 +10,6 @@ from extend_pipeline.providers.wire.codes import SUCCESS
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
 from extend_pipeline.providers.wire.response import (
-    ParsedResponse,
     RawResponse,
     malformed,
     parse_response,
@@ -49,8 +48,10 @@ def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
     nothing was charged, which a response without a list does not prove.
     """
     parsed = parse_response(raw)
-    if not _success(parsed):
-        return _query_failure(parsed)
+    if not parsed.ok:
+        return query_failed(parsed)
+    if integer(child(parsed.value, "code")) not in SUCCESS:
+        return malformed(parsed.answer, f"HTTP {raw.status} with JSON that is no envelope of Kling's")
     data = child(parsed.value, "data")
     result = child(data, "result")
     detail = child(result, "detail")
@@ -67,16 +68,6 @@ def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
     rows = [_billed(row, parsed.guard) for row in detail]
     known = tuple(row for row in rows if row is not None)
     return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
-
-
-def _success(parsed: ParsedResponse) -> bool:
-    return parsed.ok and integer(child(parsed.value, "code")) in SUCCESS
-
-
-def _query_failure(parsed: ParsedResponse) -> QueryFailed:
-    if parsed.ok:
-        return malformed(parsed.answer, f"HTTP {parsed.raw.status} with JSON that is no envelope of Kling's")
-    return query_failed(parsed)
 
 
 def _billed(row: object, guard: Guard) -> BilledTask | None:

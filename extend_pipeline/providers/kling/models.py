@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from extend_pipeline.base.net import is_local
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import source_url
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
 from extend_pipeline.config.fields.numbers import Number, Seconds
 from extend_pipeline.config.fields.text import YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair, either_form, one_form
 from extend_pipeline.config.model.price import Price

@@ -1,9 +1,10 @@
 """Parse Kling's responses (docs/upstream/kling.md) into outcomes. Pure, and never raises.
 
-Gateways forward Kling's bodies, so that `read_submit` and `read_query` also parse a gateway's responses.
+Gateways forward Kling's bodies, so that `parse_submit` and `parse_query` also parse a gateway's responses.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from extend_pipeline.providers.kling.task import read_task
 from extend_pipeline.providers.protocol import (
@@ -27,13 +28,15 @@ from extend_pipeline.providers.wire.json import child, error_message, integer, t
 from extend_pipeline.providers.wire.response import (
     CODE_CAP,
     MESSAGE_CAP,
-    ParsedResponse,
     RawResponse,
     malformed,
     parse_response,
     row_text,
     with_hint,
 )
+
+# 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.
+PAGE_CAP: Final = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,9 @@ class _Envelope:
 
 
 def parse_submit(raw: RawResponse, *, external_task_id: str | None) -> SubmitOutcome:
-    """Parse the response to a submit (see `read_submit`)."""
-    return read_submit(parse_response(raw), external_task_id=external_task_id)
-
-
-def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
-    """Parse the response to a look-up (see `read_query`)."""
-    return read_query(parse_response(raw), requested=requested, own_key=own_key)
-
-
-def read_submit(parsed: ParsedResponse, *, external_task_id: str | None) -> SubmitOutcome:
-    """Classify the response to a submit. `external_task_id` is None if none was sent, as through most gateways; then
+    """Parse the response to a submit. `external_task_id` is None if none was sent, as through most gateways; then
     the outcome is never Duplicate."""
-    envelope = _envelope(parsed)
+    envelope = _envelope(raw)
     if envelope.success:
         return _accepted(envelope, external_task_id)
     rule = RULES.get(envelope.code) if envelope.code is not None else None
@@ -91,12 +84,12 @@ def read_submit(parsed: ParsedResponse, *, external_task_id: str | None) -> Subm
     return Rejected(rule.reject, with_hint(envelope.answer, rule.advice), envelope.raw.retry_after_s)
 
 
-def read_query(parsed: ParsedResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
-    """Classify the response to a look-up of `requested`: a task id, or with `own_key` our `external_task_id`.
+def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
+    """Parse the response to a look-up of `requested`: a task id, or with `own_key` our `external_task_id`.
 
     Only Kling's own 1203 means that there is no such task, because a bare 404 may come from any server on the way.
     """
-    envelope = _envelope(parsed)
+    envelope = _envelope(raw)
     if not envelope.success:
         absent = envelope.code == NOT_FOUND and envelope.complete and not envelope.undecided
         if absent and not _has_task_id(envelope.data):
@@ -114,7 +107,7 @@ def read_query(parsed: ParsedResponse, *, requested: str, own_key: bool = False)
 
 def parse_page(raw: RawResponse) -> PageOutcome:
     """Parse a page of the list. Past the end `data` is `[]`; a page without a list is malformed, never empty."""
-    envelope = _envelope(parse_response(raw))
+    envelope = _envelope(raw)
     if not envelope.success:
         return _query_failed(envelope)
     if not isinstance(envelope.data, list):
@@ -124,8 +117,9 @@ def parse_page(raw: RawResponse) -> PageOutcome:
     return Page(views, malformed=len(rows) - len(views), rows=len(rows))
 
 
-def _envelope(parsed: ParsedResponse) -> _Envelope:
-    raw, value = parsed.raw, parsed.value
+def _envelope(raw: RawResponse) -> _Envelope:
+    parsed = parse_response(raw)
+    value = parsed.value
     if parsed.problem:
         return _Envelope(raw, None, None, parsed.answer, parsed.problem)
     code = child(value, "code")

@@ -3,20 +3,17 @@
 from functools import partial
 from typing import Final
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.kling.body import submit_body
-from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
+from extend_pipeline.providers.kling.parse import PAGE_CAP, parse_page, parse_query, parse_submit
 from extend_pipeline.providers.kling.spec import PATH
-from extend_pipeline.providers.protocol import PageOutcome, QueryOutcome, SubmitOutcome, SubmitRequest
+from extend_pipeline.providers.protocol import PageOutcome, Provider, QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
 
 MAX_PAGE: Final = 1000  # docs/upstream/kling.md, "List"
 MAX_PAGE_SIZE: Final = 500
-# 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.
-PAGE_CAP: Final = 8_000_000
 
 
-class KlingProvider(AccountProvider):
+class KlingProvider(Provider):
     """One Kling account. `page_cap` is the size limit of a list page in bytes."""
 
     can_find = True
@@ -49,4 +46,5 @@ class KlingProvider(AccountProvider):
         """Return one page of the account's tasks. Raises ValueError outside 1 ≤ page ≤ 1000 and 1 ≤ size ≤ 500."""
         if not (1 <= page <= MAX_PAGE and 1 <= size <= MAX_PAGE_SIZE):
             raise ValueError(f"page {page} of {size} rows: Kling has pages 1-{MAX_PAGE} of 1-{MAX_PAGE_SIZE} rows")
-        return self.client.get(PATH, {"pageNum": page, "pageSize": size}, parse_page, body_cap=self._page_cap)
+        params = {"pageNum": page, "pageSize": size}
+        return self.client.query(PATH, parse_page, params=params, body_cap=self._page_cap)

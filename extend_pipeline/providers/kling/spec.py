@@ -1,46 +1,27 @@
 """The traits of Kling's official API (docs/upstream/kling.md)."""
 
-from __future__ import annotations
-
-from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from extend_pipeline.config.model.provider import always_adds
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.kling.billing import read_bill
 from extend_pipeline.providers.kling.models import MODES, KlingAccount, KlingExtend, KlingSource, check
-from extend_pipeline.providers.protocol import Provider, QueryFailed
-from extend_pipeline.providers.spec import Bill, Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.spec import LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
 
-if TYPE_CHECKING:
-    from extend_pipeline.providers.kling.provider import KlingProvider
-
 PATH: Final = "/v1/videos/video-extend"
-MAX_MS: Final = 180_000  # docs/upstream/kling.md, "Length"
 KEPT_MS: Final = 30 * 86_400_000  # docs/upstream/kling.md, "Retention"
-ADDS: Final = always_adds(4_000, 5_000)  # docs/upstream/kling.md, "Length"
 
 
-def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load; a plan sends nothing
+def _build(account: KlingAccount, settings: Settings, now: Callable[[], float]) -> Provider:
+    # imported here because httpx takes 0.1 s to load, and a plan sends nothing
     from extend_pipeline.providers.kling.auth import KlingAuth
     from extend_pipeline.providers.kling.provider import KlingProvider
+    from extend_pipeline.providers.wire.api_client import ApiClient
 
-    return KlingProvider(client_of(account, settings, now, KlingAuth(account.credentials, now=now)))
-
-
-def _bill(provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]) -> Bill | QueryFailed:
-    from extend_pipeline.providers.kling.billing import KlingBilling
-
-    billing = KlingBilling(cast("KlingProvider", provider), pause=pause)
-    bill = billing.bill(since_ms, until_ms)
-    if isinstance(bill, QueryFailed):
-        return bill
-    balance = billing.paid_from_balance(since_ms, until_ms)
-    micros: dict[str, int] = defaultdict(int)
-    for row in bill.rows:
-        micros[row.task_id] += row.units_micros
-    return Bill(micros, None if isinstance(balance, QueryFailed) else balance, whole=not bill.malformed)
+    return KlingProvider(ApiClient.of(account, settings, KlingAuth(account.credentials, now=now), now))
 
 
 SPEC: Final = ProviderSpec(
@@ -49,8 +30,8 @@ SPEC: Final = ProviderSpec(
     extend=KlingExtend,
     account=KlingAccount,
     check=check,
-    added_ms=ADDS,
-    longest_ms=MAX_MS,
+    added_ms=always_adds(4_000, 5_000),  # docs/upstream/kling.md, "Length"
+    longest_ms=180_000,  # docs/upstream/kling.md, "Length"
     modes=MODES,
     price_keys=MODES,
     price_key=lambda mode, _params: mode,
@@ -64,7 +45,7 @@ SPEC: Final = ProviderSpec(
     reports_source_url=True,
     look_ups=frozenset(LookUp),
     has_list=True,
-    bill=_bill,
+    bill=read_bill,
     callback=named_task,
     submit_path=lambda _source_id, _account: PATH,
     build=_build,

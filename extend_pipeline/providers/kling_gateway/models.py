@@ -6,9 +6,9 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.text import RequiredBecause, field_error, one_of, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix

@@ -4,7 +4,7 @@ gateway's own errors. Pure, and never raises."""
 from dataclasses import replace
 from typing import Final
 
-from extend_pipeline.providers.kling.parse import read_query, read_submit
+from extend_pipeline.providers.kling.parse import parse_query, parse_submit
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -31,14 +31,13 @@ def parse_gateway_submit(
 ) -> SubmitOutcome:
     """Parse the response to a submit. A 5xx is always Unknown, because Kling may run the task after the gateway has
     failed. `external_task_id` is None if the gateway doesn't forward it."""
-    parsed = parse_response(raw)
-    outcome = read_submit(parsed, external_task_id=external_task_id)
+    outcome = parse_submit(raw, external_task_id=external_task_id)
     match outcome:
         case Accepted(task_id=task_id) if task_id == parent_task_id:
             # accepted as the new task, the parent would be fetched again as its own extension
             return Unknown("the response names the parent's task, not a new one", outcome.answer)
         case Unknown():
-            rejection = classify_rejection(parsed, documented=GATEWAY_STATUSES)
+            rejection = classify_rejection(parse_response(raw), documented=GATEWAY_STATUSES)
             return outcome if isinstance(rejection, Unknown) else rejection
         case _:
             return outcome
@@ -47,12 +46,12 @@ def parse_gateway_submit(
 def parse_gateway_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
     """Parse the response to a look-up of `requested`. A success whose video can't be extended again has a warning.
     `units_micros` is None, because a forwarded deduction is in Kling's units, not the gateway's."""
-    parsed = parse_response(raw)
-    outcome = read_query(parsed, requested=requested, own_key=own_key)
+    outcome = parse_query(raw, requested=requested, own_key=own_key)
     match outcome:
         case Found(view):
             return Found(_gateway_view(view))
         case QueryFailed():
+            parsed = parse_response(raw)
             return outcome if parsed.error is None else classify_query_failure(parsed)
         case _:
             return outcome

@@ -3,16 +3,15 @@
 from collections.abc import Collection
 from functools import partial
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.kling.spec import PATH  # below the prefix
 from extend_pipeline.providers.kling_gateway.body import check_forwarded, gateway_body
 from extend_pipeline.providers.kling_gateway.models import PREFIX
 from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
-from extend_pipeline.providers.protocol import QueryOutcome, SubmitOutcome, SubmitRequest
+from extend_pipeline.providers.protocol import Provider, QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
 
 
-class GatewayProvider(AccountProvider):
+class GatewayProvider(Provider):
     """One account at a gateway.
 
     `forwarded_fields` are the fields of models.FORWARDABLE that the gateway forwards to Kling. A task can be looked up

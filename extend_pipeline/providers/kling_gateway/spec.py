@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.provider import always_adds
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.kling.models import MODES
-from extend_pipeline.providers.kling.spec import ADDS, KEPT_MS, MAX_MS, PATH
+from extend_pipeline.providers.kling.spec import KEPT_MS, PATH
 from extend_pipeline.providers.kling_gateway.models import (
     PREFIX,
     GatewayAccount,
@@ -14,16 +16,16 @@ from extend_pipeline.providers.kling_gateway.models import (
     check,
 )
 from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.spec import LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
 from extend_pipeline.providers.wire.credentials import key_auth
 
 
-def _build(account: GatewayAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+def _build(account: GatewayAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
-    client = client_of(account, settings, now, key_auth(account))
+    client = ApiClient.of(account, settings, key_auth(account), now)
     return GatewayProvider(client, forwarded_fields=account.passes, prefix=account.path_prefix)
 
 
@@ -37,8 +39,8 @@ SPEC: Final = ProviderSpec(
     extend=GatewayExtend,
     account=GatewayAccount,
     check=check,
-    added_ms=ADDS,
-    longest_ms=MAX_MS,
+    added_ms=always_adds(4_000, 5_000),  # docs/upstream/kling.md, "Length"
+    longest_ms=180_000,  # docs/upstream/kling.md, "Length"
     modes=MODES,
     price_keys=MODES,
     price_key=lambda mode, _params: mode,

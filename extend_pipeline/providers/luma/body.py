@@ -5,9 +5,15 @@ from urllib.parse import quote
 
 from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.wire.inline_image import image_for_ledger
+from extend_pipeline.providers.wire.params import ParamTypes, read_params
 
 GENERATIONS: Final = "/generations"  # below the prefix of the account
-_PARAMS: Final = frozenset({"prompt", "expand_prompt", "image_url", "image_end_url"})
+_PARAMS: Final[ParamTypes] = {
+    "prompt": str,
+    "expand_prompt": bool,
+    "image_url": str,
+    "image_end_url": str,
+}
 
 
 def extend_path(source_id: str) -> str:
@@ -21,24 +27,8 @@ def extend_path(source_id: str) -> str:
 def luma_body(request: SubmitRequest) -> dict[str, object]:
     """Return `user_prompt` and the request's other fields: the document marks all five as required, but its example
     sends two. Raises ValueError for a request that config should have refused: an unknown parameter, a wrong type."""
-    unknown = sorted(set(request.params) - _PARAMS)
-    if unknown:
-        raise ValueError(f"Luma's extension has no parameter {', '.join(unknown)}")
-    prompt = request.params.get("prompt")
-    if not isinstance(prompt, str | None):
-        raise ValueError("prompt has to be text")
-    body: dict[str, object] = {"user_prompt": prompt or ""}
-    expand = request.params.get("expand_prompt")
-    if not isinstance(expand, bool | None):
-        raise ValueError("expand_prompt has to be true or false")
-    if expand is not None:
-        body["expand_prompt"] = expand
-    for name in ("image_url", "image_end_url"):
-        image = request.params.get(name)
-        if not isinstance(image, str | None):
-            raise ValueError(f"{name} has to be text")
-        if image:
-            body[name] = image
+    params = read_params(request, _PARAMS, "Luma")
+    body: dict[str, object] = {"user_prompt": params.pop("prompt", ""), **params}
     if request.callback_url:
         body["notify_hook"] = request.callback_url
     return body

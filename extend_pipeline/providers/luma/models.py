@@ -1,29 +1,28 @@
 """The catalogue and account fields of Luma through a reseller, with their limits (docs/upstream/luma.md)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import ImageAddress
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import RequiredBecause, YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
 from extend_pipeline.config.model.price import RESELLER_PRICES, Price, reseller_price_field
-from extend_pipeline.config.model.source import SourceById
+from extend_pipeline.config.model.source import SourceById, UndatedSource
 from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, PROMPT, Target, prompt_list, prompt_list_schema
 
 PREFIX: Final = "/luma"
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
 
-class LumaSource(SourceById):
+class LumaSource(SourceById, UndatedSource):
     """A generation of the same account. Duration in milliseconds, None if it is not written."""
 
     task_id: ExactId = Field(
@@ -41,16 +40,6 @@ class LumaSource(SourceById):
     def source_id(self) -> str:
         """Return the id of the generation."""
         return self.task_id
-
-    @property
-    def created_at(self) -> datetime | None:
-        """Return None, because Luma documents no age limit."""
-        return None
-
-    @property
-    def mode(self) -> str | None:
-        """Return None, because Luma has no modes."""
-        return None
 
 
 class LumaExtend(Target):

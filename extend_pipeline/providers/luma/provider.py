@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.luma.body import GENERATIONS, extend_path, ledger_body, luma_body
 from extend_pipeline.providers.luma.models import PREFIX
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.protocol import QueryFailed, QueryFault, QueryOutcome, SubmitOutcome, SubmitRequest
+from extend_pipeline.providers.protocol import (
+    Provider,
+    QueryFailed,
+    QueryFault,
+    QueryOutcome,
+    SubmitOutcome,
+    SubmitRequest,
+)
 from extend_pipeline.providers.wire.api_client import ApiClient
 
 BATCH_PATH: Final = "/tasks"  # below the prefix
@@ -16,7 +22,7 @@ BATCH_SIZE: Final = 50  # ids; no limit is documented, and 50 bodies of 2-6 kB s
 BATCH_CAP: Final = 4_000_000  # bytes of the response
 
 
-class LumaProvider(AccountProvider):
+class LumaProvider(Provider):
     """One account at a reseller of Luma.
 
     With `batch_query` the reseller has `POST /luma/tasks`; without it generations are looked up one by one. `prefix`
@@ -57,12 +63,8 @@ class LumaProvider(AccountProvider):
         return outcomes
 
     def _query_batch(self, task_ids: list[str]) -> dict[str, QueryOutcome]:
-        outcomes = self.client.query_via_post(
-            self._prefix + BATCH_PATH,
-            {"ids": task_ids},
-            partial(parse_luma_many, requested=task_ids),
-            body_cap=BATCH_CAP,
-        )
+        read = partial(parse_luma_many, requested=task_ids)
+        outcomes = self.client.query(self._prefix + BATCH_PATH, read, body={"ids": task_ids}, body_cap=BATCH_CAP)
         if not isinstance(outcomes, QueryFailed):
             return outcomes
         # without an array this reseller may lack the route, and each generation has to be looked up alone

@@ -5,19 +5,20 @@ from typing import Final
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.provider import always_adds
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.luma.body import extend_path
 from extend_pipeline.providers.luma.models import PREFIX, LumaAccount, LumaExtend, LumaSource, check
 from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.spec import LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
 from extend_pipeline.providers.wire.credentials import key_auth
 
 
-def _build(account: LumaAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+def _build(account: LumaAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.luma.provider import LumaProvider
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
-    client = client_of(account, settings, now, key_auth(account))
+    client = ApiClient.of(account, settings, key_auth(account), now)
     return LumaProvider(client, batch_query=account.batch_query, prefix=account.path_prefix)
 
 

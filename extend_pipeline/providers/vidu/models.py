@@ -1,22 +1,21 @@
 """The catalogue and account fields of Vidu through ModelVerse, with their limits (docs/upstream/vidu.md)."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import field_error, one_of, prompt_text, schema_as
+from extend_pipeline.config.issues import FieldIssue
 from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.callbacks import Callbacks
 from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.config.model.source import Source
+from extend_pipeline.config.model.source import UndatedSource
 from extend_pipeline.config.model.target import Target, prompt_list, prompt_list_schema
 from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, PRICE, RESOLUTIONS
 
@@ -30,7 +29,7 @@ POLL: Final = Poll(first_after_s=10, every_s=5)
 _PROMPT: Final = prompt_text(max_length=2000)
 
 
-class ViduSource(Source):
+class ViduSource(UndatedSource):
     """Any video that Vidu can fetch. Duration in milliseconds, None if it is not written."""
 
     video_url: Annotated[str, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
@@ -48,16 +47,6 @@ class ViduSource(Source):
     def source_id(self) -> str:
         """Return the URL of the video."""
         return self.video_url
-
-    @property
-    def created_at(self) -> datetime | None:
-        """Return None, because Vidu has no age limit."""
-        return None
-
-    @property
-    def mode(self) -> str | None:
-        """Return None, because Vidu has no modes; its price depends on the extension."""
-        return None
 
 
 class ViduExtend(Target):

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Final
 
-from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.protocol import (
     Answer,
+    Provider,
     QueryFailed,
     QueryFault,
     QueryOutcome,
@@ -22,7 +22,7 @@ from extend_pipeline.providers.wire.inline_image import BadImage
 STATUS: Final = "/v1/tasks/status"
 
 
-class ViduProvider(AccountProvider):
+class ViduProvider(Provider):
     """One account at ModelVerse.
 
     ModelVerse has no key of ours, no list and no callback: a submit without a response stays unknown until an operator
@@ -45,4 +45,4 @@ class ViduProvider(AccountProvider):
         """Look a task up."""
         if not task_id:
             return QueryFailed(QueryFault.MALFORMED, Answer("an empty text can't be a task's id; nothing was sent"))
-        return self.client.get(STATUS, {"task_id": task_id}, partial(parse_vidu_query, requested=task_id))
+        return self.client.query(STATUS, partial(parse_vidu_query, requested=task_id), params={"task_id": task_id})

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Final
 
 from extend_pipeline.config.model.target import Target
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.spec import LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.vidu.models import (
     MAX_MS,
     SOURCE_RANGE_MS,
@@ -27,12 +28,12 @@ def _added_ms(extend: Target | None) -> tuple[int, int]:
     return MIN_SECONDS * 1000, MAX_SECONDS * 1000
 
 
-def _build(account: ViduAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+def _build(account: ViduAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.vidu.provider import ViduProvider
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
     prefix = "" if account.auth == "raw" else "Bearer "  # docs/upstream/vidu.md, "Authentication"
-    return ViduProvider(client_of(account, settings, now, key_auth(account, prefix)))
+    return ViduProvider(ApiClient.of(account, settings, key_auth(account, prefix), now))
 
 
 SPEC: Final = ProviderSpec(

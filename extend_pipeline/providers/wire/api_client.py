@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.http.body import BODY_CAP
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.results import HttpResult, Reply
 from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
-from extend_pipeline.providers.http.route import DIRECT, Route
+from extend_pipeline.providers.http.route import DIRECT, Route, route_of
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
 from extend_pipeline.providers.wire.credentials import Auth, Credential, SecretFault
 from extend_pipeline.providers.wire.response import RawResponse
@@ -46,6 +48,19 @@ class ApiClient:
         self._now = now
         self.retry = retry or RetryPolicy()
 
+    @classmethod
+    def of(cls, account: Account, settings: Settings, auth: Auth, now: Callable[[], float]) -> Self:
+        """Return the client of an account. Sends nothing."""
+        return cls(
+            base_url=account.base_url,
+            auth=auth,
+            allow_local=account.allow_local,
+            route=route_of(account),
+            post_deadline_s=settings.post_deadline_s,
+            get_deadline_s=settings.get_deadline_s,
+            now=now,
+        )
+
     def __repr__(self) -> str:
         return f"ApiClient({self._http!r})"
 
@@ -73,38 +88,43 @@ class ApiClient:
             return Rejected(RejectReason.NO_KEY, Answer(second.message))
         return self._post(path, body, read, second, left_s)
 
-    def get(
+    def query(
         self,
         path: str,
-        params: Mapping[str, str | int] | None,
         read: Callable[[RawResponse], Q],
         *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, object] | None = None,
         body_cap: int = BODY_CAP,
         retry: RetryPolicy | None = None,
     ) -> Q | QueryFailed:
-        """Query by GET, repeated within the limits of `retry`."""
+        """Query by GET, or by POST if there is a `body`, repeated within the limits of `retry`. A POST only for a query
+        that creates and charges nothing, because a repeat may reach the upstream twice."""
 
         def call(credential: Credential, left_s: float) -> HttpResult:
-            return self._http.get(path, params=params, headers=credential.headers, deadline_s=left_s, body_cap=body_cap)
+            headers = credential.headers
+            if body is None:
+                return self._http.get(path, params=params, headers=headers, deadline_s=left_s, body_cap=body_cap)
+            return self._http.post_json(path, body, headers=headers, deadline_s=left_s, body_cap=body_cap)
 
-        return self._query(call, read, retry)
+        renewal_left = True
 
-    def query_via_post(
-        self,
-        path: str,
-        body: Mapping[str, object],
-        read: Callable[[RawResponse], Q],
-        *,
-        body_cap: int = BODY_CAP,
-        retry: RetryPolicy | None = None,
-    ) -> Q | QueryFailed:
-        """Query by POST, repeated like a GET. Only for a query that creates and charges nothing, because a repeat may
-        reach the upstream twice."""
+        def attempt(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
+            nonlocal renewal_left
+            ends = time.monotonic() + allowed_s
+            while True:
+                credential = self._auth.credential()
+                if isinstance(credential, SecretFault):
+                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(credential.message)))
+                result = self._read(call(credential, max(ends - time.monotonic(), 0.001)), credential, read)
+                outcome = result.outcome
+                if not (
+                    isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(credential, outcome.answer)
+                ):
+                    return result
+                renewal_left = False
 
-        def call(credential: Credential, left_s: float) -> HttpResult:
-            return self._http.post_json(path, body, headers=credential.headers, deadline_s=left_s, body_cap=body_cap)
-
-        return self._query(call, read, retry)
+        return with_retries(attempt, deadline_s=self._get_deadline_s, policy=retry or self.retry)
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,31 +147,6 @@ class ApiClient:
             return outcome
         answer, our_clock = self._auth.check_clock(outcome.answer, reply.headers)
         return replace(outcome, answer=answer, reason=RejectReason.CLOCK if our_clock else outcome.reason)
-
-    def _query(
-        self,
-        call: Callable[[Credential, float], HttpResult],
-        read: Callable[[RawResponse], Q],
-        retry: RetryPolicy | None,
-    ) -> Q | QueryFailed:
-        renewal_left = True
-
-        def attempt(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
-            nonlocal renewal_left
-            ends = time.monotonic() + allowed_s
-            while True:
-                credential = self._auth.credential()
-                if isinstance(credential, SecretFault):
-                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(credential.message)))
-                result = self._read(call(credential, max(ends - time.monotonic(), 0.001)), credential, read)
-                outcome = result.outcome
-                if not (
-                    isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(credential, outcome.answer)
-                ):
-                    return result
-                renewal_left = False
-
-        return with_retries(attempt, deadline_s=self._get_deadline_s, policy=retry or self.retry)
 
     def _read(
         self, result: HttpResult, credential: Credential, read: Callable[[RawResponse], Q]

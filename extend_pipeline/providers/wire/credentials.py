@@ -3,9 +3,9 @@ shown."""
 
 import hmac
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair
@@ -34,26 +34,27 @@ class Credential:
         return {"authorization": f"{self.prefix}{self.token}"}
 
 
-class Auth(Protocol):
+class Auth(ABC):
     """How an account signs in. Safe to use from several threads."""
 
+    @abstractmethod
     def credential(self) -> Credential | SecretFault:
         """Return the credential for a request, or why there is none."""
-        ...
 
-    def renew(self, refused: Credential, answer: Answer) -> bool:
+    def renew(self, refused: Credential, answer: Answer) -> bool:  # noqa: ARG002
         """Return whether a request with this response may succeed with a new credential; if so, drop the refused one,
-        so that the next `credential` is new."""
-        ...
+        so that the next `credential` is new. False here, because there is only one credential."""
+        return False
 
-    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
+    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:  # noqa: ARG002
         """Return the answer, with the clock difference in its message if that may be why the credential was refused,
-        and whether this machine's clock is at fault. `headers` are the response's, with lower-case names."""
-        ...
+        and whether this machine's clock is at fault. `headers` are the response's, with lower-case names. Here the
+        answer is unchanged, because a key has no times."""
+        return answer, False
 
 
 @dataclass(frozen=True, slots=True)
-class KeyAuth:
+class KeyAuth(Auth):
     """Sign in with one API key, read for each request. `prefix` precedes it in the header."""
 
     key: ApiKey
@@ -63,14 +64,6 @@ class KeyAuth:
         """Return the key, or why it can't be sent."""
         value = read_secret(self.key.api_key_env)
         return value if isinstance(value, SecretFault) else Credential(value, (value,), self.prefix)
-
-    def renew(self, refused: Credential, answer: Answer) -> bool:  # noqa: ARG002
-        """Return False, because there is only one key."""
-        return False
-
-    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:  # noqa: ARG002
-        """Return the answer unchanged, because a key has no times."""
-        return answer, False
 
 
 def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> str | SecretFault:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from extend_pipeline.base.units import to_micros
@@ -91,12 +91,7 @@ def decimal(value: object) -> Decimal | None:
             return Decimal(0) if value.is_finite() and value == 0 else None
         value = format(value, "f")
     digits = str(value).strip()
-    if not _DECIMAL.fullmatch(digits):
-        return None
-    try:
-        return Decimal(digits)
-    except InvalidOperation:
-        return None
+    return Decimal(digits) if _DECIMAL.fullmatch(digits) else None
 
 
 def seconds_to_ms(value: object) -> int | None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
+from extend_pipeline.sandbox.surface.fields import read_object
 
 _MAX_ROWS = 500
 _LIST_PRICE = Decimal("0.14")  # USD a unit
@@ -19,24 +20,17 @@ _PACK_LIFE_MS = 365 * 86_400_000
 
 
 @dataclass(frozen=True)
-class Period:
-    """From `since_ms` on, up to and without `until_ms`."""
-
-    since_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True)
 class Asked:
-    """A page of the bill: charges of tasks made in that time, those after a row of the charge book."""
+    """What is asked for: charges of tasks made from `since_ms` on, up to and without `until_ms`. Of a bill at most
+    `limit` rows, those after a row of the charge book."""
 
     since_ms: int
     until_ms: int
-    limit: int
+    limit: int = _MAX_ROWS
     after_row: int = 0
 
 
-def read_period(given: Mapping[str, object]) -> Period | Refusal:
+def read_period(given: Mapping[str, object]) -> Asked | Refusal:
     """`start_time` and `end_time`, both required, in ms."""
     times = []
     for name in ("start_time", "end_time"):
@@ -47,18 +41,15 @@ def read_period(given: Mapping[str, object]) -> Period | Refusal:
             return Refusal(1201, f"{name} is required, in milliseconds")
         times.append(value)
     since_ms, until_ms = times
-    return Period(since_ms, until_ms) if since_ms < until_ms else Refusal(1201, "start_time must be before end_time")
+    return Asked(since_ms, until_ms) if since_ms < until_ms else Refusal(1201, "start_time must be before end_time")
 
 
 def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
     """Return the body of a request for a page. With a `cursor` nothing else counts; `filters` are not written down
     here."""
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     if given.get("cursor"):
         return _read_cursor(given["cursor"])
     period = read_period(given)
@@ -67,7 +58,7 @@ def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
     limit = given.get("limit", _MAX_ROWS)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_ROWS:
         return Refusal(1201, f"limit must be a whole number in [1, {_MAX_ROWS}]")
-    return Asked(period.since_ms, period.until_ms, min(limit, most_rows))
+    return replace(period, limit=min(limit, most_rows))
 
 
 def cursor(asked: Asked, row: int) -> str:

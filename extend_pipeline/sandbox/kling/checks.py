@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
 
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text
 from extend_pipeline.sandbox.surface.errors import Refusal
-from extend_pipeline.sandbox.surface.making import Purse
+from extend_pipeline.sandbox.surface.fields import is_http_url, read_object
 
 _FIELDS = (
     "video_id",
@@ -45,14 +44,9 @@ class Submit:
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     """Read a create request (docs/upstream/kling.md, "Submit"). `watermark_info` is an object."""
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        return Refusal(1200, "Content-Type must be application/json")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body, content_type)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     unknown = sorted(given.keys() - set(_FIELDS))
     if unknown:
         return Refusal(1201, f"unknown parameter: {', '.join(unknown)}")
@@ -67,11 +61,10 @@ def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     return _read_limits(given)
 
 
-def _read_limits(given: dict[str, object]) -> Submit | Refusal:
+def _read_limits(given: dict[str, Any]) -> Submit | Refusal:
     for name in ("prompt", "negative_prompt"):
-        text = given.get(name)
-        if isinstance(text, str) and len(text) > _PROMPT_LIMIT:
-            return Refusal(1201, f"{name} cannot exceed {_PROMPT_LIMIT} characters, got {len(text)}")
+        if (length := len(given.get(name, ""))) > _PROMPT_LIMIT:
+            return Refusal(1201, f"{name} cannot exceed {_PROMPT_LIMIT} characters, got {length}")
     scale = given.get("cfg_scale")
     if "cfg_scale" in given and (not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 <= scale <= 1):
         return Refusal(1201, "cfg_scale must be a number in [0, 1]")
@@ -81,16 +74,16 @@ def _read_limits(given: dict[str, object]) -> Submit | Refusal:
     ):
         return Refusal(1201, 'watermark_info must be {"enabled": true or false}')
     callback = given.get("callback_url")
-    if isinstance(callback, str) and not _is_http_url(callback):
+    if callback is not None and not is_http_url(callback):
         return Refusal(1201, "callback_url must be an http or https URL")
     return Submit(
-        video_id=str(given["video_id"]),
-        prompt=_text(given.get("prompt")),
-        negative_prompt=_text(given.get("negative_prompt")),
-        cfg_scale=float(scale) if isinstance(scale, int | float) else None,
-        watermark=bool(mark["enabled"]) if isinstance(mark, dict) else None,
-        callback_url=_text(callback),
-        external_task_id=_text(given.get("external_task_id")),
+        video_id=given["video_id"],
+        prompt=given.get("prompt"),
+        negative_prompt=given.get("negative_prompt"),
+        cfg_scale=None if scale is None else float(scale),
+        watermark=None if mark is None else mark["enabled"],
+        callback_url=callback,
+        external_task_id=given.get("external_task_id"),
     )
 
 
@@ -123,27 +116,6 @@ def refuse_duplicate(submit: Submit, earlier: Task | None) -> Refusal | None:
     return Refusal(1201, f"external_task_id already exists: {submit.external_task_id}")
 
 
-def refuse_account(state: Purse, price_milli: int) -> Refusal | None:
-    """Money first, then slots: both come as 429."""
-    if state.units_left_milli is not None and state.units_left_milli < price_milli:
-        return Refusal(1102)
-    if state.in_flight >= state.slots:
-        return Refusal(1303)
-    return None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def _is_text(value: object) -> bool:
     """Return a string that can be written as UTF-8; JSON also allows halves of surrogate pairs."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -7,15 +7,23 @@ from functools import partial
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
+from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.bodies import Link
 from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
-from extend_pipeline.sandbox.surface.callbacks import BodyMaker
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.making import Order, awaits_callbacks, make_task, purse, schedule_callbacks
+from extend_pipeline.sandbox.surface.fields import read_object
+from extend_pipeline.sandbox.surface.making import (
+    BodyAt,
+    Order,
+    make_task,
+    refuse_account,
+    request_ids,
+    schedule_callbacks,
+)
 
 NAME = "kling"
 
@@ -28,7 +36,7 @@ class TaskMaker:
     """Turns good requests into tasks, and tells their callback URLs about them."""
 
     def __init__(self, core: Core, surface: str = NAME, *, callback_body: CallbackBody = bodies.called_back) -> None:
-        """Work on that sandbox, for one of the surfaces that speak Kling; `told` writes its callbacks."""
+        """Work on that sandbox, for one of the surfaces that speak Kling; `callback_body` writes its callbacks."""
         self._core, self._callback_body = core, callback_body
         self._terms = core.terms[surface]
 
@@ -56,8 +64,9 @@ class TaskMaker:
         video_id = seeded_random.draw_id(core.config.seed, "video", seq)
         result = core.extended(source, task_id=task_id, video_id=video_id, done_ms=done_ms, segment=terms.segment)
         price_milli = self._price_milli(source)
-        state = purse(core, terms, account, now_ms)
-        refusal = checks.refuse_length(source, result) or checks.refuse_account(state, price_milli)
+        refusal = checks.refuse_length(source, result) or refuse_account(
+            core, terms, account, now_ms, price_milli, no_money=Refusal(1102), no_slots=Refusal(1303)
+        )
         if refusal is not None:
             return refusal
         order = Order(
@@ -74,7 +83,7 @@ class TaskMaker:
             callback_url=submit.callback_url,
         )
         task = make_task(core, terms, order)
-        self._schedule_callbacks(task, after_ms=now_ms - 1)
+        schedule_callbacks(core, task, after_ms=now_ms - 1, body_at=self.bodies_of(task))
         return task
 
     def _price_milli(self, source: Video) -> int:
@@ -90,21 +99,19 @@ class TaskMaker:
         # A seed may be dated anyhow; a result is there only once its task has ended.
         return None if video.parent_id is not None and video.created_ms > now_ms else video
 
-    def resume_callbacks(self) -> None:
-        """Take up the callbacks that a former server still owed."""
-        now_ms = self._core.clock.now_ms()
-        for task in self._core.store.all_tasks():
-            if task.surface == self._terms.surface and awaits_callbacks(task, now_ms):
-                self._schedule_callbacks(task, after_ms=now_ms)
+    def bodies_of(self, task: Task) -> BodyAt:
+        """Return the maker of the bodies of a task's callbacks."""
+        videos, link = self._core.store.videos([task.parent_video_id, task.video_id]), partial(self._core.media_url, "")
+        return lambda at_ms: partial(self._callback_body, task, videos, at_ms, link)
 
-    def _schedule_callbacks(self, task: Task, *, after_ms: int) -> None:
-        core = self._core
-        videos = core.store.videos([task.parent_video_id, task.video_id])
 
-        def body_at(at_ms: int) -> BodyMaker:
-            return partial(self._callback_body, task, videos, at_ms, partial(core.media_url, ""))
-
-        schedule_callbacks(core, task, after_ms=after_ms, body_at=body_at)
+def submit_ids(surface: str, body: bytes) -> Ids:
+    """Return the ids of a create request that may be no good otherwise."""
+    given = read_object(body)
+    if isinstance(given, str):
+        return request_ids(surface, None)
+    external = given.get("external_task_id")
+    return request_ids(surface, None if external is None else str(external), str(given.get("video_id")))
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:

@@ -11,6 +11,7 @@ from extend_pipeline.sandbox.kling import checks
 from extend_pipeline.sandbox.kling_gateway.settings import Passed
 from extend_pipeline.sandbox.store.records import Task
 from extend_pipeline.sandbox.surface.errors import Refusal
+from extend_pipeline.sandbox.surface.fields import read_object
 
 _FIELD_OF = {"watermark": "watermark_info"}
 
@@ -25,12 +26,9 @@ class GatewaySubmit:
 
 def read_submit(content_type: str, body: bytes, passes: Collection[Passed]) -> GatewaySubmit | Refusal:
     """Read a create request; a field that is not passed on is refused, so that sending it shows."""
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     taken = {"video_id", "prompt"} | {_FIELD_OF.get(name, name) for name in passes}
     unknown = sorted(given.keys() - taken)
     if unknown:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal, get_args
 
-from extend_pipeline.sandbox.surface.settings import ErrorShape, Output, SurfaceConfig, problems_of, shape_problem
+from extend_pipeline.sandbox.surface.settings import Output, ResellerConfig, problems_of
 
 Passed = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
 Timestamps = Literal["ms", "seconds", "text"]
@@ -26,8 +25,8 @@ class Reserialised:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayConfig(SurfaceConfig):
-    """Kling through a reseller (docs/upstream/kling-gateway.md). `price` in credits for each extension.
+class GatewayConfig(ResellerConfig):
+    """Kling through a reseller (docs/upstream/kling-gateway.md).
 
     `passes`: the fields taken beside `video_id` and `prompt`. `finds_own_ids`: a query finds tasks by the
     `external_task_id` that was passed, as Kling's does. `origin_units`: leave Kling's own
@@ -37,11 +36,9 @@ class GatewayConfig(SurfaceConfig):
     account: str = "gateway"
     key: str = "sandbox-gateway-key"
     output: Output = "full"
-    price: Decimal = Decimal("1")
     passes: frozenset[Passed] = frozenset()
     finds_own_ids: bool = False
     reserialised: Reserialised | None = None
-    error_shape: ErrorShape = "origin"
     origin_units: bool = False
 
     def problems(self) -> list[str]:
@@ -49,8 +46,6 @@ class GatewayConfig(SurfaceConfig):
         strange = sorted(set(self.passes) - set(get_args(Passed)))
         times = "ms" if self.reserialised is None else self.reserialised.timestamps
         return super().problems() + problems_of(
-            (self.price < 0, f"price must not be negative, got {self.price}"),
             (bool(strange), f"passes may hold {sorted(get_args(Passed))}, got {strange}"),
             (times not in get_args(Timestamps), f"timestamps must be 'ms', 'seconds' or 'text', got {times!r}"),
-            (self.error_shape not in get_args(ErrorShape), shape_problem(self.error_shape)),
         )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.store.records import Video
 from extend_pipeline.sandbox.surface.errors import Refusal
-from extend_pipeline.sandbox.surface.making import Purse
+from extend_pipeline.sandbox.surface.fields import is_http_url, read_object
 
 _IMAGES = ("image_url", "image_end_url")
 _FIELDS = ("user_prompt", "expand_prompt", *_IMAGES, "notify_hook")
@@ -31,14 +29,9 @@ class Submit:
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     """Read an extend request. The page marks all five fields required and sends two: only `user_prompt` is."""
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        return Refusal(1200, "Content-Type must be application/json")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
-    if not isinstance(given, dict):
-        return Refusal(1200, "the body must be a JSON object")
+    given = read_object(body, content_type)
+    if isinstance(given, str):
+        return Refusal(1200, given)
     unknown = sorted(given.keys() - set(_FIELDS))
     if unknown:
         return Refusal(1201, f"unknown parameter: {', '.join(unknown)}")
@@ -50,7 +43,7 @@ def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     for name in _IMAGES:
         if name in given and (not isinstance(given[name], str) or not given[name]):
             return Refusal(1201, f"{name} must be a URL or base64")
-    if "notify_hook" in given and not _is_http_url(given["notify_hook"]):
+    if "notify_hook" in given and not is_http_url(given["notify_hook"]):
         return Refusal(1201, "notify_hook must be an http or https URL")
     return Submit(prompt, expand, given.get("image_url"), given.get("image_end_url"), given.get("notify_hook"))
 
@@ -65,28 +58,12 @@ def refuse_source(source: Video | None, generation_id: str, now_ms: int, *, made
     return None
 
 
-def refuse_account(state: Purse, price_milli: int) -> Refusal | None:
-    """Money first, then slots."""
-    if state.units_left_milli is not None and state.units_left_milli < price_milli:
-        return Refusal(1102, "insufficient user quota")
-    return Refusal(1303, "too many generations at once") if state.in_flight >= state.slots else None
-
-
 def read_ids(body: bytes) -> list[str] | Refusal:
     """Return the ids of a batch query, `{"ids": […]}`."""
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return Refusal(1200, "the body is not JSON")
+    given = read_object(body)
+    if given == "the body is not JSON":
+        return Refusal(1200, given)
     ids = given.get("ids") if isinstance(given, dict) else None
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
         return Refusal(1201, 'the body must be {"ids": [strings]}')
     return ids
-
-
-def _is_http_url(value: object) -> bool:
-    try:
-        parts = urlsplit(str(value))
-    except ValueError:
-        return False
-    return isinstance(value, str) and parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -6,14 +6,13 @@ from functools import partial
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
-from extend_pipeline.sandbox.luma import checks, views
+from extend_pipeline.sandbox.luma import bodies, checks
 from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
-from extend_pipeline.sandbox.surface.callbacks import BodyMaker
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.making import Order, awaits_callbacks, make_task, purse, schedule_callbacks
+from extend_pipeline.sandbox.surface.making import BodyAt, Order, make_task, refuse_account, schedule_callbacks
 from extend_pipeline.sandbox.surface.presigned import presigned_url
 
 NAME = "luma"
@@ -45,8 +44,9 @@ class Generations:
         now_ms = core.clock.now_ms() if at_ms is None else at_ms
         source, price_milli = self._source(account, parent_id), int(self._config.price * 1000)
         made = core.store.task_with_id(NAME, account, parent_id) is not None
-        refusal = checks.refuse_source(source, parent_id, now_ms, made=made) or checks.refuse_account(
-            purse(core, terms, account, now_ms), price_milli
+        no_money, no_slots = Refusal(1102, "insufficient user quota"), Refusal(1303, "too many generations at once")
+        refusal = checks.refuse_source(source, parent_id, now_ms, made=made) or refuse_account(
+            core, terms, account, now_ms, price_milli, no_money=no_money, no_slots=no_slots
         )
         if refusal is not None or source is None:
             return refusal or Refusal(1203)
@@ -69,7 +69,7 @@ class Generations:
             details={"prompt": submit.user_prompt},
         )
         task = make_task(core, terms, order)
-        self._schedule(task, after_ms=now_ms - 1)
+        schedule_callbacks(core, task, after_ms=now_ms - 1, body_at=self.bodies_of(task))
         return task
 
     def body(self, account: str, generation_id: str, base_url: str) -> Json | None:
@@ -77,28 +77,18 @@ class Generations:
         core = self._core
         task = core.store.task_with_id(NAME, account, generation_id)
         if task is not None:
-            return views.made(core, task, self._film(task), core.clock.now_ms(), base_url)
+            return bodies.made(core, task, self._film(task), core.clock.now_ms(), base_url)
         video = self._source(account, generation_id)
-        return None if video is None else views.seeded(core, views.Film(video, core.file_ms(video)), base_url)
+        return None if video is None else bodies.seeded(core, bodies.Film(video, core.file_ms(video)), base_url)
 
-    def resume_callbacks(self) -> None:
-        """Take up the callbacks that a former server still owed."""
-        now_ms = self._core.clock.now_ms()
-        for task in self._core.store.all_tasks():
-            if task.surface == NAME and awaits_callbacks(task, now_ms):
-                self._schedule(task, after_ms=now_ms)
-
-    def _schedule(self, task: Task, *, after_ms: int) -> None:
+    def bodies_of(self, task: Task) -> BodyAt:
+        """Return the maker of the bodies of a task's callbacks."""
         film = self._film(task)
+        return lambda at_ms: partial(bodies.made, self._core, task, film, at_ms, "")
 
-        def body_at(at_ms: int) -> BodyMaker:
-            return partial(views.made, self._core, task, film, at_ms, "")
-
-        schedule_callbacks(self._core, task, after_ms=after_ms, body_at=body_at)
-
-    def _film(self, task: Task) -> views.Film | None:
+    def _film(self, task: Task) -> bodies.Film | None:
         video = None if task.video_id is None else self._core.store.video(task.video_id)
-        return None if video is None else views.Film(video, self._core.file_ms(video))
+        return None if video is None else bodies.Film(video, self._core.file_ms(video))
 
     def _source(self, account: str, generation_id: str) -> Video | None:
         video = self._core.store.video(generation_id)

@@ -118,18 +118,19 @@ class Store:
     def task_with_id(self, surface: str, account: str, task_id: str) -> Task | None:
         """Return a task of an account by its own id alone."""
         sql = "SELECT * FROM tasks WHERE task_id = ? AND surface = ? AND account = ?"
-        row = self._db.execute(sql, (task_id, surface, account)).fetchone()
-        return None if row is None else _task(row)
+        return self._first_task(sql, (task_id, surface, account))
 
     def task_with_external_id(self, surface: str, account: str, external_task_id: str) -> Task | None:
         """Return a task of an account by the client's id alone."""
         sql = "SELECT * FROM tasks WHERE external_task_id = ? AND surface = ? AND account = ?"
-        row = self._db.execute(sql, (external_task_id, surface, account)).fetchone()
-        return None if row is None else _task(row)
+        return self._first_task(sql, (external_task_id, surface, account))
 
     def task_that_made(self, video_id: str) -> Task | None:
         """Return the task whose result a video is."""
-        row = self._db.execute("SELECT * FROM tasks WHERE video_id = ?", (video_id,)).fetchone()
+        return self._first_task("SELECT * FROM tasks WHERE video_id = ?", (video_id,))
+
+    def _first_task(self, sql: str, values: tuple[str, ...]) -> Task | None:
+        row = self._db.execute(sql, values).fetchone()
         return None if row is None else _task(row)
 
     def page(self, surface: str, account: str, *, offset: int, limit: int) -> list[Task]:

@@ -118,16 +118,12 @@ def _time(video_id: str, value: object) -> datetime | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return datetime.fromtimestamp(value / 1000, UTC)
-    moment = _iso(value) if isinstance(value, str) else None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
     if moment is None or moment.tzinfo is None:
         raise SandboxError(
             f"created_at of seed {video_id} must be ISO 8601 with a zone, or ms since the epoch, got {value!r}"
         )
     return moment
-
-
-def _iso(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from extend_pipeline.sandbox.surface.errors import SERVER_ERRORS, Refusal, request_id, status_and_text
+from extend_pipeline.sandbox.surface.errors import Refusal, refusal_response, status_and_text
 from extend_pipeline.sandbox.surface.settings import ErrorShape
 
 # By business code, since a gateway's refusals mean what its origin's mean.
@@ -28,12 +28,11 @@ _OWN_STATUS = {1100: 403, 1101: 403, 1102: 403, 1304: 403}
 
 def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
     """Return a refusal in that shape."""
-    code = refusal.code
-    status, text = status_and_text(code)
-    message = refusal.message or text
     if shape == "origin":
-        return JSONResponse({"code": code, "message": message, "request_id": request_id()}, status)
-    word, status = _WORDS[code], _OWN_STATUS.get(code, status)
+        return refusal_response(refusal)
+    status, text = status_and_text(refusal.code)
+    message = refusal.message or text
+    word, status = _WORDS[refusal.code], _OWN_STATUS.get(refusal.code, status)
     match shape:
         case "error_object":
             error = {"message": message, "type": "api_error", "param": "", "code": word}
@@ -52,8 +51,3 @@ def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
             return HTMLResponse(f"<html><head><title>{status}</title></head><body>{message}</body></html>", status)
         case _:
             assert_never(shape)
-
-
-def shaped_server_error(shape: ErrorShape, status: int) -> Response:
-    """Return the 500, 503 or 504 of that shape."""
-    return shaped(shape, Refusal(SERVER_ERRORS[status]))

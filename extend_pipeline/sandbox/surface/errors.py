@@ -54,6 +54,6 @@ def status_and_text(code: int) -> tuple[int, str]:
 
 def refusal_response(refusal: Refusal) -> JSONResponse:
     """`{code, message, request_id}` with the code's HTTP status."""
-    status, text = _CODES[refusal.code]
+    status, text = status_and_text(refusal.code)
     body = {"code": refusal.code, "message": refusal.message or text, "request_id": request_id()}
     return JSONResponse(body, status)

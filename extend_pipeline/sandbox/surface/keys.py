@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
+from starlette.requests import Request
+
 from extend_pipeline.sandbox.surface.settings import KeyAccount
 
 
-def account_of(authorization: str | None, accounts: Sequence[KeyAccount], *, raw: bool) -> KeyAccount | None:
-    """Return the account whose key the header holds; None without a header or with an unknown key."""
-    text = (authorization or "").strip()
+def name_of(request: Request, accounts: Sequence[KeyAccount], *, raw: bool = False) -> str | None:
+    """Return the account whose key a request has; None without a key or with an unknown one."""
+    text = request.headers.get("authorization", "").strip()
     scheme, _, rest = text.partition(" ")
     bearer = scheme.lower() == "bearer"
     if not bearer and not raw:
@@ -18,5 +20,5 @@ def account_of(authorization: str | None, accounts: Sequence[KeyAccount], *, raw
     token = (rest if bearer else text).strip()
     for account in accounts:
         if hmac.compare_digest(account.key.encode(), token.encode()):
-            return account
+            return account.name
     return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from extend_pipeline.sandbox.store.records import Video
-from extend_pipeline.sandbox.surface.presigned import is_presigned, presigned_problem
+from extend_pipeline.sandbox.surface.presigned import presigned_problem
 
 
 def fresh_link(base_url: str, video: Video, now_ms: int, ttl_s: float, key: bytes) -> str:
@@ -30,7 +30,7 @@ def public_url(base_url: str, video: Video) -> str:
 
 def link_problem(video: Video, query: Mapping[str, str], *, now_s: float, key: bytes) -> str | None:
     """Return why a link must not be served, or None if it is good."""
-    if is_presigned(query):
+    if "X-Amz-Signature" in query:
         return presigned_problem(video, query, now_s=now_s, key=key)
     expires, version = query.get("expires", ""), query.get("v", "")
     expected = _signature(video.video_id, expires, version, key)

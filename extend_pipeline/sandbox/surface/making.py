@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
+from typing import TypeVar
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
@@ -15,6 +16,11 @@ from extend_pipeline.sandbox.faults.callback_faults import Habits, notices
 from extend_pipeline.sandbox.store.records import Charge, Task, Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
+
+BodyAt = Callable[[int], BodyMaker]
+"""From the time (ms) of a task's change to the maker of the notice of it."""
+
+RefusalT = TypeVar("RefusalT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +45,15 @@ class Order:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Purse:
-    """What an account has free: None units left means no limit."""
-
-    in_flight: int
-    slots: int
-    units_left_milli: int | None
-
-
-def purse(core: Core, terms: Terms, account: str, now_ms: int) -> Purse:
-    """Return the slots and the money that an account has at a time."""
-    left = None
+def refuse_account(
+    core: Core, terms: Terms, account: str, now_ms: int, price_milli: int, *, no_money: RefusalT, no_slots: RefusalT
+) -> RefusalT | None:
+    """Return how an account is refused one more task at that price: for its money first, then for its slots."""
     if terms.balance is not None:
-        left = int(terms.balance * 1000) - core.store.spent_milli(account, now_ms)
-    return Purse(core.store.in_flight(terms.surface, account, now_ms), terms.slots, left)
+        left_milli = int(terms.balance * 1000) - core.store.spent_milli(account, now_ms)
+        if left_milli < price_milli:
+            return no_money
+    return no_slots if core.store.in_flight(terms.surface, account, now_ms) >= terms.slots else None
 
 
 def make_task(core: Core, terms: Terms, order: Order) -> Task:
@@ -89,7 +89,7 @@ def make_task(core: Core, terms: Terms, order: Order) -> Task:
     return task
 
 
-def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callable[[int], BodyMaker]) -> None:
+def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: BodyAt) -> None:
     """One for each state that is reached after `after_ms`, or as faults have it; states passed through in no time are
     left out."""
     if task.callback_url is None:
@@ -105,10 +105,13 @@ def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callab
             core.callbacks.schedule(notice.at_ms, task.callback_url, [bodies[of_ms] for of_ms in notice.changes_ms])
 
 
-def awaits_callbacks(task: Task, now_ms: int) -> bool:
-    """Return whether a task may still have something to tell its callback URL."""
-    late_ms = round(Habits.from_details(task.details).late_s * 1000)
-    return task.callback_url is not None and task.done_ms + late_ms > now_ms
+def resume_callbacks(core: Core, surface: str, bodies_of: Callable[[Task], BodyAt]) -> None:
+    """Take up the callbacks that a former server still owed for a surface's tasks."""
+    now_ms = core.clock.now_ms()
+    for task in core.store.all_tasks():
+        late_ms = round(Habits.from_details(task.details).late_s * 1000)
+        if task.surface == surface and task.callback_url is not None and task.done_ms + late_ms > now_ms:
+            schedule_callbacks(core, task, after_ms=now_ms, body_at=bodies_of(task))
 
 
 def request_ids(surface: str, external_task_id: str | None, *video_ids: str | None) -> dict[str, tuple[str, ...]]:
@@ -124,11 +127,6 @@ def task_ids(task: Task) -> Ids:
     """Return what a fault can be matched with once there is a task: `video_id` is its parent or its result."""
     known = request_ids(task.surface, task.external_task_id, task.parent_video_id, task.video_id)
     return {**known, "task_id": (task.task_id,)}
-
-
-def bound_to(account: str, surface: str, result: Video) -> Video:
-    """Return a result whose parent may be another customer's, given to the account that pays for it."""
-    return replace(result, account=account, surface=surface)
 
 
 def _habits(core: Core, order: Order, ids: Ids) -> Habits:

@@ -27,11 +27,6 @@ def presigned_url(base_url: str, video: Video, *, now_s: int, ttl_s: int, key: b
     return f"{base_url}/_sandbox/media/{quote(video.video_id, safe='')}.mp4?{urlencode(query)}"
 
 
-def is_presigned(query: Mapping[str, str]) -> bool:
-    """Return whether a link is of this form."""
-    return "X-Amz-Signature" in query
-
-
 def presigned_problem(video: Video, query: Mapping[str, str], *, now_s: float, key: bytes) -> str | None:
     """Return why a link must not be served, or None if it is good."""
     date, ttl, given = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", ""), query["X-Amz-Signature"]

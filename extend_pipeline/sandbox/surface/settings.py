@@ -58,14 +58,26 @@ class SurfaceConfig:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResellerConfig(SurfaceConfig):
+    """What each reseller has besides: `price` in credits for each extension, and the shape of its error bodies."""
+
+    price: Decimal = Decimal("1")
+    error_shape: ErrorShape = "origin"
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with these settings, a sentence each."""
+        shapes = sorted(get_args(ErrorShape))
+        return super().problems() + problems_of(
+            (self.price < 0, f"price must not be negative, got {self.price}"),
+            (self.error_shape not in shapes, f"error_shape must be one of {shapes}, got {self.error_shape!r}"),
+        )
+
+
 def name_problems(accounts: Iterable[str]) -> list[str]:
     """Return what is wrong with the names of all surfaces' accounts, which share one charge book and must differ."""
     names = list(accounts)
     return problems_of((len(set(names)) != len(names), f"account names must differ, got {names}"))
-
-
-def shape_problem(given: str) -> str:
-    return f"error_shape must be one of {sorted(get_args(ErrorShape))}, got {given!r}"
 
 
 def problems_of(*problems: tuple[bool, str]) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
+from typing import Any
 
+from extend_pipeline.sandbox.surface.fields import read_object
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 from extend_pipeline.sandbox.vidu.last_frame import refuse_last_frame
 from extend_pipeline.sandbox.vidu.prices import MODELS, RESOLUTIONS
@@ -37,14 +38,9 @@ class Submit:
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
     """Read a submit. `video_url` "must be provided", though the table calls it optional."""
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        return param_error("Content-Type must be application/json")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        return param_error("the body is not JSON")
-    if not isinstance(given, dict):
-        return param_error("the body must be a JSON object")
+    given = read_object(body, content_type)
+    if isinstance(given, str):
+        return param_error(given)
     unknown = sorted(given.keys() - {"model", *_PARTS})
     for part, names in _PARTS.items():
         fields = given.get(part)
@@ -80,14 +76,13 @@ def _read_parameters(given: dict[str, dict[str, object]]) -> Refusal | None:
     return None
 
 
-def _submit(given: dict[str, dict[str, object]]) -> Submit:
+def _submit(given: dict[str, Any]) -> Submit:
     fields, parameters = given["input"], given["parameters"]
-    frame, prompt, seconds = fields.get("last_frame_url"), fields.get("prompt"), parameters.get("duration", 5)
     return Submit(
-        model=str(given["model"]),
-        video_url=str(fields["video_url"]),
-        last_frame_url=frame if isinstance(frame, str) else None,
-        prompt=prompt if isinstance(prompt, str) else None,
-        seconds=seconds if isinstance(seconds, int) else 5,
-        resolution=str(parameters.get("resolution", "720p")),
+        model=given["model"],
+        video_url=fields["video_url"],
+        last_frame_url=fields.get("last_frame_url"),
+        prompt=fields.get("prompt"),
+        seconds=parameters.get("duration", 5),
+        resolution=parameters.get("resolution", "720p"),
     )

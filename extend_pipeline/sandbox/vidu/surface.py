@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
-from extend_pipeline.sandbox.store.records import Task
-from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
-from extend_pipeline.sandbox.surface.keys import account_of
+from extend_pipeline.sandbox.surface.exchange import Json, ProviderSurface, Worked, base_of
+from extend_pipeline.sandbox.surface.keys import name_of
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
-from extend_pipeline.sandbox.surface.settings import KeyAccount
 from extend_pipeline.sandbox.vidu import bodies, checks
 from extend_pipeline.sandbox.vidu.errors import Refusal, by_code, param_error, refusal_response
 from extend_pipeline.sandbox.vidu.sources import source_of
@@ -23,102 +21,66 @@ from extend_pipeline.sandbox.vidu.tasks import NAME, make
 _SUBMIT, _STATUS = "/v1/tasks/submit", "/v1/tasks/status"
 
 
-class ViduWords:
-    """What faults need to know of ModelVerse's way of speaking."""
+class ViduSurface(ProviderSurface[Refusal]):
+    """Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
-    provider: str = NAME
+    provider: ClassVar[str] = NAME
 
-    def coded(self, code: int) -> Response:
+    def routes(self) -> list[Route]:
+        """Return the routes to submit and to query one."""
+        unknown = request_ids(NAME, None)
+        return [
+            self.route("POST", _SUBMIT, "submit", self._create, ids_of=self._submit_ids),
+            self.route(
+                "GET", _STATUS, "query", self._read_one, ids_of=lambda request, _: self.query_ids(_id(request), unknown)
+            ),
+        ]
+
+    def caller(self, request: Request) -> str | Refusal:
+        """Return the account of a key, which may also come without Bearer."""
+        return name_of(request, self._core.config.vidu.accounts, raw=True) or by_code(1002)
+
+    def by_code(self, code: int) -> Refusal:
+        """Return the refusal in ModelVerse's words."""
+        return by_code(code)
+
+    def refused(self, refusal: Refusal) -> Response:
         """Return an error envelope."""
-        return refusal_response(by_code(code))
+        return refusal_response(refusal)
 
     def server_error(self, status: int) -> Response:
-        """500, 503 or 504."""
+        """Return the 500, 503 or 504."""
         if status == 504:
             return refusal_response(Refusal("timeout", "the request took too long"))
         return refusal_response(Refusal("server_error", "internal error"), status)
 
     def alter(self, payload: Json, kind: str) -> bool:
-        """Bend an answer's fields."""
+        """Bend a response's fields."""
         return bodies.alter(payload, kind)
 
-
-class ViduSurface:
-    """Vidu through ModelVerse (docs/upstream/vidu.md)."""
-
-    def __init__(self, core: Core) -> None:
-        """Serve that sandbox's Vidu accounts."""
-        self._core = core
-        self._words = ViduWords()
-
-    def routes(self) -> list[Route]:
-        """Submit, status."""
-        counted = self._core.requests.counted
-        return [
-            Route(_SUBMIT, counted(_SUBMIT, self._submit), methods=["POST"]),
-            Route(_STATUS, counted(_STATUS, self._query), methods=["GET"]),
-        ]
-
-    async def _submit(self, request: Request) -> Response:
-        def work(body: bytes) -> Worked | Response:
-            return self._create(request, body)
-
-        def ids_of(body: bytes) -> Ids:
-            return self._submit_ids(request, body)
-
-        return await exchange(self._core, request, "submit", self._words, ids_of=ids_of, work=work)
-
-    async def _query(self, request: Request) -> Response:
-        def work(_body: bytes) -> Worked | Response:
-            return self._read_one(request)
-
-        def ids_of(_body: bytes) -> Ids:
-            key = request.query_params.get("task_id", "")
-            task = self._find(key, [account.name for account in self._core.config.vidu.accounts])
-            return {**request_ids(NAME, None), "task_id": (key,)} if task is None else task_ids(task)
-
-        return await exchange(self._core, request, "query", self._words, ids_of=ids_of, work=work)
-
-    def _account(self, request: Request) -> KeyAccount | None:
-        return account_of(request.headers.get("authorization"), self._core.config.vidu.accounts, raw=True)
-
-    def _create(self, request: Request, body: bytes) -> Worked | Response:
-        account = self._account(request)
-        if account is None:
-            return self._words.coded(1002)
+    def _create(self, request: Request, account: str, body: bytes) -> Worked | Refusal:
         submit = checks.read_submit(request.headers.get("content-type", ""), body)
-        if isinstance(submit, Refusal):
-            return refusal_response(submit)
-        task = make(self._core, account.name, submit, _base(request))
-        if isinstance(task, Refusal):
-            return refusal_response(task)
-        return Worked(bodies.submitted(task), task_ids(task))
+        task = submit if isinstance(submit, Refusal) else make(self._core, account, submit, base_of(request))
+        return task if isinstance(task, Refusal) else Worked(bodies.submitted(task), task_ids(task))
 
     def _submit_ids(self, request: Request, body: bytes) -> Ids:
-        """Return a submit names its source by URL; a fault may name the URL or the film behind it."""
+        """Return the ids of a submit, which names its source by URL; a fault may name the URL or the film behind it."""
         try:
             url = json.loads(body)["input"]["video_url"]
         except (ValueError, KeyError, TypeError):
             return request_ids(NAME, None)
-        source = source_of(self._core, str(url), _base(request))
+        source = source_of(self._core, str(url), base_of(request))
         return request_ids(NAME, None, str(url), None if isinstance(source, Refusal) else source.video_id)
 
-    def _read_one(self, request: Request) -> Worked | Response:
-        account, key = self._account(request), request.query_params.get("task_id", "")
-        if account is None:
-            return self._words.coded(1002)
-        task = self._find(key, [account.name])
+    def _read_one(self, request: Request, account: str, _body: bytes) -> Worked | Refusal:
+        core, key = self._core, _id(request)
+        task = self.find(account, key)
         if task is None:
-            return refusal_response(param_error(f"task not found: {key}"))
-        core = self._core
+            return param_error(f"task not found: {key}")
         video = None if task.video_id is None else core.store.video(task.video_id)
-        url = None if video is None else core.media_url(_base(request), video)
+        url = None if video is None else core.media_url(base_of(request), video)
         return Worked(bodies.status(task, core.clock.now_ms(), url), task_ids(task))
 
-    def _find(self, key: str, accounts: list[str]) -> Task | None:
-        found = (self._core.store.task_with_id(NAME, account, key) for account in accounts)
-        return next((task for task in found if task is not None), None)
 
-
-def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
+def _id(request: Request) -> str:
+    return request.query_params.get("task_id", "")

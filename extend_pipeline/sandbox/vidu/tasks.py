@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
-from extend_pipeline.sandbox.surface.making import Order, bound_to, make_task, purse
+from extend_pipeline.sandbox.surface.making import Order, make_task, refuse_account
 from extend_pipeline.sandbox.vidu.checks import Submit
 from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
 from extend_pipeline.sandbox.vidu.prices import price_milli
@@ -27,11 +29,11 @@ def make(
     source = source_of(core, submit.video_url, base_url)
     if isinstance(source, Refusal):
         return source
-    price, state = price_milli(submit.model, submit.resolution, submit.seconds), purse(core, terms, account, now_ms)
-    if state.units_left_milli is not None and state.units_left_milli < price:
-        return Refusal("forbidden", NO_MONEY)
-    if state.in_flight >= state.slots:
-        return Refusal("rate_limit", "too many tasks at once")
+    price = price_milli(submit.model, submit.resolution, submit.seconds)
+    no_money, no_slots = Refusal("forbidden", NO_MONEY), Refusal("rate_limit", "too many tasks at once")
+    refusal = refuse_account(core, terms, account, now_ms, price, no_money=no_money, no_slots=no_slots)
+    if refusal is not None:
+        return refusal
     seq = core.store.next_seq()
     task_id = seeded_random.draw_uuid(core.config.seed, NAME, seq)
     processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
@@ -59,7 +61,7 @@ def _result(core: Core, source: Video, account: str, submit: Submit, *, task_id:
         added_ms=submit.seconds * 1000,
         segment=core.terms[NAME].segment,
     )
-    return bound_to(account, NAME, result)
+    return replace(result, account=account, surface=NAME)
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:

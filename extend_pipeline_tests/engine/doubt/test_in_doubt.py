@@ -69,7 +69,7 @@ def test_a_task_that_was_made_is_found_by_its_own_key(home: EngineHome) -> None:
     home.sandbox.faults([LOST_AFTER])
     with home.open(JumpClock()) as pipeline:
         assert advance(pipeline, publish=False).submitted.in_doubt == ["v000/1"]
-        assert status(pipeline).doubts[0].where == "v000/1"
+        assert status(pipeline).doubts[0].attempt.where == "v000/1"
         assert advance(pipeline, publish=False).recovered.found == ["v000/1"]
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1
@@ -123,7 +123,8 @@ def test_a_control_that_fails_does_not_count(home: EngineHome) -> None:
             advance(pipeline, publish=False)
             clock.skip(10_000)
         assert (row(pipeline).state, row(pipeline).absences) == ("in_doubt", 0)
-        check_user_text(plan_input(pipeline).attempts["v"][0].note)
+        planned = plan_input(pipeline)
+        check_user_text(planned.looks[planned.attempts["v"][0].attempt_id].note)
         home.sandbox.clear_faults()
         assert drive(pipeline).videos[1].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 2
@@ -329,5 +330,5 @@ def test_a_response_that_names_another_attempts_task_is_a_doubt_at_once(home: En
     with home.open(JumpClock(), make_provider=make) as pipeline:
         advance(pipeline, publish=False)
         (doubt,) = status(pipeline).doubts
-        check_user_text(doubt.why)
+        check_user_text(doubt.attempt.error_message or "")
         assert reckon(home, pipeline.ledger).charges == 2

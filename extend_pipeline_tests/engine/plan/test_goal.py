@@ -43,17 +43,17 @@ def test_a_video_short_by_no_more_than_the_tolerance_is_complete(
     defaults: dict[str, Any], extend: dict[str, Any], enough_ms: int, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827", to=15, **extend)], account(**defaults))
-    done = planned(config, attempt(config, "v", output_ms=enough_ms))
+    done = planned(config, attempt(config, "v", film_duration_ms=enough_ms))
     assert (done.state, done.hops_left, done.micros_left, done.due) == (VideoState.COMPLETE, (0, 0), (0, 0), None)
-    short = planned(config, attempt(config, "v", output_ms=enough_ms - 1))
+    short = planned(config, attempt(config, "v", film_duration_ms=enough_ms - 1))
     assert short.due is not None
     assert short.due.hop == 2
 
 
 def test_a_hop_that_was_bought_for_a_sliver_before_still_counts(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", to=14.5)])
-    first = attempt(config, "v", 1, output_ms=14_300)
-    second = attempt(config, "v", 2, output_ms=18_900)
+    first = attempt(config, "v", 1, film_duration_ms=14_300)
+    second = attempt(config, "v", 2, film_duration_ms=18_900)
     done = planned(config, first, second)
     assert (done.state, done.hops_done, done.current_ms) == (VideoState.COMPLETE, 2, 18_900)
     running = planned(config, first, attempt(config, "v", 2, S.PROCESSING))
@@ -67,7 +67,7 @@ def test_a_hop_that_could_exceed_at_most_waits_and_names_both_ways_on(
     at_most: float, due: bool, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827", to=14, at_most=at_most)])
-    video = planned(config, attempt(config, "v", output_ms=9_500))  # Kling adds 4 to 5 s
+    video = planned(config, attempt(config, "v", film_duration_ms=9_500))  # Kling adds 4 to 5 s
     assert (video.due is not None) is due
     if not due:
         assert video.state is VideoState.BLOCKED
@@ -84,8 +84,8 @@ def test_added_seconds_are_counted_exactly_where_they_are_chosen(tmp_path: Path)
     )
     assert planned(config, sources={"v": SourceView(5_000)}).end_ms == (13_000, 13_000)
     assert planned(config, sources={"v": SourceView(5_000)}).may_fall_short is True
-    two = attempt(config, "v", 2, output_ms=13_000)
-    blocked = planned(config, attempt(config, "v", 1, output_ms=9_000), two, sources={"v": SourceView(5_000)})
+    two = attempt(config, "v", 2, film_duration_ms=13_000)
+    blocked = planned(config, attempt(config, "v", 1, film_duration_ms=9_000), two, sources={"v": SourceView(5_000)})
     assert blocked.blocker is not None
     assert blocked.blocker.reason is BlockReason.AT_MOST
     assert "steps: 2" in blocked.blocker.todo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, account, branch, entry
@@ -138,8 +137,8 @@ def test_a_video_is_not_extended_thirty_days_after_it_was_made(hop: int, tmp_pat
 
 def test_a_hop_that_could_exceed_three_minutes_is_not_submitted(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", to=180, duration=170)])
-    assert only(plan(given(config, attempt(config, "v", output_ms=175_000)))).due is not None
-    video = only(plan(given(config, attempt(config, "v", output_ms=175_001))))
+    assert only(plan(given(config, attempt(config, "v", film_duration_ms=175_000)))).due is not None
+    video = only(plan(given(config, attempt(config, "v", film_duration_ms=175_001))))
     held(video, BlockReason.LENGTH_CAP)
 
 
@@ -239,7 +238,7 @@ def test_a_paid_failure_needs_the_operator_whose_decision_raises_the_generation_
     config = configured(tmp_path, [entry("v", "827")])
     ended = attempt(config, "v", state=state, generation=3, try_no=2, error_message=ENDED)
     held(only(plan(given(config, ended))), reason, ENDED)
-    allowed = only(plan(given(config, replace(ended, resubmit_allowed=True))))
+    allowed = only(plan(given(config, ended._replace(resubmit_allowed=True))))
     assert allowed.due is not None
     assert (allowed.due.generation, allowed.due.try_no) == (4, 1)
 
@@ -257,29 +256,31 @@ def test_doubts_are_looked_up_or_left_to_the_operator_by_the_class_of_the_accoun
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
     held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING)
     for cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
-        looked_up = replace(doubtful, note="the key of 77", cause=cause)
-        held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "the key of 77")
+        looked_up = given(config, doubtful, look=LastLook("the key of 77", cause))
+        held(only(plan(looked_up)), BlockReason.IN_DOUBT, "the key of 77")
     for submit_class in "BCD":
-        without_keys = replace(doubtful, submit_class=submit_class)
+        without_keys = doubtful._replace(submit_class=submit_class)
         held(only(plan(given(config, without_keys))), BlockReason.IN_DOUBT)
 
 
 def test_a_task_that_runs_for_longer_than_the_accounts_patience_is_overdue(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
-    late = attempt(config, "v", state=S.PROCESSING, submitted_at=NOON - 60_001, note="upstream: HTTP 500")
-    held(only(plan(given(config, late))), BlockReason.OVERDUE, "HTTP 500")
-    assert only(plan(given(config, replace(late, submitted_at=NOON - 60_000)))).blocker is None
+    late = attempt(config, "v", state=S.PROCESSING, submitted_at=NOON - 60_001)
+    look = LastLook("upstream: HTTP 500")
+    held(only(plan(given(config, late, look=look))), BlockReason.OVERDUE, "HTTP 500")
+    assert only(plan(given(config, late._replace(submitted_at=NOON - 60_000), look=look))).blocker is None
 
 
 def test_a_result_that_our_rules_refuse_is_reported_at_once_and_a_slow_one_later(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
     note = "cdn.example.com is not among the account's download_hosts"
     succeeded = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
-    refused = replace(succeeded, note=note, cause=LookCause.FETCH_REFUSED)
-    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, note)
-    flaky = replace(succeeded, note="HTTP 503")
-    assert only(plan(given(config, flaky))).blocker is None
-    held(only(plan(given(config, flaky, now_ms=NOON + 60_001))), BlockReason.NOT_FETCHED, "HTTP 503")
+    refused = given(config, succeeded, look=LastLook(note, LookCause.FETCH_REFUSED))
+    held(only(plan(refused)), BlockReason.NOT_FETCHED, note)
+    flaky = LastLook("HTTP 503")
+    assert only(plan(given(config, succeeded, look=flaky))).blocker is None
+    late = given(config, succeeded, look=flaky, now_ms=NOON + 60_001)
+    held(only(plan(late)), BlockReason.NOT_FETCHED, "HTTP 503")
 
 
 def test_a_result_without_a_video_id_is_not_extendable(tmp_path: Path) -> None:

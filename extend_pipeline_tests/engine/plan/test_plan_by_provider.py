@@ -118,8 +118,8 @@ def test_a_vidu_source_is_measured_and_refused_before_anything_is_spent(seconds:
 def test_a_vidu_hop_whose_parents_url_has_expired_starts_from_a_public_store(tmp_path: Path) -> None:
     last: dict[str, Any] = {
         "video_id": "https://results.example.com/1.mp4",
-        "film_path": "ab/one two.mp4",
-        "file_ms": 9_000,
+        "path": "ab/one two.mp4",
+        "probed_duration_ms": 9_000,
     }
     config = home_of(tmp_path, "vidu", steps=2)
     alive = planned(config, attempt(config, "v", **last, expires_at=NOON + 3_600_000))
@@ -137,10 +137,10 @@ def test_a_vidu_hop_whose_parents_url_has_expired_starts_from_a_public_store(tmp
 
 def test_a_vidu_film_longer_than_a_minute_is_not_submitted_again(tmp_path: Path) -> None:
     config = home_of(tmp_path, "vidu", steps=2, seconds=7)
-    long = attempt(config, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
+    long = attempt(config, "v", video_id=URL, probed_duration_ms=60_500, film_duration_ms=60_500)
     held(planned(config, long), BlockReason.LENGTH_CAP)
     shorter = home_of(tmp_path, "vidu", steps=2, seconds=1)
-    long = attempt(shorter, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
+    long = attempt(shorter, "v", video_id=URL, probed_duration_ms=60_500, film_duration_ms=60_500)
     held(planned(shorter, long), BlockReason.SOURCE_LENGTH)
 
 
@@ -173,7 +173,7 @@ def test_a_luma_target_over_a_source_of_unknown_length_is_reported(tmp_path: Pat
 @pytest.mark.parametrize("provider", ["vidu", "luma"])
 def test_a_file_of_an_unknown_kind_blocks_the_next_hop(provider: str, tmp_path: Path) -> None:
     config = home_of(tmp_path, provider, steps=2)
-    strange = attempt(config, "v", kind="unknown", file_ms=9_000)
+    strange = attempt(config, "v", output_kind="unknown", probed_duration_ms=9_000)
     held(planned(config, strange), BlockReason.UNKNOWN_KIND)
-    known = attempt(config, "v", kind="full", file_ms=9_000)
+    known = attempt(config, "v", output_kind="full", probed_duration_ms=9_000)
     assert planned(config, known).due is not None

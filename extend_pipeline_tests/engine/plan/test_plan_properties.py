@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.engine.plan.model import AttemptView
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import account, branch, entry
@@ -53,9 +52,9 @@ def lengths(
     return Configuration(config.settings, config.accounts, catalogue)
 
 
-def driven_to_end(config: Configuration, added: list[int]) -> tuple[list[AttemptView], list[Any]]:
+def driven_to_end(config: Configuration, added: list[int]) -> tuple[list[AttemptRow], list[Any]]:
     """Make everything that plans find due, one round after another; return all attempts and every plan."""
-    attempts: list[AttemptView] = []
+    attempts: list[AttemptRow] = []
     plans = []
     adds = itertools.cycle(added)
     for _ in range(60):
@@ -88,9 +87,9 @@ def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_e
         (attempt for attempt in attempts if attempt.video_key == "long"), key=lambda attempt: attempt.hop
     ):
         assert before + tolerance_ms < target_ms  # a hop is made only where it is needed
-        assert hop.output_ms is not None
-        assert hop.output_ms <= min(180_000, at_most_ms or 180_000)
-        before = hop.output_ms
+        assert hop.film_ms is not None
+        assert hop.film_ms <= min(180_000, at_most_ms or 180_000)
+        before = hop.film_ms
     end = plans[-1].videos[0]
     if end.state is VideoState.COMPLETE:
         assert before + tolerance_ms >= target_ms
@@ -170,7 +169,7 @@ def test_a_plan_is_the_same_for_the_same_input_and_keeps_within_slots_and_budget
         assert video.state is not VideoState.BLOCKED or (video.blocker and video.blocker.reason.needs_person)
 
 
-def _in_state(attempt: AttemptView, state: AttemptState) -> AttemptView:
+def _in_state(attempt: AttemptRow, state: AttemptState) -> AttemptRow:
     if state is S.STORED:
         return attempt
-    return replace(attempt, state=state, output_ms=None, video_id=None, completed_at=None)
+    return attempt._replace(state=state, film_duration_ms=None, video_id=None, completed_at=None)

@@ -238,7 +238,7 @@ def test_tasks_that_the_balance_paid_are_no_gap_in_the_bill_of_the_packs(make_ho
     with home.open(clock) as pipeline:
         advance(pipeline, publish=False)
         (doubt,) = status(pipeline).doubts
-        assert isinstance(write_off(pipeline, doubt.where, who="ann", why="in a hurry"), Resolved)
+        assert isinstance(write_off(pipeline, doubt.attempt.where, who="ann", why="in a hurry"), Resolved)
         drive(pipeline)
         clock.skip(SECOND_DAY_MS)
         for _ in range(2):

@@ -13,15 +13,16 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine
+from extend_pipeline.engine.reconcile.compare import Comparison, Statement, StatementLine
 from extend_pipeline.engine.reconcile.compare import compare_statement as compare_books
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceRow
-from extend_pipeline.engine.reconcile.run import ledger_line, reconcile
+from extend_pipeline.engine.reconcile.run import reconcile
 from extend_pipeline.engine.reconcile.statements import EDGE_MS, ProviderStatement, invoice_statement, read_statements
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
@@ -201,17 +202,18 @@ def test_an_invoices_first_and_last_day_may_be_cut_and_of_another_zone(hours: in
 )
 def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, matches: bool) -> None:
     """Seven tenths of a credit at 0.035 USD are 0.0245 USD."""
-    attempt = LedgerLine(
-        attempt_id="a",
-        task_id="1",
-        state=AttemptState.STORED,
-        unit="credit",
-        booked_micros=to_micros("0.7"),
-        settled=True,
-        sent_ms=0,
-        ended_ms=0,
-        price_micros=to_micros("0.035"),
-    )
+    known = {
+        "attempt_id": "a",
+        "task_id": "1",
+        "state": AttemptState.STORED,
+        "unit": "credit",
+        "booked_micros": to_micros("0.7"),
+        "settled_micros": to_micros("0.7"),
+        "sending_at": 0,
+        "completed_at": 0,
+        "unit_price_micros": to_micros("0.035"),
+    }
+    attempt = ChargedAttempt(**{**dict.fromkeys(ChargedAttempt.__slots__), **known})
     lines = {"1": StatementLine("1", 999, amount_micros=to_micros(amount))}
     invoice = Statement(name="invoice", lines=lines, from_ms=0, to_ms=0, complete=False)
     comparison = compare_books(invoice, [attempt], unit="credit")
@@ -290,8 +292,7 @@ def test_a_second_comparison_changes_nothing(paid_home: tuple[EngineHome, Pipeli
 def _compare(pipeline: Pipeline, statement: Statement) -> Comparison:
     with pipeline.ledger.read() as connection:
         rows = reconciliation_queries.attempts_of_account(connection, "k")
-        sums = reconciliation_queries.booked(connection, "k")
-    return compare_books(statement, [ledger_line(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
+    return compare_books(statement, rows, unit="kling-unit")
 
 
 def _insert_finished(pipeline: Pipeline, count: int) -> None:

@@ -334,7 +334,7 @@ def test_an_adopted_task_that_never_ends_holds_nothing_up_and_names_how_to_give_
         now = advance(pipeline, publish=False)
         assert next_wait_ms(pipeline, now) is None
         where = f"orphan:k:{stuck}/1"
-        print_expiring(status(pipeline), pipeline.now_ms(), home=None)
+        print_expiring(status(pipeline), pipeline.now_ms())
         output = capsys.readouterr().out
         assert where in output
         check_user_text(output)

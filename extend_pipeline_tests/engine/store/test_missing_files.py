@@ -80,7 +80,7 @@ def test_a_film_that_was_deleted_is_fetched_again_and_costs_nothing(home: Engine
         (gone,) = now.store.missing
         assert (gone.role, gone.cause, gone.state) == (Role.RESULT, Cause.GONE, "missing")
         assert gone.where.endswith("/2")
-        assert gone.until_ms is not None
+        assert gone.expires_at is not None
         assert now.exit_code == 1
         look_and_drive(pipeline)
         assert last.read_bytes() == before

@@ -210,12 +210,17 @@ def test_a_lock_that_ends_in_time_costs_only_the_wait(home: EngineHome) -> None:
 def test_a_command_reports_that_the_ledger_is_locked_and_what_to_do(
     home: EngineHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from extend_pipeline.commands.render.home import use_home
     from extend_pipeline.commands.shared.errors import report_error
 
     prepared(home, 1)
     with held(ledger_file(home)), home.open() as pipeline:
         with pytest.raises(OperationalError) as caught:
             advance(pipeline, publish=False)
-        assert report_error(caught.value, home=home.path) == 1
+        use_home(home.path)
+        try:
+            assert report_error(caught.value) == 1
+        finally:
+            use_home(None)
     message = capsys.readouterr().err
     check_user_text(message)

@@ -131,7 +131,7 @@ def test_where_nothing_can_be_spooled_the_log_names_the_task_and_the_command(
         assert isinstance(clock, JumpClock)
         clock.skip(60_000)
         advance(pipeline, publish=False)  # the lease is over: it is in doubt
-        assert [doubt.where for doubt in status(pipeline).doubts] == ["luma-0/1"]
+        assert [doubt.attempt.where for doubt in status(pipeline).doubts] == ["luma-0/1"]
         assert isinstance(adopt(pipeline, "luma-0/1", task["task_id"], who="ann", why="the log"), Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1

@@ -1,10 +1,11 @@
-"""KlingBilling over real sockets: against a scripted server, and against the sandbox, which shares no code with it."""
+"""Kling's bills over real sockets: against a scripted server, and against the sandbox, which shares no code with it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.kling.auth import KlingAuth
-from extend_pipeline.providers.kling.billing import Bill, KlingBilling
+from extend_pipeline.providers.kling.billing import BILL_PATH, Deductions, read_deductions
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import Accepted, QueryFailed, QueryFault, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
@@ -35,6 +36,17 @@ FOREVER = 10**14
 SOURCE = "827000000000000001"
 
 
+@dataclass(frozen=True)
+class Billing:
+    """A provider whose bill is read, and the function that waits between requests."""
+
+    provider: KlingProvider
+    pause: Callable[[float], None]
+
+    def bill(self, since_ms: int, until_ms: int, **limits: int) -> Deductions | QueryFailed:
+        return read_deductions(self.provider.client, BILL_PATH, since_ms, until_ms, self.pause, **limits)
+
+
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     config = SandboxConfig()
@@ -44,7 +56,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tuple[KlingBilling, RawServer]]:
+def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tuple[Billing, RawServer]]:
     """Yield a client of a scripted server, and the server."""
     with raw_server(script) as server:
         provider = KlingProvider(
@@ -56,7 +68,7 @@ def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tupl
             )
         )
         waited: list[float] = [] if pauses is None else pauses
-        yield KlingBilling(provider, pause=waited.append), server
+        yield Billing(provider, pause=waited.append), server
         provider.close()
 
 
@@ -78,7 +90,7 @@ def test_a_bill_is_read_page_by_page_and_never_faster_than_one_a_second() -> Non
     ]
     with scripted(in_turn(*(answer(200, content) for content in pages)), pauses) as (billing, server):
         bill = billing.bill(5, 9, page_rows=2)
-    assert isinstance(bill, Bill)
+    assert isinstance(bill, Deductions)
     assert [deduction.task_id for deduction in bill.rows] == [ROW["task_id"], "2", "3"]
     assert (bill.pages, bill.malformed) == (3, 0)
     assert bodies(server) == [{"start_time": 5, "end_time": 9, "limit": 2}, {"cursor": "c2"}, {"cursor": "c3"}]
@@ -118,7 +130,7 @@ def test_a_redirect_of_the_bill_is_not_followed() -> None:
 def test_a_refused_token_is_minted_anew_once() -> None:
     script = in_turn(answer(401, failure(1004)), answer(200, page(ROW)))
     with scripted(script) as (billing, server):
-        assert isinstance(billing.bill(5, 9), Bill)
+        assert isinstance(billing.bill(5, 9), Deductions)
         assert len(server.requests) == 2
     with scripted(always(answer(401, failure(1004)))) as (billing, server):
         bill = billing.bill(5, 9)
@@ -161,11 +173,11 @@ def test_an_impossible_period_or_page_size_is_a_programming_error(since: int, un
 
 
 @pytest.fixture
-def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, KlingProvider, KlingBilling]]]:
+def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, KlingProvider, Billing]]]:
     """Yield a function that starts a sandbox and a client whose pauses advance the sandbox's clock."""
     with ExitStack() as stack:
 
-        def start(**config: Any) -> tuple[SandboxHandle, KlingProvider, KlingBilling]:
+        def start(**config: Any) -> tuple[SandboxHandle, KlingProvider, Billing]:
             handle = stack.enter_context(
                 running_sandbox(
                     tmp_path / "sandbox", SandboxConfig(**{"run_time": (0, 0), "billing_delay": 0, **config})
@@ -182,7 +194,7 @@ def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, Klin
                 offset += seconds
                 handle.set_offset(offset)
 
-            return handle, provider, KlingBilling(provider, pause=pause)
+            return handle, provider, Billing(provider, pause=pause)
 
         yield start
 
@@ -196,7 +208,7 @@ def test_the_bill_is_the_sandboxes_charge_book(upstream: Callable[..., Any]) -> 
         assert isinstance(provider.submit(SubmitRequest(name, source)), Accepted)
     foreign = handle.foreign_task()
     bill = billing.bill(1, FOREVER)
-    assert isinstance(bill, Bill), bill
+    assert isinstance(bill, Deductions), bill
     assert (bill.pages, bill.malformed) == (2, 0)
     charged = {
         charge["task_id"]: int(Decimal(charge["units"]) * 1_000_000)
@@ -215,7 +227,7 @@ def test_a_bill_leaves_out_the_last_hours(upstream: Callable[..., Any]) -> None:
     handle.foreign_task()
     old = handle.foreign_task(age=13 * 3600)
     bill = billing.bill(1, FOREVER)
-    assert isinstance(bill, Bill)
+    assert isinstance(bill, Deductions)
     assert [deduction.task_id for deduction in bill.rows] == [old["task_id"]]
 
 
@@ -223,7 +235,7 @@ def test_an_impatient_client_is_rate_limited(upstream: Callable[..., Any]) -> No
     handle, provider, _ = upstream(billing_page=1)
     handle.foreign_task()
     handle.foreign_task()
-    bill = KlingBilling(provider, pause=lambda _: None).bill(1, FOREVER)
+    bill = Billing(provider, pause=lambda _: None).bill(1, FOREVER)
     assert isinstance(bill, QueryFailed)
     assert (bill.fault, bill.answer.code) == (QueryFault.RATE, "1302")
 
@@ -248,5 +260,5 @@ def test_no_fault_of_the_sandbox_is_taken_for_a_bill(upstream: Callable[..., Any
     handle.faults([{**fault, "where": "billing"}])
     assert isinstance(billing.bill(1, FOREVER), QueryFailed)
     bill = billing.bill(1, FOREVER)
-    assert isinstance(bill, Bill)
+    assert isinstance(bill, Deductions)
     assert [deduction.task_id for deduction in bill.rows] == [foreign["task_id"]]

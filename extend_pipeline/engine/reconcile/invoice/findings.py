@@ -20,7 +20,7 @@ class Findings:
     def add(self, line: int | None, column: str | None, cell: str | None, message: str, hint: str) -> None:
         """Add an issue; the same one on other lines is counted."""
         issue, count = self._issues.get(
-            (column, cell, message), (ConfigIssue(self.file, line, None, column, cell, message, hint), 0)
+            (column, cell, message), (ConfigIssue(self.file, line, message, hint, field=column, given=cell), 0)
         )
         self._issues[column, cell, message] = (issue, count + 1)
 
@@ -41,7 +41,7 @@ class Findings:
         issues.sort(key=lambda issue: issue.line or 0)
         if len(issues) > _MAX_ISSUES:
             more = f"{len(issues) - _MAX_ISSUES} more mistakes are in the file"
-            issues[_MAX_ISSUES:] = [ConfigIssue(self.file, None, None, None, None, more, "Fix these first.")]
+            issues[_MAX_ISSUES:] = [ConfigIssue(self.file, None, more, "Fix these first.")]
         return tuple(issues)
 
     def notes(self) -> tuple[str, ...]:

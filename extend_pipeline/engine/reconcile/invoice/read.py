@@ -83,7 +83,7 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
 
 def _read(path: Path) -> str | ConfigIssue:
     def problem(message: str, hint: str) -> ConfigIssue:
-        return ConfigIssue(path.name, None, None, None, None, message, hint)
+        return ConfigIssue(path.name, None, message, hint)
 
     try:
         exists = path.exists()

@@ -1,18 +1,44 @@
-"""The time zone of all times on the screen: that of the command's home."""
+"""The home of the command: its settings, the time zone of all times on the screen, and `--home` in shown commands."""
 
+from __future__ import annotations
+
+import shlex
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from extend_pipeline.base.days import UTC_ZONE, day_bounds, day_of, local
 
-_of_home: Path | None = None
+if TYPE_CHECKING:
+    from extend_pipeline.config.settings import Settings
+
+_home: Path | None = None
 _known: tuple[tuple[object, ...], str] | None = None
 
 
-def show_times_of(home: Path | None) -> None:
-    """Set the home whose time zone is used; None is the home of the environment."""
-    global _of_home, _known
-    _of_home, _known = home, None
+def use_home(home: Path | None) -> None:
+    """Set the home of the command: the value of `--home`; None is the home of the environment."""
+    global _home, _known
+    _home, _known = home, None
+
+
+def home_option() -> Path | None:
+    """Return the value of `--home`; None without it."""
+    return _home
+
+
+def home_settings() -> Settings:
+    """Return the settings of the command's home. Raises ConfigError."""
+    from extend_pipeline.config.settings import Settings
+
+    return Settings() if _home is None else Settings.for_home(_home)
+
+
+def with_home_option(message: str) -> str:
+    """Return a message with the command's `--home`, if it has one, added to each `extend-pipeline …` command in it."""
+    if _home is None:
+        return message
+    return message.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(_home))} ")
 
 
 def zone() -> str:
@@ -20,10 +46,9 @@ def zone() -> str:
     global _known
     from extend_pipeline.config.issues import ConfigError
     from extend_pipeline.config.load import file_marks, home_timezone
-    from extend_pipeline.config.settings import Settings
 
     try:
-        settings = Settings() if _of_home is None else Settings.for_home(_of_home)
+        settings = home_settings()
     except ConfigError:
         return UTC_ZONE
     marks = file_marks(settings.home)
