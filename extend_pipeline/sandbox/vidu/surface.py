@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.surface.exchange import Json, ProviderSurface, Worked, base_of
-from extend_pipeline.sandbox.surface.keys import name_of
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
+from extend_pipeline.sandbox.surface.reseller import name_of
 from extend_pipeline.sandbox.vidu import bodies, checks
 from extend_pipeline.sandbox.vidu.errors import Refusal, by_code, param_error, refusal_response
 from extend_pipeline.sandbox.vidu.sources import source_of
