@@ -1,4 +1,4 @@
-"""Asset checks on the published tables, the ledger and the media store, and how all asset checks are evaluated."""
+"""Asset checks on the published tables and the ledger, and how all asset checks are evaluated."""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -10,12 +10,12 @@ from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.outcome import outcome
 from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
+from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.process import DOUBT_TODO, mistakes
+from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import accounts_now
-from extend_pipeline.engine.store.missing import store_now
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.media.seam import PREFIX_DB
@@ -100,22 +100,6 @@ def seams_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
         "look at the poster and the film: the provider may have changed the parent's video frames",
         dg.AssetCheckSeverity.WARN,
     )
-
-
-def films_are_there(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """Every film that the ledger knows is in the media store. A missing film that can be fetched again is a warning; a
-    lost film, or a missing store, is an error."""
-    now = store_now(pipeline)
-    if now.doubt:
-        return outcome([f"{pipeline.store.place}: {now.doubt}; nothing is submitted"], DOUBT_TODO)
-    any_lost = any(missing.lost for missing in now.missing)
-    todo = (
-        "extend-pipeline advance fetches every file that its provider still has; for the others: "
-        "extend-pipeline media forget VIDEO/HOP"
-    )
-    severity = dg.AssetCheckSeverity.ERROR if any_lost else dg.AssetCheckSeverity.WARN
-    more = {"films": now.expected, "unknown_films": now.unknown}
-    return outcome([missing.describe() for missing in now.missing], todo, severity, more=more)
 
 
 def configuration_is_valid(pipeline: Pipeline) -> dg.AssetCheckResult:
