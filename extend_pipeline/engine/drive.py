@@ -1,5 +1,5 @@
-"""Rounds of the engine until nothing is left to do, and the waits between them. The command line and Dagster's runs
-both drive the engine by this; the ledger decides which process does what."""
+"""Drive the engine by rounds until nothing is left to do, and wait between them. The command line and Dagster's runs
+both use this; the ledger decides which process does what."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What every surface does with a request: faults in their places (connect, before, work, alter, after), the caller's
+"""Handle a request as every surface does: faults in their places (connect, before, work, alter, after), the caller's
 account, and the response."""
 
 from __future__ import annotations
