@@ -89,7 +89,7 @@ def test_eight_mistakes_are_eight_lines_with_line_and_key_and_nothing_is_written
     wrong = [
         video("one", extend={"to": 4, "prompt": "x"}),
         video("two", extend={"steps": 2, "prmpt": "x"}),
-        video("three", account="nobody"),
+        video("three", account="unlisted"),
         video("four", source={"video_id": "s", "model": "kling-v2", "mode": "std", "duration": 5}),
         video("five", source={"video_id": "s", "model": "kling-v1-6", "mode": "fast", "duration": 5}),
         video("six", extend={"steps": 2, "cfg_scale": 1.5}),
@@ -128,17 +128,17 @@ def test_a_crash_is_reported_without_any_secret_of_the_environment(
 ) -> None:
     entry_of = account("http://127.0.0.1:9", credentials={"api_key_env": "PLAIN_LOOKING_NAME"})
     home = write_home(tmp_path / "home", "", [video("one")], accounts=[entry_of])
-    monkeypatch.setenv("PLAIN_LOOKING_NAME", "first-value-nobody-may-see")
-    monkeypatch.setenv("SOME_API_TOKEN", "second-value-nobody-may-see")
+    monkeypatch.setenv("PLAIN_LOOKING_NAME", "first-value-no-output-may-show")
+    monkeypatch.setenv("SOME_API_TOKEN", "second-value-no-output-may-show")
 
     def broken() -> None:
-        raise RuntimeError("failed: first-value-nobody-may-see, second-value-nobody-may-see \x1b[31m")
+        raise RuntimeError("failed: first-value-no-output-may-show, second-value-no-output-may-show \x1b[31m")
 
     monkeypatch.setattr("extend_pipeline.commands.plan.home_settings", broken)
     result = Cli(home)("plan")
     assert result.exit_code == 70
     check_user_text(line_with(result.stderr, "RuntimeError: "))
-    assert "nobody-may-see" not in result.output
+    assert "no-output-may-show" not in result.output
     assert "\x1b" not in result.output
 
 

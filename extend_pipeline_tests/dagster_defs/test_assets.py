@@ -175,7 +175,7 @@ def test_a_mistake_in_the_catalogue_fails_the_run_with_all_mistakes_and_no_secre
 ) -> None:
     place.write([video("one"), video("two")])
     place.sensor("catalog_sensor")
-    place.write([video("one", extend={"steps": 0, "prompt": "x"}), video("two", account="nobody")])
+    place.write([video("one", extend={"steps": 0, "prompt": "x"}), video("two", account="unlisted")])
     result = place.materialise("completed_extensions", keys=["one"])
     error = result.failure_data_for_node("extend_videos")
     assert error is not None

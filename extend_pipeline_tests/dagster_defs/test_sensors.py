@@ -106,7 +106,7 @@ def test_a_catalogue_with_mistakes_is_an_error_that_lists_them_all_and_keeps_the
     place.write([video("one")])
     place.sensor("catalog_sensor")
     invalid = video("two", extend={"to": 1, "prompt": "x"})
-    place.write([video("one", account="nobody"), invalid, video("three", colour="red")])
+    place.write([video("one", account="unlisted"), invalid, video("three", colour="red")])
     with pytest.raises(dg.Failure) as raised:
         place.sensor("catalog_sensor")
     description = str(raised.value.description)

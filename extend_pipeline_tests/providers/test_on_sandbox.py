@@ -159,7 +159,7 @@ def test_a_wrong_key_an_unknown_source_and_an_unknown_task_are_distinguished(
         outcome = client.submit(request_for(name, sandbox, unknown))
         assert isinstance(outcome, Rejected), outcome
         assert outcome.reason is (RejectReason.BAD_REQUEST if name == "vidu" else RejectReason.NOT_FOUND)
-        assert isinstance(client.query("nobody-at-all"), NotFound | QueryFailed)
+        assert isinstance(client.query("no-such-task"), NotFound | QueryFailed)
 
 
 def test_a_task_that_fails_or_expires_ends(name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:

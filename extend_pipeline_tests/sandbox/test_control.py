@@ -67,7 +67,7 @@ def test_seeding_twice_changes_nothing_and_a_contradiction_is_refused(kling: Kli
         ({"video_id": "x", "duration": "5"}, "duration"),
         ({"video_id": "x", "duration": 5, "mode": "max"}, "mode"),
         ({"video_id": "x", "duration": 5, "created_at": "2026-01-01T00:00:00"}, "zone"),
-        ({"video_id": "x", "duration": 5, "account": "nobody"}, "nobody"),
+        ({"video_id": "x", "duration": 5, "account": "unlisted"}, "unlisted"),
         ({"video_id": "x", "duration": 5, "colour": "red"}, "colour"),
     ],
 )

@@ -1,5 +1,6 @@
 """The operator's decisions about one hop: adopt a task, pay again, or write it off. Each is an event with a reason."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -83,36 +84,47 @@ def resubmit(
     """Allow the hop to be paid for again, as a new generation. An attempt in doubt is written off first: its charge is
     booked, since it may be real, and the new one is reserved on top. `seen` is the attempt that the operator was shown;
     the decision is declined where it has changed since."""
-    row = seen or newest_attempt(pipeline, where)
-    if row is None:
-        return Declined(f"nothing was ever submitted for {where}")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        if (changed := _changed(tx, pipeline, where, row)) is not None:
-            return changed
+
+    def allow(tx: LedgerTransaction, row: AttemptRow) -> Resolved | Declined:
         if row.state is S.IN_DOUBT:
             controls.write_off(tx, row.attempt_id, data=_why(who, why))
-        allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
-    if isinstance(allowed, Moved):
-        return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
-    hint = "; write it off first if you are sure that it is lost" if row.state in LIVE else ""
-    return Declined(f"{where} can't be paid for again{state_of(row)}{hint}")
+        if isinstance(controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}"), Moved):
+            return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
+        hint = "; write it off first if you are sure that it is lost" if row.state in LIVE else ""
+        return Declined(f"{where} can't be paid for again{state_of(row)}{hint}")
+
+    return _decide(pipeline, where, allow, seen=seen, actor=actor_of(who, why))
 
 
 def write_off(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Write an attempt off and book its charge. `seen` is as for `resubmit`."""
+
+    def give_up(tx: LedgerTransaction, row: AttemptRow) -> Resolved | Declined:
+        if isinstance(controls.write_off(tx, row.attempt_id, data=_why(who, why)), Moved):
+            command = f"extend-pipeline resolve {where} resubmit"
+            return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {command}")
+        return Declined(f"{where} can't be written off{state_of(row)}")
+
+    return _decide(pipeline, where, give_up, seen=seen, actor=actor_of(who, why))
+
+
+def _decide(
+    pipeline: Pipeline,
+    where: str,
+    apply: Callable[[LedgerTransaction, AttemptRow], Resolved | Declined],
+    *,
+    seen: AttemptRow | None,
+    actor: str,
+) -> Resolved | Declined:
+    """Apply a decision in one transaction to the attempt that was seen, or else to the newest one; decline it where
+    nothing was ever submitted or the attempt has changed."""
     row = seen or newest_attempt(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
-        if (changed := _changed(tx, pipeline, where, row)) is not None:
-            return changed
-        moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
-    if isinstance(moved, Moved):
-        command = f"extend-pipeline resolve {where} resubmit"
-        return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {command}")
-    return Declined(f"{where} can't be written off{state_of(row)}")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
+        return _changed(tx, pipeline, where, row) or apply(tx, row)
 
 
 def newest_attempt(pipeline: Pipeline, where: str) -> AttemptRow | None:

@@ -62,6 +62,6 @@ def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle
 
 
 def test_an_incomplete_approval_is_wrong_use(edited: Cli) -> None:
-    for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["nobody", "--keep"]):
+    for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["unlisted", "--keep"]):
         assert edited("approve", *words).exit_code == 2, words
     assert len(_waiting(edited)) == 2

@@ -85,7 +85,7 @@ def test_wrong_use_names_the_right_command(home_of: Home, tmp_path: Path) -> Non
     two_modes = run("reconcile", "k", "--invoice", str(bill), "--accept", "invoice/1")
     assert two_modes.exit_code == 2
     check_user_text(two_modes.stderr)
-    result = run("reconcile", "nobody")
+    result = run("reconcile", "unlisted")
     assert result.exit_code == 2
     check_user_text(result.stderr)
 

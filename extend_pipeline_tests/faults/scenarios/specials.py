@@ -147,7 +147,7 @@ def forged_callback(factory: HomeFactory, result: ScenarioResult) -> None:
         states = sorted(row.state for row in attempts_in(ledger))
     if states != [AttemptState.IN_DOUBT, AttemptState.IN_DOUBT]:
         result.findings.append(f"after a forged callback the attempts are {states}, both should be in doubt")
-    run(home, result, "told", submit=False, callbacks=(_webhook_request(first, names=first),))
+    run(home, result, "callback", submit=False, callbacks=(_webhook_request(first, names=first),))
     check(home, result, "after a true one")
     result.fired = int(home.sandbox.faults()[0]["fired"])
     recover(home, result)

@@ -236,7 +236,7 @@ def test_a_foreign_task_may_be_of_another_account(run: Callable[..., Any]) -> No
     "fields",
     [
         {"provider": "sora"},
-        {"account": "nobody"},
+        {"account": "unlisted"},
         {"video_id": "unknown"},
         {"age": -1},
         {"units": 3},
