@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 STORM := extend_pipeline_tests/chaos/test_chaos.py
 # three workers for two cores: many tests wait for a clock, a lease or a process
 WORKERS := 3
+# the deep ones wait longer: kills, leases, a real Dagster
+DEEP_WORKERS := 4
 TEXTS := $(abspath $(VENV))/user_texts.jsonl
 # prefixed, so that a shell's own settings for real accounts never reach the demo or the tests, and that the hundreds of
 # processes of the tests find the code compiled
@@ -42,7 +44,7 @@ test-storm: $(READY) ## the minute of kills and faults, alone: six processes and
 	@$(RUN) $(BIN)/python -m pytest -q -n 0 -m deep $(STORM)
 
 test-deep: test-storm ## the slow kinds that make test leaves out: crash walks, faults, storm, state machine, demo
-	@$(RUN) $(BIN)/python -m pytest -q -n $(WORKERS) --dist load --maxschedchunk 1 -m deep --deselect $(STORM) $(ARGS)
+	@$(RUN) $(BIN)/python -m pytest -q -n $(DEEP_WORKERS) --dist load --maxschedchunk 1 -m deep --deselect $(STORM) $(ARGS)
 
 test-all: test test-deep ## both
 

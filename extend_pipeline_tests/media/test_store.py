@@ -223,6 +223,7 @@ arm_from_environment()
 root, film, limit = sys.argv[1:]
 data = Path(film).read_bytes()
 if int(limit):
+    sys.dont_write_bytecode = True  # half of a module's bytecode would be kept
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 chunks = [data[at : at + 4096] for at in range(0, len(data), 4096)]
 try:

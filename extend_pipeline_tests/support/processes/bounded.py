@@ -89,6 +89,8 @@ def _run(task: _Task, out: Connection, err: Connection) -> None:
     if task.plain_user:
         _give_up_rights()
     if task.file_bytes is not None:
+        # Python keeps the half of a module's bytecode that the bound lets through, and the next process fails on it
+        sys.dont_write_bytecode = True
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (task.file_bytes, task.file_bytes))
     from extend_pipeline.cli import main
