@@ -90,6 +90,7 @@ def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Decla
     """Update the ledger's videos from the catalogue. A video that left is withdrawn, not deleted, because its paid hops
     stay."""
     known = {row.video_key: row for row in tx.connection.execute(select(tables.videos))}
+    first_keys = {row.first_key for row in known.values()}
     new: list[str] = []
     changed: list[str] = []
     for entry in declarations:
@@ -102,7 +103,8 @@ def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Decla
         measured = None if row is None or same_source else row.source_sha256
         kept["earlier_source_sha256"] = measured or (None if row is None else row.earlier_source_sha256)
         if row is None:
-            kept["first_key"] = _first_key(tx, entry)
+            kept["first_key"] = _first_key(entry, first_keys, seq=tx.seq + 1)
+            first_keys.add(kept["first_key"])
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
@@ -114,14 +116,13 @@ def _same_source(before: str | None, now: str | None) -> bool:
     return without_signature(before or "") == without_signature(now or "")
 
 
-def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
+def _first_key(entry: Declaration, used: Collection[str | None], *, seq: int) -> str | None:
     """Return the name that a new video's steps are named by, if it isn't its key: its name in a lost ledger, or a new
-    one if its key was another video's first."""
+    one if its key was another video's first. `used` are the first keys of the ledger's videos, `seq` is the event's
+    number."""
     if entry.was is not None:
         return entry.was
-    table = tables.videos
-    used = select(table.c.video_key).where(table.c.first_key == entry.video_key).limit(1)
-    return f"{entry.video_key}~{tx.seq + 1}" if tx.connection.execute(used).first() is not None else None
+    return f"{entry.video_key}~{seq}" if entry.video_key in used else None
 
 
 def progress_differs(row: VideoRow, now: Progress) -> bool:
