@@ -1,161 +1,162 @@
 """The invariants of every ledger, checked by `extend-pipeline doctor` and after every crash test. Each violation is a
-sentence that names the row."""
+sentence that names the row.
 
-from collections import Counter, defaultdict
+A ledger is read in chunks of whole videos, each chunk in a read of its own, because on SQLite a commit waits for every
+reader. A chunk is one snapshot, so work that goes on meanwhile breaks nothing in it. Totals are compared with the
+charges up to one event: those are only appended, except where a name changes, and then the check begins again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING
-from extend_pipeline.ledger.states import AttemptState as S
+from extend_pipeline.ledger.projection import invariant_queries as queries
 
-_RESERVED: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
-_FREE: Final = frozenset({S.RELEASED, S.REJECTED})
-_SCHEDULED: Final = frozenset({S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
+Reads = Callable[[], AbstractContextManager[Connection]]
+
+ATTEMPTS_A_READ: Final = 1_000  # some 20 ms on SQLite
+TASKS_A_READ: Final = 20_000
+EVENTS_A_READ: Final = 5_000
 
 
 def check_invariants(ledger: Ledger) -> list[str]:
-    """Return a sentence for each invariant of the ledger that does not hold."""
-    with ledger.read() as connection:
-        return findings(connection)
+    """Return a sentence for each invariant of the ledger that does not hold. Other processes may write meanwhile."""
+    return _findings(ledger.read)
 
 
 def findings(connection: Connection) -> list[str]:
     """Return the same as `check_invariants`, inside an open transaction."""
-    attempts = list(connection.execute(select(tables.attempts)))
-    charges = list(connection.execute(select(tables.charges)))
-    return [
-        *_history(connection),
-        *_one_live_attempt(attempts),
-        *_charges_match_states(attempts, charges),
-        *_totals(connection, attempts, charges),
-        *_evidence(attempts),
-        *_generations(attempts),
-        *_parents(attempts),
-        *_schedules(connection, attempts),
-    ]
+    return _findings(lambda: nullcontext(connection))
 
 
-def _history(connection: Connection) -> list[str]:
-    table = tables.events
-    count, last = connection.execute(select(func.count(), func.coalesce(func.max(table.c.seq), 0))).one()
+def _findings(reads: Reads) -> list[str]:
+    while True:
+        with reads() as connection:
+            last, violations = _head(connection)
+            accounts = list(connection.execute(select(tables.accounts)))
+            days = list(connection.execute(select(tables.account_days)))
+            violations += _in_flight(connection, accounts)
+        violations += _history(reads, last)
+        charged: Counter[tuple[str, str]] = Counter()
+        violations += _videos(reads, last, charged)
+        violations += _tasks(reads, accounts)
+        with reads() as connection:
+            renamed = connection.execute(queries.RENAMED, {"last": last}).first() is not None
+        if not renamed:
+            return violations + _totals(accounts, days, charged)
+
+
+def _head(connection: Connection) -> tuple[int, list[str]]:
+    """Return the last event's number, and whether it is not the one that the ledger's head names."""
+    last = connection.execute(select(func.coalesce(func.max(tables.events.c.seq), 0))).scalar_one()
     head = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
-    violations = []
-    if not count == last == head:
-        violations.append(f"events: {count} rows, last number {last}, head {head}: they must be equal")
-    first = func.min(table.c.seq).label("first")
-    sending = select(table.c.attempt_id, first).where(table.c.kind == "attempt_sending").group_by(table.c.attempt_id)
-    sent = {row.attempt_id: row.first for row in connection.execute(sending)}
-    named = connection.execute(select(table.c.attempt_id, table.c.seq).where(table.c.kind == "attempt_submitted"))
-    for attempt_id, seq in named:
-        if sent.get(attempt_id, seq) >= seq:
-            violations.append(f"attempt {attempt_id}: a task is known, but nothing says that it was being sent")
-    return violations
-
-
-def _one_live_attempt(attempts: list[Any]) -> list[str]:
-    live = Counter((a.video_key, a.hop) for a in attempts if S(a.state) in LIVE)
-    stored = Counter((a.video_key, a.hop, a.chain_digest) for a in attempts if a.state == S.STORED.value)
-    tasks = Counter((a.account, a.task_id) for a in attempts if a.task_id is not None)
-    return [
-        *(f"{key[0]}/{key[1]}: {n} live attempts" for key, n in live.items() if n > 1),
-        *(f"{key[0]}/{key[1]}: stored {n} times for the same parameters" for key, n in stored.items() if n > 1),
-        *(f"task {key[1]} of account {key[0]} is held by {n} attempts" for key, n in tasks.items() if n > 1),
+    return last, [] if last == head else [
+        f"events: the last number is {last}, the head says {head}: they must be equal"
     ]
 
 
-def _charges_match_states(attempts: list[Any], charges: list[Any]) -> list[str]:
-    net: dict[str, int] = defaultdict(int)
-    adjusted: dict[str, int] = defaultdict(int)
-    for charge in charges:
-        net[charge.attempt_id] += charge.micros
-        if charge.entry == "adjust":
-            adjusted[charge.attempt_id] += charge.micros
-    violations = []
-    for a in attempts:
-        state = S(a.state)
-        if state in _RESERVED or (state is S.FAILED and a.settled_micros is None):
-            expected = a.predicted_micros
-        elif state in _FREE:
-            expected = 0
-        else:
-            expected = (a.settled_micros or 0) + adjusted[a.attempt_id]
-        if net[a.attempt_id] != expected:
-            violations.append(
-                f"attempt {a.attempt_id} ({a.state}): {net[a.attempt_id]} micro-units are committed, {expected} must be"
+def _history(reads: Reads, last: int) -> Iterator[str]:
+    """Yield the numbers that have no event, and the tasks that are known although nothing was sent."""
+    for after in range(0, last, EVENTS_A_READ):
+        bounds = {"after": after, "upto": min(after + EVENTS_A_READ, last)}
+        with reads() as connection:
+            count = connection.execute(queries.EVENTS, bounds).scalar_one()
+            unsent = connection.execute(queries.UNSENT, bounds).scalars().all()
+        if count != bounds["upto"] - after:
+            yield f"events: {count} rows have the numbers {after + 1} to {bounds['upto']}: none may be missing"
+        for attempt_id in unsent:
+            yield f"attempt {attempt_id}: a task is known, but nothing says that it was being sent"
+
+
+def _videos(reads: Reads, last: int, charged: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Yield what is wrong in each video, and add its charges up to the last event to those of account and day."""
+    for connection, bounds in _chunks(reads, queries.NTH_VIDEO, queries.LAST_VIDEO, size=ATTEMPTS_A_READ):
+        for row in connection.execute(queries.LIVE_TWICE, bounds):
+            yield f"{row.video_key}/{row.hop}: {row.n} live attempts"
+        for row in connection.execute(queries.STORED_TWICE, bounds):
+            yield f"{row.video_key}/{row.hop}: stored {row.n} times for the same parameters"
+        for row in connection.execute(queries.ATTEMPTS, bounds):
+            yield from _attempt(row)
+        for row in connection.execute(queries.GENERATIONS, bounds):
+            yield (
+                f"{row.video_key}/{row.hop}: generation {row.generation} without an operator's decision on generation "
+                f"{row.generation - 1}"
             )
-    return violations
+        for account, day, micros in connection.execute(queries.CHARGED, {**bounds, "last": last}):
+            charged[account, day] += int(micros)
 
 
-def _totals(connection: Connection, attempts: list[Any], charges: list[Any]) -> list[str]:
-    by_account: dict[str, int] = defaultdict(int)
-    by_day: dict[tuple[str, str], int] = defaultdict(int)
-    for charge in charges:
-        by_account[charge.account] += charge.micros
-        by_day[charge.account, charge.budget_day] += charge.micros
-    flying = Counter(a.account for a in attempts if S(a.state) in SLOT_HOLDING)
-    violations = []
-    for row in connection.execute(select(tables.accounts)):
-        if row.committed_micros != by_account[row.account]:
-            violations.append(
-                f"account {row.account}: total {row.committed_micros}, its charges sum to {by_account[row.account]}"
-            )
-        if row.in_flight != flying[row.account]:
-            violations.append(f"account {row.account}: {row.in_flight} in flight, {flying[row.account]} attempts are")
-    for row in connection.execute(select(tables.account_days)):
-        if row.committed_micros != by_day[row.account, row.day]:
-            charged = by_day[row.account, row.day]
-            violations.append(f"account {row.account} on {row.day}: total {row.committed_micros}, charges {charged}")
-    return violations
+def _attempt(row: Row[Any]) -> Iterator[str]:
+    attempt, in_state = f"attempt {row.attempt_id}", f"attempt {row.attempt_id} ({row.state})"
+    if row.net != row.expected:
+        yield f"{in_state}: {row.net} micro-units are committed, {row.expected} must be"
+    if row.without_file:
+        yield f"{attempt}: stored without a file"
+    if row.without_task:
+        yield f"{in_state}: no task id"
+    if row.without_url:
+        yield f"{attempt}: succeeded without a URL"
+    if row.sent_early:
+        yield f"{attempt}: claimed, though it was being sent"
+    if row.without_parent:
+        yield f"{attempt}: its parent {row.parent_attempt_id} is not stored"
+    if row.unscheduled:
+        yield f"{in_state}: it is not scheduled, so no worker will look at it"
 
 
-def _evidence(attempts: list[Any]) -> list[str]:
-    violations = []
-    for a in attempts:
-        state = S(a.state)
-        if state is S.STORED and not (a.sha256 and a.path and a.bytes):
-            violations.append(f"attempt {a.attempt_id}: stored without a file")
-        if state in _SCHEDULED and not a.task_id:
-            violations.append(f"attempt {a.attempt_id} ({a.state}): no task id")
-        if state is S.SUCCEEDED and not a.url:
-            violations.append(f"attempt {a.attempt_id}: succeeded without a URL")
-        if state is S.CLAIMED and a.sending_at is not None:
-            violations.append(f"attempt {a.attempt_id}: claimed, though it was being sent")
-    return violations
+def _tasks(reads: Reads, accounts: list[Row[Any]]) -> Iterator[str]:
+    for account in (row.account for row in accounts):
+        chunks = _chunks(reads, queries.NTH_TASK, queries.LAST_TASK, size=TASKS_A_READ, account=account)
+        for connection, bounds in chunks:
+            for row in connection.execute(queries.HELD_TWICE, bounds):
+                yield f"task {row.task_id} of account {account} is held by {row.n} attempts"
 
 
-def _generations(attempts: list[Any]) -> list[str]:
-    """Return the generations above 1 that no operator has allowed."""
-    ends: dict[tuple[str, int, str, int], list[Any]] = defaultdict(list)
-    for a in attempts:
-        ends[a.video_key, a.hop, a.chain_digest, a.generation].append(a)
-    violations = []
-    for (video, hop, digest, generation), _ in ends.items():
-        if generation == 1:
-            continue
-        before = ends.get((video, hop, digest, generation - 1), [])
-        if not any(a.resubmit_allowed for a in before):
-            violations.append(
-                f"{video}/{hop}: generation {generation} without an operator's decision on generation {generation - 1}"
-            )
-    return violations
+def _in_flight(connection: Connection, accounts: list[Row[Any]]) -> Iterator[str]:
+    flying = {row.account: row.n for row in connection.execute(queries.FLYING)}
+    for row in accounts:
+        if row.in_flight != flying.get(row.account, 0):
+            yield f"account {row.account}: {row.in_flight} in flight, {flying.get(row.account, 0)} attempts are"
 
 
-def _parents(attempts: list[Any]) -> list[str]:
-    stored = {a.attempt_id for a in attempts if a.state == S.STORED.value}
+def _totals(accounts: list[Row[Any]], days: list[Row[Any]], by_day: Counter[tuple[str, str]]) -> list[str]:
+    by_account: Counter[str] = Counter()
+    for (account, _), micros in by_day.items():
+        by_account[account] += micros
     return [
-        f"attempt {a.attempt_id}: its parent {a.parent_attempt_id} is not stored"
-        for a in attempts
-        if a.parent_attempt_id is not None and a.parent_attempt_id not in stored
+        *(
+            f"account {row.account}: total {row.committed_micros}, its charges sum to {by_account[row.account]}"
+            for row in accounts
+            if row.committed_micros != by_account[row.account]
+        ),
+        *(
+            f"account {row.account} on {row.day}: total {row.committed_micros}, charges {by_day[row.account, row.day]}"
+            for row in days
+            if row.committed_micros != by_day[row.account, row.day]
+        ),
     ]
 
 
-def _schedules(connection: Connection, attempts: list[Any]) -> list[str]:
-    known = set(connection.execute(select(tables.schedule.c.attempt_id)).scalars())
-    return [
-        f"attempt {a.attempt_id} ({a.state}): it is not scheduled, so no worker will look at it"
-        for a in attempts
-        if S(a.state) in _SCHEDULED and a.attempt_id not in known
-    ]
+def _chunks(
+    reads: Reads, nth: Select[Any], last: Select[Any], *, size: int, **params: str
+) -> Iterator[tuple[Connection, dict[str, Any]]]:
+    """Yield a read and its bounds for every `size` rows by key, and all rows of the key that the chunk ends with.
+
+    `nth` selects the key of the nth row after `after`, `last` the last key of all.
+    """
+    after = ""
+    while True:
+        with reads() as connection:
+            bounds = {**params, "after": after, "skipped": size - 1}
+            upto = connection.execute(nth, bounds).scalar()
+            if upto is None:
+                upto = connection.execute(last, bounds).scalar()
+            if upto is None:
+                return
+            yield connection, {**params, "after": after, "upto": upto}
+        after = upto

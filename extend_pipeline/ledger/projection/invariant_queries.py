@@ -1,0 +1,158 @@
+"""The statements of the invariants: each selects what is broken between two keys, through an index."""
+
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, case, exists, false, func, or_, select, union_all
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING
+from extend_pipeline.ledger.states import AttemptState as S
+
+_RESERVED: Final = (S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING)
+_FREE: Final = (S.RELEASED, S.REJECTED)
+_SCHEDULED: Final = (S.SUBMITTED, S.PROCESSING, S.SUCCEEDED)
+
+_a: Final = tables.attempts.c
+_c: Final = tables.charges.c
+_e: Final = tables.events.c
+
+
+def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(column > bindparam("after"), column <= bindparam("upto"))
+
+
+def _among(column: ColumnElement[Any], states: Any) -> ColumnElement[bool]:
+    return column.in_(sorted(state.value for state in states))
+
+
+def _is(state: S) -> ColumnElement[bool]:
+    return _a.state == state.value
+
+
+RENAMED: Final = (
+    select(_e.seq).where(_e.seq > bindparam("last"), _e.kind.in_(("video_renamed", "account_renamed"))).limit(1)
+)
+EVENTS: Final = select(func.count()).where(_between(_e.seq))
+_earlier: Final = tables.events.alias("earlier")
+UNSENT: Final = select(_e.attempt_id).where(
+    _between(_e.seq),
+    _e.kind == "attempt_submitted",
+    ~exists().where(
+        _earlier.c.attempt_id == _e.attempt_id,
+        _earlier.c.kind == "attempt_sending",
+        _earlier.c.seq < _e.seq,
+    ),
+)
+
+_nth: Final[BindParameter[int]] = bindparam("skipped")
+NTH_VIDEO: Final = (
+    select(_a.video_key).where(_a.video_key > bindparam("after")).order_by(_a.video_key).limit(1).offset(_nth)
+)
+_last_videos: Final = union_all(
+    *(select(func.max(c.video_key).label("video_key")).where(c.video_key > bindparam("after")) for c in (_a, _c))
+).subquery()
+LAST_VIDEO: Final = select(func.max(_last_videos.c.video_key))
+
+
+def _how_many(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Count the rows of a group that fulfil a condition. A condition in WHERE would have SQLite read all rows of a
+    state, and not those of the chunk."""
+    return func.sum(case((condition, 1), else_=0))
+
+
+_live: Final = _how_many(_among(_a.state, LIVE))
+LIVE_TWICE: Final = (
+    select(_a.video_key, _a.hop, _live.label("n"))
+    .where(_between(_a.video_key))
+    .group_by(_a.video_key, _a.hop)
+    .having(_live > 1)
+)
+_stored: Final = _how_many(_is(S.STORED))
+STORED_TWICE: Final = (
+    select(_a.video_key, _a.hop, _stored.label("n"))
+    .where(_between(_a.video_key))
+    .group_by(_a.video_key, _a.hop, _a.chain_digest)
+    .having(_stored > 1)
+)
+
+_sums: Final = (
+    select(
+        _c.attempt_id,
+        func.sum(_c.micros).label("net"),
+        func.sum(case((_c.entry == "adjust", _c.micros), else_=0)).label("adjusted"),
+    )
+    .where(_between(_c.video_key))
+    .group_by(_c.attempt_id)
+    .subquery("sums")
+)
+_net: Final = func.coalesce(_sums.c.net, 0)
+_expected: Final = case(
+    (or_(_among(_a.state, _RESERVED), and_(_is(S.FAILED), _a.settled_micros.is_(None))), _a.predicted_micros),
+    (_among(_a.state, _FREE), 0),
+    else_=func.coalesce(_a.settled_micros, 0) + func.coalesce(_sums.c.adjusted, 0),
+)
+_parent: Final = tables.attempts.alias("parent")
+_FLAGS: Final[dict[str, ColumnElement[bool]]] = {
+    "without_file": and_(
+        _is(S.STORED),
+        or_(func.coalesce(_a.sha256, "") == "", func.coalesce(_a.path, "") == "", func.coalesce(_a.bytes, 0) == 0),
+    ),
+    "without_task": and_(_among(_a.state, _SCHEDULED), func.coalesce(_a.task_id, "") == ""),
+    "without_url": and_(_is(S.SUCCEEDED), func.coalesce(_a.url, "") == ""),
+    "sent_early": and_(_is(S.CLAIMED), _a.sending_at.is_not(None)),
+    "without_parent": and_(
+        _a.parent_attempt_id.is_not(None),
+        ~exists().where(_parent.c.attempt_id == _a.parent_attempt_id, _parent.c.state == S.STORED.value),
+    ),
+    "unscheduled": and_(_among(_a.state, _SCHEDULED), ~exists().where(tables.schedule.c.attempt_id == _a.attempt_id)),
+}
+ATTEMPTS: Final = (
+    select(
+        _a.attempt_id,
+        _a.state,
+        _a.parent_attempt_id,
+        _net.label("net"),
+        _expected.label("expected"),
+        *(broken.label(name) for name, broken in _FLAGS.items()),
+    )
+    .select_from(tables.attempts.outerjoin(_sums, _sums.c.attempt_id == _a.attempt_id))
+    .where(_between(_a.video_key), or_(_net != _expected, *_FLAGS.values()))
+    .order_by(_a.video_key, _a.hop, _a.attempt_id)
+)
+"""The attempts between two videos that break an invariant of their own row, charges, parent or schedule."""
+
+_before: Final = tables.attempts.alias("before")
+GENERATIONS: Final = (
+    select(_a.video_key, _a.hop, _a.chain_digest, _a.generation)
+    .distinct()
+    .where(
+        _between(_a.video_key),
+        _a.generation > 1,
+        ~exists().where(
+            _before.c.video_key == _a.video_key,
+            _before.c.hop == _a.hop,
+            _before.c.chain_digest == _a.chain_digest,
+            _before.c.generation == _a.generation - 1,
+            _before.c.resubmit_allowed != false(),
+        ),
+    )
+    .order_by(_a.video_key, _a.hop, _a.chain_digest, _a.generation)
+)
+CHARGED: Final = (
+    select(_c.account, _c.budget_day, func.sum(_c.micros))
+    .where(_between(_c.video_key), _c.seq <= bindparam("last"))
+    .group_by(_c.account, _c.budget_day)
+)
+FLYING: Final = select(_a.account, func.count().label("n")).where(_among(_a.state, SLOT_HOLDING)).group_by(_a.account)
+
+_of_account: Final = _a.account == bindparam("account")
+NTH_TASK: Final = (
+    select(_a.task_id).where(_of_account, _a.task_id > bindparam("after")).order_by(_a.task_id).limit(1).offset(_nth)
+)
+LAST_TASK: Final = select(func.max(_a.task_id)).where(_of_account, _a.task_id > bindparam("after"))
+HELD_TWICE: Final = (
+    select(_a.task_id, func.count().label("n"))
+    .where(_of_account, _between(_a.task_id))
+    .group_by(_a.task_id)
+    .having(func.count() > 1)
+)
