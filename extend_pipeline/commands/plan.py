@@ -12,6 +12,7 @@ from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import print_blockers, print_zone
 from extend_pipeline.commands.render.videos import print_totals, print_videos
+from extend_pipeline.commands.shared.selection import Selection, selection_options
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
@@ -28,10 +29,14 @@ from extend_pipeline.providers.registry import PROVIDERS
 
 @click.command()
 @json_option
+@selection_options
 @click.option("--measure", is_flag=True, help="Fetch sources of unknown length and measure them; costs nothing.")
 @click.pass_context
-def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
+def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection) -> None:
     """Show what would be done and what it would cost; changes nothing.
+
+    With VIDEO or a filter, of these videos alone. Of a long list only what needs a person and the first 50 open videos
+    are shown; --all and --json have all.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Mistakes in the files are all reported, the valid videos are still planned, and the exit code is 2.
@@ -45,13 +50,16 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     with open_home(settings, configuration=configuration, works=False) as pipeline:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
+        if error is None:  # a mistake may hide a video or an account
+            selection.require_known(made.videos, pipeline.accounts)
+        shown = replace(made, videos=selection.of(made.videos))
         if as_json:
-            emit(plan_document(made, pipeline.accounts) | {"timezone": configuration.timezone})
+            emit(plan_document(shown, pipeline.accounts) | {"timezone": configuration.timezone})
         else:
-            print_videos(made.videos, pipeline.accounts)
-            print_totals(made.videos, pipeline.accounts)
+            print_videos(shown.videos, pipeline.accounts, everything=selection.everything)
+            print_totals(shown.videos, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
-            print_blockers(made)
+            print_blockers(shown, everything=selection.everything)
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:

@@ -1,5 +1,7 @@
 """`status`: show the state of everything, what is in doubt, and what needs an operator, with the command to type."""
 
+from dataclasses import replace
+
 import click
 
 from extend_pipeline.commands.render.describe import status_document
@@ -17,6 +19,7 @@ from extend_pipeline.commands.render.tables import (
 )
 from extend_pipeline.commands.render.videos import print_videos
 from extend_pipeline.commands.shared.home import print_mistakes
+from extend_pipeline.commands.shared.selection import Selection, selection_options
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.status import status as read_status
@@ -24,18 +27,26 @@ from extend_pipeline.engine.status import status as read_status
 
 @click.command()
 @json_option
+@selection_options
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
     """Show where everything stands and what needs a person.
+
+    With VIDEO or a filter, of these videos alone; what needs a person elsewhere is still shown, and counts. Of a
+    long list only what needs a person and the first 50 open videos are shown; --all and --json have all.
 
     Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
     with open_home(home_settings(), works=False) as pipeline:
         current = read_status(pipeline)
+        if not current.mistakes:  # one may hide a video or an account
+            selection.require_known(current.plan.videos, pipeline.accounts)
+        shown = replace(current.plan, videos=selection.of(current.plan.videos))
         if as_json:
-            emit(status_document(current, pipeline.accounts) | {"timezone": pipeline.configuration.timezone})
+            document = status_document(replace(current, plan=shown), pipeline.accounts)
+            emit(document | {"timezone": pipeline.configuration.timezone})
         else:
-            print_videos(current.plan.videos, pipeline.accounts)
+            print_videos(shown.videos, pipeline.accounts, everything=selection.everything)
             print_accounts(current.accounts)
             print_zone(current.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
             if current.everything_paused:
@@ -49,6 +60,6 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_unplanned(current)
             print_expiring(current, pipeline.now_ms())
             print_missing(current)
-            print_blockers(current.plan)
+            print_blockers(shown, everything=selection.everything)
         print_mistakes(pipeline)
     ctx.exit(current.exit_code)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.render.home import with_home_option
+from extend_pipeline.commands.render.output import Lazy
 from extend_pipeline.commands.render.text import iso, seconds
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.disk_space import DiskSpace
@@ -68,7 +69,7 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Any]
         "ledger": None
         if plan.ledger is None
         else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo)},
-        "videos": [_video(video, accounts[video.account]) for video in plan.videos],
+        "videos": Lazy(lambda video: _video(video, accounts[video.account]), plan.videos),
         "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
         "due": len(plan.due),

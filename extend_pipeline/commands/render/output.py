@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -19,14 +21,32 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_CHUNKS: Final = 10_000  # of a JSON document, some characters each, that are written at once
 PIPE_WIDTH: Final = 120  # columns of a table in a pipe or a file, if COLUMNS isn't set
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 
 
+class Lazy(list[Any]):
+    """A list of a JSON document whose items are made one by one while it is written."""
+
+    def __init__(self, make: Callable[[Any], object], of: Sequence[Any]) -> None:
+        super().__init__()
+        self._make, self._of = make, of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._make, self._of)
+
+
 def emit(document: object) -> None:
-    """Write one JSON document. ASCII only, so that nothing in it can act on a terminal."""
-    click.echo(json.dumps(document, indent=2, default=_encode))
+    """Write one JSON document, in pieces. ASCII only, so that nothing in it can act on a terminal."""
+    chunks = json.JSONEncoder(indent=2, default=_encode).iterencode(document)
+    while piece := "".join(itertools.islice(chunks, _CHUNKS)):
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -10,6 +10,7 @@ from extend_pipeline.commands.render.home import describe_today, with_home_optio
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import age, minute, plain, shortened
+from extend_pipeline.commands.render.videos import MANY
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
 from extend_pipeline.engine.plan.model import Plan
@@ -24,9 +25,10 @@ MAX_MESSAGE: Final = 500  # characters of a provider's message
 MAX_REQUEST: Final = 6_000  # characters: a prompt and a negative prompt of 2,500 each, and the rest
 
 
-def print_blockers(plan: Plan) -> None:
+def print_blockers(plan: Plan, *, everything: bool = False) -> None:
     """Print why videos are blocked, those that need an operator first, and videos with the same blocker together. A
-    blocker of the ledger is printed even if no video has it."""
+    blocker of the ledger is printed even if no video has it. Beyond MANY blockers videos are only counted, unless
+    `everything` is asked for."""
     if (ledger := plan.ledger) is not None and all(video.blocker != ledger for video in plan.videos):
         say(f"needs you: {ledger.message}")
         say(f"    → {with_home_option(ledger.todo)}")
@@ -35,11 +37,15 @@ def print_blockers(plan: Plan) -> None:
         if (blocker := video.blocker) is not None:
             todo = blocker.todo.replace(f"approve {video.key} ", f"approve {VIDEO} ")
             groups.setdefault((not blocker.reason.needs_person, blocker.message, todo), []).append(video.key)
-    for (is_temporary, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
+    ordered = sorted(groups.items(), key=lambda group: group[0][0])
+    shown = ordered if everything else ordered[:MANY]
+    for (is_temporary, message, todo), keys in shown:
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
         say(f"{'waits' if is_temporary else 'needs you'}: {first_names(keys)}: {shortened(message, MAX_MESSAGE)}")
         say(f"    → {with_home_option(todo)}")
+    if rest := sum(len(keys) for _, keys in ordered[len(shown) :]):
+        say(f"and {counted(rest, 'video')} more for other reasons; --all shows them")
 
 
 _ACCOUNTS: Final[Mapping[Column, Callable[[AccountStatus], str]]] = {

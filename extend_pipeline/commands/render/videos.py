@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 DUE: Final = "due"
+MANY: Final = 50  # videos of a table that is not asked to show all
+PAGE: Final = 1000  # videos of one table where all are asked for: its widths are those of the rows in it
 
 _VIDEOS: Final[Mapping[Column, Callable[[VideoPlan, Account], str]]] = {
     Column("video"): lambda video, _: video.key,
@@ -50,13 +52,36 @@ _LIVE: Final[Mapping[Column, Callable[[VideoPlan, Account], str | Text]]] = {
 _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
-def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-    """Print the table of all videos, and how many are in each state."""
-    rows = ([value(video, accounts[video.account]) for value in _VIDEOS.values()] for video in videos)
-    print_table(list(_VIDEOS), rows)
-    counts = Counter(map(state_or_due, videos))
-    states = ", ".join(f"{counts[state]} {state}" for state in (DUE, *VideoState) if counts[state])
+def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account], *, everything: bool = False) -> None:
+    """Print the table of videos, and how many are in each state. Of more than MANY only those that need an operator and
+    the first open ones are shown, unless `everything` is asked for: that is a table for each PAGE of them."""
+    shown = videos if everything else shown_of(videos)
+    for start in range(0, max(len(shown), 1), PAGE):
+        page = shown[start : start + PAGE]
+        print_table(
+            list(_VIDEOS), ([value(video, accounts[video.account]) for value in _VIDEOS.values()] for video in page)
+        )
+    states = _by_state(videos)
     say(f"{counted(len(videos), 'video')}{': ' + states if states else ''}")
+    if len(shown) < len(videos):
+        shown_keys = {video.key for video in shown}
+        others = [video for video in videos if video.key not in shown_keys]
+        say(f"not in the table: {_by_state(others)}; --all, --needs-you, --state, --account or VIDEO shows them")
+
+
+def shown_of(videos: Sequence[VideoPlan]) -> Sequence[VideoPlan]:
+    """Return the videos that a short table shows: all, if they are few; else at most MANY that aren't complete, those
+    that need an operator first."""
+    if len(videos) <= MANY:
+        return videos
+    is_open = (video for video in videos if video.state is not VideoState.COMPLETE)
+    return sorted(is_open, key=lambda video: (not video.needs_person, _ORDER.get(video.state, 9)))[:MANY]
+
+
+def _by_state(videos: Sequence[VideoPlan]) -> str:
+    """Return how many videos are in each state."""
+    counts = Counter(map(state_or_due, videos))
+    return ", ".join(f"{counts[state]} {state}" for state in (DUE, *VideoState) if counts[state])
 
 
 def state_or_due(video: VideoPlan) -> str:

@@ -9,9 +9,9 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "init": ("init",),
     "sandbox": ("sandbox --seed-file sources.json", "sandbox --port 8791 --run-time 1 3 --balance 100"),
     "doctor": ("doctor", "doctor --offline", "doctor --deep"),
-    "plan": ("plan", "plan --measure", "plan --json > plan.json"),
+    "plan": ("plan", "plan --measure", "plan --account kling-main", "plan --json > plan.json"),
     "advance": ("advance", "advance --until-idle", "advance --until-idle --max-seconds 600 --video harbour-dawn"),
-    "status": ("status", "status --json"),
+    "status": ("status", "status --needs-you", "status harbour-dawn", "status --json"),
     "resolve": (
         "resolve harbour-dawn/2 adopt 827942411241803822",
         "resolve harbour-dawn/2 take from-the-provider.mp4",

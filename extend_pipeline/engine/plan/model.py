@@ -181,6 +181,11 @@ class VideoPlan:
     edit: Edit | None = None
     choices: tuple[Choice, ...] = ()
 
+    @property
+    def needs_person(self) -> bool:
+        """Return whether the video waits for the operator."""
+        return self.blocker is not None and self.blocker.reason.needs_person
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -199,7 +204,7 @@ class Plan:
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Return the videos that wait for the operator."""
-        return tuple(v for v in self.videos if v.blocker is not None and v.blocker.reason.needs_person)
+        return tuple(video for video in self.videos if video.needs_person)
 
     @property
     def unfinished(self) -> tuple[VideoPlan, ...]:

@@ -1,0 +1,81 @@
+"""Which videos `plan` and `status` show: the arguments and options of both, and the choice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from extend_pipeline.commands.render.videos import DUE, state_or_due
+from extend_pipeline.commands.shared.names import NAME, require_account, require_videos
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.plan.model import VideoPlan
+from extend_pipeline.ledger.states import VideoState
+
+STATES: Final = (DUE, *(state.value for state in VideoState if state not in (VideoState.NEW, VideoState.WITHDRAWN)))
+"""The states of a planned video, as tables show them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which videos are shown: all that fit every filter; an empty filter fits all. Unless `everything` is asked for, a
+    long list is shortened to the videos that need an operator and the first ones that are open."""
+
+    keys: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    needs_you: bool = False
+    everything: bool = False
+
+    @property
+    def is_narrow(self) -> bool:
+        """Return whether a filter is set."""
+        return bool(self.keys or self.accounts or self.states or self.needs_you)
+
+    def require_known(self, videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+        """Raise click.UsageError if a key is that of no planned video, or an account isn't in accounts.yaml."""
+        if self.keys:
+            require_videos(self.keys, {video.key: video for video in videos})
+        for name in self.accounts:
+            require_account(name, accounts)
+
+    def of(self, videos: Sequence[VideoPlan]) -> tuple[VideoPlan, ...]:
+        """Return the videos that fit every filter, in their order."""
+        return tuple(video for video in videos if self._fits(video)) if self.is_narrow else tuple(videos)
+
+    def _fits(self, video: VideoPlan) -> bool:
+        return (
+            (not self.keys or video.key in self.keys)
+            and (not self.accounts or video.account in self.accounts)
+            and (not self.states or state_or_due(video) in self.states)
+            and (not self.needs_you or video.needs_person)
+        )
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments VIDEO… and the options that choose videos; the command gets them as `selection`."""
+
+    @click.argument("videos", nargs=-1, type=NAME, metavar="[VIDEO]...")
+    @click.option("--account", "accounts", multiple=True, type=NAME, help="Only videos of this account. Repeatable.")
+    @click.option(
+        "--state", "states", multiple=True, type=click.Choice(STATES), help="Only videos in this state. Repeatable."
+    )
+    @click.option("--needs-you", is_flag=True, help="Only videos that wait for a person.")
+    @click.option("--all", "everything", is_flag=True, help="Every video, however many there are.")
+    @functools.wraps(command)
+    def with_selection(
+        *arguments: Any,
+        videos: tuple[str, ...],
+        accounts: tuple[str, ...],
+        states: tuple[str, ...],
+        needs_you: bool,
+        everything: bool,
+        **options: Any,
+    ) -> Any:
+        selection = Selection(videos, accounts, states, needs_you, everything)
+        return command(*arguments, selection=selection, **options)
+
+    return with_selection
