@@ -21,7 +21,7 @@ from extend_pipeline.ledger.address import AddressError, credential_parts, parse
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
-SCHEMA_HEAD: Final = "0010"
+SCHEMA_HEAD: Final = "0011"
 """The newest migration. A ledger at this revision is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for other commits; each takes milliseconds

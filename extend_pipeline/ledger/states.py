@@ -64,3 +64,9 @@ class VideoState(StrEnum):
     BLOCKED = "blocked"  # an operator must act; the reason tells how
     COMPLETE = "complete"
     WITHDRAWN = "withdrawn"  # no longer in the catalogue; nothing more is submitted, paid results are still fetched
+
+
+FINISHED: Final = frozenset({VideoState.COMPLETE, VideoState.WITHDRAWN})
+"""States of a video for which nothing is bought. It is no longer walked hop by hop: its row says what it came to."""
+
+UNFINISHED: Final = frozenset(VideoState) - FINISHED

@@ -85,7 +85,7 @@ videos = Table(
     Column("current_duration_ms", BigInteger),
     Column("declared_at", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Index("ix_videos_state", "state"),
+    Index("ix_videos_state_video_key", "state", "video_key"),
     Index("ix_videos_source_video_id", "source_video_id"),
     Index("ix_videos_seq", "seq"),
     Index("ix_videos_source_folder", text("substr(source_sha256, 1, 2)")),
@@ -188,8 +188,8 @@ attempts = Table(
         postgresql_where=text("task_id IS NOT NULL"),
     ),
     Index("ix_attempts_state", "state"),
-    Index("ix_attempts_video_key", "video_key"),
-    Index("ix_attempts_account", "account"),
+    Index("ix_attempts_video_key_hop", "video_key", "hop"),
+    Index("ix_attempts_account_claimed_at", "account", "claimed_at"),
     Index("ix_attempts_purchase", "purchase"),
     Index("ix_attempts_external_task_id", "external_task_id"),
     Index("ix_attempts_callback_digest", "callback_digest"),
@@ -198,6 +198,19 @@ attempts = Table(
     # the folder of the media store in which a file lies, so that one folder's files are read without all the others
     Index("ix_attempts_file_folder", text("substr(sha256, 1, 2)")),
     Index("ix_attempts_film_folder", text("substr(film_sha256, 1, 2)")),
+    # few rows of many: adopted tasks, and stored files whose kind is unknown
+    Index(
+        "ix_attempts_adopted",
+        "state",
+        sqlite_where=text("chain_digest = 'orphan'"),
+        postgresql_where=text("chain_digest = 'orphan'"),
+    ),
+    Index(
+        "ix_attempts_unknown_kind",
+        "account",
+        sqlite_where=text("output_kind = 'unknown'"),
+        postgresql_where=text("output_kind = 'unknown'"),
+    ),
 )
 
 missing_files = Table(
@@ -284,6 +297,7 @@ reconciliations = Table(
     Column("at", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Index("ix_reconciliations_seq", "seq"),
+    Index("ix_reconciliations_verdict", "verdict"),
 )
 
 step_choices = Table(

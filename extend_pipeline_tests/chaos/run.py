@@ -194,7 +194,7 @@ class _Meanwhile:
 
     def _luma_is_full(self, pipeline: Pipeline) -> bool:
         with pipeline.ledger.read() as connection:
-            today = budget_days.committed(connection, pipeline.now_ms(), zone="UTC", account="luma")
+            today = budget_days.committed(connection, pipeline.now_ms(), zone="UTC", accounts=["luma"])
         return today.get("luma", budget_days.Today()).micros >= to_micros(LUMA_A_DAY)
 
     def _open(self, ledger: Ledger) -> int:

@@ -66,7 +66,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         awaited = queries.awaited(connection)
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
         name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
-        totals = account_totals(connection, name_of.values(), now_ms, zone=pipeline.configuration.timezone)
+        totals = account_totals(connection, list(name_of.values()), now_ms, zone=pipeline.configuration.timezone)
         read = PlanInput(
             now_ms=now_ms,
             videos=chosen,

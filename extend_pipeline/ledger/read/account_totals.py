@@ -1,6 +1,6 @@
 """Read the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sqlalchemy import Connection
 
@@ -12,12 +12,13 @@ from extend_pipeline.ledger.states import AttemptState
 
 
 def account_totals(
-    connection: Connection, accounts: Iterable[str], now_ms: int, *, zone: str
+    connection: Connection, accounts: Collection[str], now_ms: int, *, zone: str
 ) -> dict[str, AccountTotals]:
-    """Return the totals of accounts by name, with today's in a time zone. Their limits are not in the ledger."""
+    """Return the totals of accounts by name, with today's in a time zone. Their limits are not in the ledger. The cost
+    depends on what is being sent or in doubt, and not on what is finished."""
     rows = queries.accounts(connection)
     backoffs = queries.backoffs(connection)
-    today = budget_days.committed(connection, now_ms, zone=zone)
+    today = budget_days.committed(connection, now_ms, zone=zone, accounts=accounts)
     in_doubt = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
     sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
     everywhere = rows.get(tables.ALL_ACCOUNTS)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from extend_pipeline.base.days import day_bounds, day_of, days_before, zone_of
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read.queries import rows_by
 
 _REACH: Final = 3  # days before today's date that a day of any other zone may have and still overlap today
 
@@ -30,19 +31,20 @@ class Today:
     other_days: tuple[str, ...] = ()
 
 
-def committed(connection: Connection, now_ms: int, *, zone: str, account: str | None = None) -> dict[str, Today]:
-    """Return the units that count against today in a time zone, by account; of one account or of all."""
+def committed(
+    connection: Connection, now_ms: int, *, zone: str, accounts: Collection[str] | None = None
+) -> dict[str, Today]:
+    """Return the units that count against today in a time zone, by account; of the named accounts or of all."""
     days = tables.account_days
     today = day_of(now_ms, zone)
     begins_ms, ends_ms = day_bounds(today)
     query = select(days.c.account, days.c.day, days.c.committed_micros)
     query = query.where(days.c.day >= days_before(now_ms, zone, _REACH)).order_by(days.c.day)
-    if account is not None:
-        query = query.where(days.c.account == account)
+    rows = connection.execute(query) if accounts is None else rows_by(connection, query, days.c.account, accounts)
     totals: dict[str, int] = defaultdict(int)
     other: dict[str, list[str]] = defaultdict(list)
     dated_ahead: dict[str, list[str]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in rows:
         first_ms, end_ms = day_bounds(row.day)
         if first_ms >= ends_ms:
             dated_ahead[row.account].append(row.day)

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
 from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, VideoRow, video_row
-from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.states import LIVE, UNFINISHED, AttemptState
 
 FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
@@ -19,7 +19,7 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
     table = tables.videos
     query = select(table).order_by(table.c.video_key)
     if unfinished:
-        query = query.where(table.c.state.not_in([VideoState.COMPLETE.value, VideoState.WITHDRAWN.value]))
+        query = query.where(table.c.state.in_([state.value for state in UNFINISHED]))
     rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
     return [video_row(row) for row in rows]
 
@@ -100,14 +100,14 @@ def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """Return the newest attempt of the account with a known task that was claimed after `at_least_ms` (UTC ms): the
-    positive control for "no such task". Providers forget tasks after 30 days."""
+    """Return the attempt of the account that was claimed last among those with a known task, after `at_least_ms` (UTC
+    ms): the positive control for "no such task". Providers forget tasks after 30 days."""
     return _first_attempt(connection, _known(account, at_least_ms))
 
 
 def known_key(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """Return the newest attempt of the account with a known task that a look-up by key can find: the positive control
-    for "no such key". Adopted tasks may have no key, and neither had tasks submitted before class A."""
+    """Return the same among those that a look-up by key can find: the positive control for "no such key". Adopted tasks
+    may have no key, and neither had tasks submitted before class A."""
     table = tables.attempts
     keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
     return _first_attempt(connection, _known(account, at_least_ms).where(keyed))
@@ -116,7 +116,7 @@ def known_key(connection: Connection, account: str, *, at_least_ms: int) -> Atte
 def _known(account: str, at_least_ms: int) -> Select[Any]:
     table = tables.attempts
     known = (table.c.account == account) & table.c.task_id.is_not(None) & (table.c.claimed_at > at_least_ms)
-    return select(table).where(known).order_by(table.c.submitted_at.desc())
+    return select(table).where(known).order_by(table.c.claimed_at.desc())
 
 
 def accounts(connection: Connection) -> dict[str, AccountRow]:
@@ -148,20 +148,27 @@ def scheduled_videos(
     out all other accounts, because no worker can poll them. Tasks adopted before `adopted_since_ms` and files fetched
     again in vain are left out, because nothing need wait for them."""
     table, schedule = tables.attempts, tables.schedule
+    state = of_scheduled(table.c.state)
     query = (
-        select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
+        select(table.c.video_key, schedule.c.due_at)
         .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
         .where((table.c.chain_digest != ADOPTED) | (table.c.claimed_at >= adopted_since_ms))
         # the next advance looks up what callbacks named for attempts that have ended
         .where(
-            table.c.state.in_([state.value for state in LIVE])
-            | ((table.c.state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
+            state.in_([state.value for state in LIVE])
+            | ((state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
         )
-        .group_by(table.c.video_key)
+        .order_by(schedule.c.due_at.desc())
     )
     if accounts is not None:
-        query = query.where(table.c.account.in_(list(accounts)))
+        query = query.where(schedule.c.account.in_(list(accounts)))
     return {row.video_key: row.due_at for row in connection.execute(query)}
+
+
+def of_scheduled(column: Column[str]) -> ColumnElement[str]:
+    """Return a column of `attempts` for a condition on scheduled ones. It keeps the database from the column's index,
+    by which it would read every attempt that ever ended, and look up each in the few rows of `schedule`."""
+    return func.coalesce(column, "")
 
 
 def head(connection: Connection) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, false, func, select
+from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, AttemptRow, attempt_row
@@ -219,11 +219,11 @@ def disagreements(connection: Connection) -> list[ReconciliationRow]:
     Adopted tasks that are booked and stored are left out."""
     table, attempts = tables.reconciliations, tables.attempts
     adopted_and_stored = select(attempts.c.attempt_id).where(
-        attempts.c.chain_digest == ADOPTED, attempts.c.state == AttemptState.STORED.value
+        attempts.c.attempt_id == table.c.attempt_id,
+        attempts.c.chain_digest == ADOPTED,
+        attempts.c.state == AttemptState.STORED.value,
     )
-    done = (table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value) & table.c.attempt_id.in_(adopted_and_stored)
-    query = select(table).where(
-        table.c.verdict.in_([verdict.value for verdict in DISAGREEMENTS]), ~func.coalesce(done, false())
-    )
+    done = (table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value) & adopted_and_stored.exists()
+    query = select(table).where(table.c.verdict.in_([verdict.value for verdict in DISAGREEMENTS]), ~done)
     query = query.order_by(table.c.account, table.c.source, table.c.task_id)
     return [reconciliation_row(row) for row in connection.execute(query)]

@@ -17,7 +17,7 @@ from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
-from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits, Spending, block_reason
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason, BudgetLimits, Spending, block_reason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
 
@@ -106,9 +106,13 @@ def claim(
     spent."""
     claimed: list[ClaimRequest] = []
     refused: list[ClaimRefused] = []
+    accounts: dict[str, AccountTotals] = {}
     for request in requests:
         limits = caps[request.account]
-        reason = _block_reason(tx, request, limits, ledger_accepted=ledger_accepted)
+        if request.account not in accounts:
+            accounts[request.account] = _totals(tx, request.account, limits, ledger_accepted=ledger_accepted)
+        totals = accounts[request.account]
+        reason = _block_reason(tx, request, totals)
         if reason is not None:
             refused.append(ClaimRefused(request, reason))
             continue
@@ -125,15 +129,19 @@ def claim(
             },
         )
         choose(tx, request.video_key, request.choices, why="its chain continues from a paid step")
+        accounts[request.account] = totals.with_claim(request.predicted_micros)
         claimed.append(request)
     return ClaimResult(tuple(claimed), tuple(refused))
 
 
-def _block_reason(
-    tx: LedgerTransaction, request: ClaimRequest, limits: BudgetLimits, *, ledger_accepted: bool
-) -> BlockReason | None:
-    totals = account_totals(tx.connection, [request.account], tx.now_ms, zone=limits.zone)[request.account]
-    totals = replace(totals, limits=limits, ledger_accepted=ledger_accepted)
+def _totals(tx: LedgerTransaction, account: str, limits: BudgetLimits, *, ledger_accepted: bool) -> AccountTotals:
+    """Return an account's totals as this transaction finds them. They are read once, because no other process writes
+    before its end; what it claims itself is added."""
+    totals = account_totals(tx.connection, [account], tx.now_ms, zone=limits.zone)[account]
+    return replace(totals, limits=limits, ledger_accepted=ledger_accepted)
+
+
+def _block_reason(tx: LedgerTransaction, request: ClaimRequest, totals: AccountTotals) -> BlockReason | None:
     spending = Spending(request.predicted_micros, request.submit_class, totals, tx.now_ms)
     if (reason := block_reason(spending)) is not None:
         return reason

@@ -11,7 +11,7 @@ from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import LOOK_COLUMNS, ScheduledAttempt, scheduled_attempt
-from extend_pipeline.ledger.read.queries import chunks, rows_by
+from extend_pipeline.ledger.read.queries import chunks, of_scheduled, rows_by
 from extend_pipeline.ledger.states import AttemptState
 
 
@@ -117,12 +117,13 @@ def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], 
     """Return the SQL condition of a due attempt: its time has come, or lies farther ahead than the account's longest
     wait."""
     attempts, schedule = tables.attempts, tables.schedule
-    in_scope = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
+    state = of_scheduled(attempts.c.state)
+    in_scope = and_(state.in_([state.value for state in states]), schedule.c.account.in_(list(accounts)))
     if not accounts:
         return in_scope
     latest = now_ms + TOLERANCE_MS
-    healthy = case({name: latest + waits.healthy_ms for name, waits in accounts.items()}, value=attempts.c.account)
-    failing = case({name: latest + waits.failing_ms for name, waits in accounts.items()}, value=attempts.c.account)
+    healthy = case({name: latest + waits.healthy_ms for name, waits in accounts.items()}, value=schedule.c.account)
+    failing = case({name: latest + waits.failing_ms for name, waits in accounts.items()}, value=schedule.c.account)
     too_far = schedule.c.due_at > case((schedule.c.tries > 0, failing), else_=healthy)
     return and_(in_scope, or_(schedule.c.due_at <= now_ms, too_far))
 
