@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -91,8 +91,7 @@ class Ledger:
                 raise NotOpenError(shown_address(self.url), head)
             writer = LedgerTransaction(connection, now_ms=now_ms, actor=actor, seq=head.seq)
             yield writer
-            if writer.seq != head.seq:
-                connection.execute(update(tables.ledger_head).values(seq=writer.seq, program=program_version()))
+            writer.end()
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Connection, Identity]]:

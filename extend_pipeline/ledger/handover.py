@@ -16,7 +16,6 @@ from sqlalchemy import Connection, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import copying, tables
 from extend_pipeline.ledger.address import parse_address, shown_address, without_secrets
 from extend_pipeline.ledger.database import Ledger, LedgerError
@@ -193,7 +192,7 @@ def _append(
 ) -> None:
     writer = LedgerTransaction(connection, now_ms=now_ms, actor=actor, seq=head.seq)
     writer.append(kind, data=data)
-    connection.execute(update(tables.ledger_head).values(seq=writer.seq, program=program_version()))
+    writer.end()
 
 
 def _seal_of_origin(head: Identity) -> Identity | None:

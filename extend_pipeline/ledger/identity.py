@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -61,15 +62,17 @@ class Identity:
         )
 
 
+_HEAD: Final = select(*(tables.ledger_head.c[field.name] for field in fields(Identity)))
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+
+
 def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
     """Read the head row; `lock` keeps other writers out until the transaction ends.
 
     Selects only the columns that exist since revision 0006, because the state of a copy or an origin must be readable
     while an older version works with it.
     """
-    head = tables.ledger_head
-    query = select(*(head.c[field.name] for field in fields(Identity)))
-    row = connection.execute(query.with_for_update() if lock else query).one()
+    row = connection.execute(_LOCKED_HEAD if lock else _HEAD).one()
     return Identity(**{**row._mapping, "standing": Standing(row.standing)})
 
 

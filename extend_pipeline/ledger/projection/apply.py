@@ -7,9 +7,7 @@ A projection never decides: checks and compare-and-set are done before an event 
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import insert, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
@@ -17,15 +15,16 @@ from extend_pipeline.ledger.projection.attempts import ATTEMPT_PROJECTIONS
 from extend_pipeline.ledger.projection.files import FILE_PROJECTIONS
 from extend_pipeline.ledger.projection.names import NAME_PROJECTIONS
 from extend_pipeline.ledger.projection.rows import change_account
+from extend_pipeline.ledger.projection.state_rows import StateRows, upsert
 from extend_pipeline.ledger.states import VideoState
 
 
-def apply_event(connection: Connection, event: Event) -> None:
+def apply_event(rows: StateRows, event: Event) -> None:
     """Apply one event. Raises KeyError for a kind that this version doesn't know, because a newer one wrote it."""
-    PROJECTIONS[event.kind](connection, event)
+    PROJECTIONS[event.kind](rows, event)
 
 
-def _video_declared(connection: Connection, event: Event) -> None:
+def _video_declared(rows: StateRows, event: Event) -> None:
     values = {
         **event.data,
         "video_key": event.video_key,
@@ -38,52 +37,45 @@ def _video_declared(connection: Connection, event: Event) -> None:
         "declared_at": event.at,
         "seq": event.seq,
     }
-    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert_or(tables.videos).values(**values)
-    changes = {name: value for name, value in values.items() if name != "video_key"}
-    connection.execute(statement.on_conflict_do_update(index_elements=["video_key"], set_=changes))
+    rows.put(tables.videos, values)
 
 
-def _video_withdrawn(connection: Connection, event: Event) -> None:
-    _set_video(connection, event, state=VideoState.WITHDRAWN.value, state_reason="withdrawn", state_detail="")
+def _video_withdrawn(rows: StateRows, event: Event) -> None:
+    _set_video(rows, event, state=VideoState.WITHDRAWN.value, state_reason="withdrawn", state_detail="")
 
 
-def _source_stored(connection: Connection, event: Event) -> None:
+def _source_stored(rows: StateRows, event: Event) -> None:
     data = event.data
     measured = {"source_probed_ms": data.get("duration_ms"), "source_fault": None, "source_fault_at": None}
-    _set_video(connection, event, source_sha256=data["sha256"], source_path=data["path"], **measured)
+    _set_video(rows, event, source_sha256=data["sha256"], source_path=data["path"], **measured)
 
 
-def _source_unreachable(connection: Connection, event: Event) -> None:
-    _set_video(connection, event, source_fault=event.data["message"], source_fault_at=event.at)
+def _source_unreachable(rows: StateRows, event: Event) -> None:
+    _set_video(rows, event, source_fault=event.data["message"], source_fault_at=event.at)
 
 
-def _video_progressed(connection: Connection, event: Event) -> None:
-    _set_video(connection, event, **event.data)
+def _video_progressed(rows: StateRows, event: Event) -> None:
+    _set_video(rows, event, **event.data)
 
 
-def _set_video(connection: Connection, event: Event, **values: Any) -> None:
-    connection.execute(
-        update(tables.videos).where(tables.videos.c.video_key == event.video_key).values(seq=event.seq, **values)
-    )
+def _set_video(rows: StateRows, event: Event, **values: Any) -> None:
+    rows.change(tables.videos, event.video_key, {"seq": event.seq, **values})
 
 
-def _account_stopped(connection: Connection, event: Event) -> None:
+def _account_stopped(rows: StateRows, event: Event) -> None:
     change_account(
-        connection,
+        rows,
         event,
-        event.account,
         stopped_reason=event.data["reason"],
         stopped_message=event.data["message"],
         stopped_at=event.at,
     )
 
 
-def _account_resumed(connection: Connection, event: Event) -> None:
+def _account_resumed(rows: StateRows, event: Event) -> None:
     change_account(
-        connection,
+        rows,
         event,
-        event.account,
         paused=False,
         stopped_reason=None,
         stopped_message=None,
@@ -92,68 +84,64 @@ def _account_resumed(connection: Connection, event: Event) -> None:
     )
 
 
-def _key_refused(connection: Connection, event: Event) -> None:
-    change_account(connection, event, event.account, refused_keys=" ".join(event.data["marks"]))
+def _key_refused(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, refused_keys=" ".join(event.data["marks"]))
 
 
-def _key_accepted(connection: Connection, event: Event) -> None:
-    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
+def _key_accepted(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, stopped_reason=None, stopped_message=None, stopped_at=None)
 
 
-def _account_stop_lifted(connection: Connection, event: Event) -> None:
-    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
+def _account_stop_lifted(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, stopped_reason=None, stopped_message=None, stopped_at=None)
 
 
-def _account_paused(connection: Connection, event: Event) -> None:
-    change_account(connection, event, event.account, paused=True)
+def _account_paused(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, paused=True)
 
 
-def _reconciled(connection: Connection, event: Event) -> None:
+def _reconciled(rows: StateRows, event: Event) -> None:
     table = tables.reconciliations
     own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
     # one statement takes a task once; the newest row counts
-    rows = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
-    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert_or(table)
-    keys = ["account", "source", "task_id"]
-    changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+    compared = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
+    names = frozenset(table.c.keys()) - {"account", "source", "task_id"}
+    rows.connection.execute(upsert(table, rows.dialect, names), compared)
 
 
-def _no_state_change(connection: Connection, event: Event) -> None:
+def _no_state_change(rows: StateRows, event: Event) -> None:
     """Change no row: the event is kept as history."""
 
 
-def _statement_read(connection: Connection, event: Event) -> None:
+def _statement_read(rows: StateRows, event: Event) -> None:
     data = event.data
     values = {"others": data["others"], "others_newest_at": data["others_newest_at"]}
     values |= {"read_at": event.at, "unread_since": None, "unread_message": None}
-    _set_statement(connection, event, values)
+    _set_statement(rows, event, values)
 
 
-def _statement_unavailable(connection: Connection, event: Event) -> None:
+def _statement_unavailable(rows: StateRows, event: Event) -> None:
     table = tables.statements
     same = (table.c.account == event.account) & (table.c.source == event.data["source"])
-    since = connection.execute(select(table.c["unread_since"]).where(same)).scalar()
+    since = rows.connection.execute(select(table.c["unread_since"]).where(same)).scalar()
     values = {"unread_since": event.at if since is None else since, "unread_message": event.data["message"]}
-    _set_statement(connection, event, values)
+    _set_statement(rows, event, values)
 
 
-def _set_statement(connection: Connection, event: Event, values: dict[str, Any]) -> None:
+def _set_statement(rows: StateRows, event: Event, values: dict[str, Any]) -> None:
     table = tables.statements
     keys = {"account": event.account, "source": event.data["source"]}
     changes = {**values, "seq": event.seq}
-    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert_or(table).values(**keys, **{"others": 0, **changes})
-    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes))
+    statement = upsert(table, rows.dialect, frozenset(changes))
+    rows.connection.execute(statement, {**keys, "others": 0, **changes})
 
 
-def _charged_less(connection: Connection, event: Event) -> None:
+def _charged_less(rows: StateRows, event: Event) -> None:
     own = {"account": event.account, "attempt_id": event.attempt_id, "at": event.at, "seq": event.seq}
-    connection.execute(insert(tables.lower_charges).values(**event.data, **own))
+    rows.connection.execute(insert(tables.lower_charges), {**event.data, **own})
 
 
-PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {
     "video_declared": _video_declared,
     "video_withdrawn": _video_withdrawn,
     "source_stored": _source_stored,

@@ -4,96 +4,92 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection, insert
-
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection.rows import (
     attempt_of,
-    change_account,
     charge,
     release_reservation,
     set_attempt,
     set_state,
 )
+from extend_pipeline.ledger.projection.state_rows import StateRows
 from extend_pipeline.ledger.states import AttemptState
 
 S = AttemptState
 
 
-def _attempt_claimed(connection: Connection, event: Event) -> None:
+def _attempt_claimed(rows: StateRows, event: Event) -> None:
     data = event.data
     params = json.loads(data["params"])
     # computed here and not stored in the event, so that an older ledger gets them by its migration and by a replay
     words = words_digest(params)
     purchase = purchase_digest(data["provider"], data["parent_video_id"], params)
-    _begin(connection, event, state=S.CLAIMED, words=words, purchase=purchase)
+    _begin(rows, event, state=S.CLAIMED, words=words, purchase=purchase)
 
 
-def _attempt_adopted(connection: Connection, event: Event) -> None:
-    _begin(connection, event, state=S.SUBMITTED, submitted_at=event.at)
+def _attempt_adopted(rows: StateRows, event: Event) -> None:
+    _begin(rows, event, state=S.SUBMITTED, submitted_at=event.at)
 
 
-def _begin(connection: Connection, event: Event, *, state: AttemptState, **values: object) -> None:
+def _begin(rows: StateRows, event: Event, *, state: AttemptState, **values: object) -> None:
     """Insert a new attempt with its reservation, and count it in flight."""
-    connection.execute(
-        insert(tables.attempts).values(
+    attempt = rows.insert_attempt(
+        {
             **event.data,
-            attempt_id=event.attempt_id,
-            video_key=event.video_key,
-            account=event.account,
-            state=state.value,
-            claimed_at=event.at,
-            absences=0,
-            resubmit_allowed=False,
-            seq=event.seq,
+            "attempt_id": event.attempt_id,
+            "video_key": event.video_key,
+            "account": event.account,
+            "state": state.value,
+            "claimed_at": event.at,
+            "absences": 0,
+            "resubmit_allowed": False,
+            "seq": event.seq,
             **values,
-        )
+        }
     )
-    change_account(connection, event, event.account, in_flight=1)
-    attempt = attempt_of(connection, event)
-    charge(connection, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
+    rows.add_to_account(attempt.account, seq=event.seq, in_flight=1)
+    charge(rows, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
 
 
-def _attempt_sending(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.SENDING, sending_at=event.at, **event.data)
+def _attempt_sending(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.SENDING, sending_at=event.at, **event.data)
 
 
-def _attempt_submitted(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.SUBMITTED, submitted_at=event.at, task_id=event.data["task_id"], lease_until=0)
+def _attempt_submitted(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.SUBMITTED, submitted_at=event.at, task_id=event.data["task_id"], lease_until=0)
 
 
-def _attempt_in_doubt(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)
+def _attempt_in_doubt(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)
 
 
-def _attempt_absent(connection: Connection, event: Event) -> None:
-    absences = event.data.get("absences") or attempt_of(connection, event).absences + 1
-    set_attempt(connection, event, absences=absences, last_absent_at=event.at)
+def _attempt_absent(rows: StateRows, event: Event) -> None:
+    absences = event.data.get("absences") or attempt_of(rows, event).absences + 1
+    set_attempt(rows, event, absences=absences, last_absent_at=event.at)
 
 
-def _attempt_rejected(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
-    release_reservation(connection, event)
+def _attempt_rejected(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
+    release_reservation(rows, event)
 
 
-def _attempt_released(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
-    release_reservation(connection, event)
+def _attempt_released(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
+    release_reservation(rows, event)
 
 
-def _attempt_processing(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.PROCESSING)
+def _attempt_processing(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.PROCESSING)
 
 
-def _attempt_succeeded(connection: Connection, event: Event) -> None:
+def _attempt_succeeded(rows: StateRows, event: Event) -> None:
     data = dict(event.data)
     reported = data.pop("reported_micros", None)
-    attempt = attempt_of(connection, event)
+    attempt = attempt_of(rows, event)
     micros, basis = (attempt.predicted_micros, "estimated") if reported is None else (reported, "reported")
     set_state(
-        connection,
+        rows,
         event,
         S.SUCCEEDED,
         completed_at=event.at,
@@ -101,54 +97,54 @@ def _attempt_succeeded(connection: Connection, event: Event) -> None:
         units_basis=basis,
         **data,
     )
-    release_reservation(connection, event)
-    charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
+    release_reservation(rows, event)
+    charge(rows, event, attempt, entry="settle", micros=micros, basis=basis)
 
 
-def _attempt_failed(connection: Connection, event: Event) -> None:
+def _attempt_failed(rows: StateRows, event: Event) -> None:
     data = dict(event.data)
     reported = data.pop("reported_micros", None)
-    attempt = attempt_of(connection, event)
+    attempt = attempt_of(rows, event)
     charged = attempt.failed_tasks_charged
     if charged == "unknown" and reported is None:
         set_state(
-            connection, event, S.FAILED, finished_at=event.at, **data
+            rows, event, S.FAILED, finished_at=event.at, **data
         )  # the reservation stays until a reconciliation
         return
     if reported is not None:
         micros, basis = reported, "reported"
     else:
         micros, basis = (attempt.predicted_micros if charged == "yes" else 0), "estimated"
-    set_state(connection, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
-    release_reservation(connection, event)
+    set_state(rows, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
+    release_reservation(rows, event)
     if micros:
-        charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
+        charge(rows, event, attempt, entry="settle", micros=micros, basis=basis)
 
 
-def _attempt_columns(connection: Connection, event: Event) -> None:
-    set_attempt(connection, event, **event.data)
+def _attempt_columns(rows: StateRows, event: Event) -> None:
+    set_attempt(rows, event, **event.data)
 
 
-def _attempt_stored(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.STORED, stored_at=event.at, finished_at=event.at, **event.data)
+def _attempt_stored(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.STORED, stored_at=event.at, finished_at=event.at, **event.data)
 
 
-def _attempt_quarantined(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.QUARANTINED, finished_at=event.at, **event.data)
+def _attempt_quarantined(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.QUARANTINED, finished_at=event.at, **event.data)
 
 
-def _attempt_result_lost(connection: Connection, event: Event) -> None:
-    set_state(connection, event, S.RESULT_LOST, finished_at=event.at, **event.data)
+def _attempt_result_lost(rows: StateRows, event: Event) -> None:
+    set_state(rows, event, S.RESULT_LOST, finished_at=event.at, **event.data)
 
 
-def _attempt_written_off(connection: Connection, event: Event) -> None:
-    attempt = attempt_of(connection, event)
+def _attempt_written_off(rows: StateRows, event: Event) -> None:
+    attempt = attempt_of(rows, event)
     if attempt.settled_micros is not None:  # it had succeeded, so the charge is booked
-        set_state(connection, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
+        set_state(rows, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
         return
     micros = attempt.predicted_micros
     set_state(
-        connection,
+        rows,
         event,
         S.WRITTEN_OFF,
         finished_at=event.at,
@@ -156,33 +152,33 @@ def _attempt_written_off(connection: Connection, event: Event) -> None:
         units_basis="estimated",
         **event.data,
     )
-    release_reservation(connection, event)
-    charge(connection, event, attempt, entry="settle", micros=micros, basis="estimated")
+    release_reservation(rows, event)
+    charge(rows, event, attempt, entry="settle", micros=micros, basis="estimated")
 
 
-def _charge_settled(connection: Connection, event: Event) -> None:
+def _charge_settled(rows: StateRows, event: Event) -> None:
     micros, basis = event.data["micros"], event.data["basis"]
-    set_attempt(connection, event, settled_micros=micros, units_basis=basis)
-    release_reservation(connection, event)
+    set_attempt(rows, event, settled_micros=micros, units_basis=basis)
+    release_reservation(rows, event)
     if micros:
-        charge(connection, event, attempt_of(connection, event), entry="settle", micros=micros, basis=basis)
+        charge(rows, event, attempt_of(rows, event), entry="settle", micros=micros, basis=basis)
 
 
-def _charge_adjusted(connection: Connection, event: Event) -> None:
-    set_attempt(connection, event)  # so that its row is published again with the new sum
-    attempt = attempt_of(connection, event)
-    charge(connection, event, attempt, entry="adjust", micros=event.data["micros"], basis=event.data["basis"])
+def _charge_adjusted(rows: StateRows, event: Event) -> None:
+    set_attempt(rows, event)  # so that its row is published again with the new sum
+    attempt = attempt_of(rows, event)
+    charge(rows, event, attempt, entry="adjust", micros=event.data["micros"], basis=event.data["basis"])
 
 
-def _resubmit_allowed(connection: Connection, event: Event) -> None:
-    set_attempt(connection, event, resubmit_allowed=True)
+def _resubmit_allowed(rows: StateRows, event: Event) -> None:
+    set_attempt(rows, event, resubmit_allowed=True)
 
 
-def _no_state_change(_connection: Connection, _event: Event) -> None:
+def _no_state_change(_rows: StateRows, _event: Event) -> None:
     """Change no row: the event is evidence (a late response, a provider that went back in state)."""
 
 
-ATTEMPT_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+ATTEMPT_PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {
     "attempt_claimed": _attempt_claimed,
     "attempt_adopted": _attempt_adopted,
     "attempt_sending": _attempt_sending,

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.state_rows import StateRows, upsert
 
 
-def _file_missing(connection: Connection, event: Event) -> None:
+def _file_missing(rows: StateRows, event: Event) -> None:
     table = tables.missing_files
     values: dict[str, Any] = {
         **event.data,
@@ -24,36 +23,34 @@ def _file_missing(connection: Connection, event: Event) -> None:
         "message": "",
         "seq": event.seq,
     }
-    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    changes = {name: value for name, value in values.items() if name not in ("owner", "role")}
-    statement = insert_or(table).values(**values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["owner", "role"], set_=changes))
+    names = frozenset(values) - {"owner", "role"}
+    rows.connection.execute(upsert(table, rows.dialect, names), values)
 
 
-def _file_not_restored(connection: Connection, event: Event) -> None:
+def _file_not_restored(rows: StateRows, event: Event) -> None:
     tries = tables.missing_files.c.tries + 1
-    _set_file(connection, event, tries=tries, tried_at=event.at, message=event.data["message"])
+    _set_file(rows, event, tries=tries, tried_at=event.at, message=event.data["message"])
 
 
-def _file_restored(connection: Connection, event: Event) -> None:
-    _set_file(connection, event, state="restored", message=event.data["message"])
+def _file_restored(rows: StateRows, event: Event) -> None:
+    _set_file(rows, event, state="restored", message=event.data["message"])
 
 
-def _file_lost(connection: Connection, event: Event) -> None:
-    _set_file(connection, event, state="lost", message=event.data["message"])
+def _file_lost(rows: StateRows, event: Event) -> None:
+    _set_file(rows, event, state="lost", message=event.data["message"])
 
 
-def _file_forgotten(connection: Connection, event: Event) -> None:
-    _set_file(connection, event, state="forgotten")
+def _file_forgotten(rows: StateRows, event: Event) -> None:
+    _set_file(rows, event, state="forgotten")
 
 
-def _set_file(connection: Connection, event: Event, **values: Any) -> None:
+def _set_file(rows: StateRows, event: Event, **values: Any) -> None:
     table = tables.missing_files
     this = (table.c.owner == event.data["owner"]) & (table.c.role == event.data["role"])
-    connection.execute(update(table).where(this).values(seq=event.seq, **values))
+    rows.connection.execute(update(table).where(this).values(seq=event.seq, **values))
 
 
-FILE_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+FILE_PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {
     "file_missing": _file_missing,
     "file_not_restored": _file_not_restored,
     "file_restored": _file_restored,

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection.rows import change_account
+from extend_pipeline.ledger.projection.state_rows import StateRows, upsert
 
 
-def _video_renamed(connection: Connection, event: Event) -> None:
+def _video_renamed(rows: StateRows, event: Event) -> None:
     """Change all rows of a video to its new key. A row of the new key without attempts is removed."""
+    rows.forget()  # the statements below change attempts
+    connection = rows.connection
     old, new = event.data["was"], event.video_key
     videos = tables.videos.c
     connection.execute(delete(tables.videos).where(videos.video_key == new))
@@ -30,13 +31,16 @@ def _video_renamed(connection: Connection, event: Event) -> None:
         connection.execute(update(table).where(table.c.video_key == old).values(video_key=new, seq=event.seq))
 
 
-def _account_renamed(connection: Connection, event: Event) -> None:
+def _account_renamed(rows: StateRows, event: Event) -> None:
     """Change all rows of an account to its new name and add up the totals of both names. A pause or a stop of either
     stays."""
+    rows.forget()  # the statements below change attempts
+    connection = rows.connection
     old, new = str(event.data["was"]), str(event.account)
     accounts = tables.accounts
-    rows = {row.account: row for row in connection.execute(select(accounts).where(accounts.c.account.in_([old, new])))}
-    old_row, new_row = rows[old], rows.get(new)
+    both = select(accounts).where(accounts.c.account.in_([old, new]))
+    by_name = {row.account: row for row in connection.execute(both)}
+    old_row, new_row = by_name[old], by_name.get(new)
     connection.execute(delete(accounts).where(accounts.c.account.in_([old, new])))
     merged = {**old_row._mapping, "account": new, "first_name": old_row.first_name or old, "seq": event.seq}
     if new_row is not None:
@@ -57,8 +61,8 @@ def _account_renamed(connection: Connection, event: Event) -> None:
         connection.execute(update(renamed).where(renamed.c.account == old).values(account=new, seq=event.seq))
 
 
-def _account_named(connection: Connection, event: Event) -> None:
-    change_account(connection, event, event.account, first_name=event.data["first_name"])
+def _account_named(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, first_name=event.data["first_name"])
 
 
 def _merge_days(connection: Connection, old: str, new: str) -> None:
@@ -71,7 +75,7 @@ def _merge_days(connection: Connection, old: str, new: str) -> None:
         connection.execute(insert(table), rows)
 
 
-def _step_chosen(connection: Connection, event: Event) -> None:
+def _step_chosen(rows: StateRows, event: Event) -> None:
     table = tables.step_choices
     values = {
         "video_key": event.video_key,
@@ -81,13 +85,11 @@ def _step_chosen(connection: Connection, event: Event) -> None:
         "decided_by": event.actor,
         "seq": event.seq,
     }
-    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    changes = {name: values[name] for name in ("stands_for", "hop", "decided_by", "seq")}
-    statement = insert_or(table).values(**values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["video_key", "chain_digest"], set_=changes))
+    names = frozenset({"stands_for", "hop", "decided_by", "seq"})
+    rows.connection.execute(upsert(table, rows.dialect, names), values)
 
 
-NAME_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+NAME_PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {
     "video_renamed": _video_renamed,
     "account_renamed": _account_renamed,
     "account_named": _account_named,

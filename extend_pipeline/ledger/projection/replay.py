@@ -3,12 +3,13 @@
 import json
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection import apply
+from extend_pipeline.ledger.projection.state_rows import StateRows
 
 _CHUNK: Final = 1_000  # events held in memory at a time
 
@@ -26,6 +27,7 @@ def reapply(reading: Connection, into: Connection) -> int:
     """Copy all events of one connection's ledger into another's empty tables and apply them there. Return the last
     event's number."""
     by_number = select(tables.events).order_by(tables.events.c.seq).execution_options(yield_per=_CHUNK)
+    rows = StateRows(into)
     for row in reading.execute(by_number):
         event = Event(
             row.seq,
@@ -37,8 +39,11 @@ def reapply(reading: Connection, into: Connection) -> int:
             row.account,
             json.loads(row.data),
         )
-        into.execute(insert(tables.events).values(**row._mapping))
-        apply.apply_event(into, event)
+        rows.insert(tables.events, dict(row._mapping))
+        apply.apply_event(rows, event)
+        if row.seq % _CHUNK == 0:
+            rows.forget()  # so that memory is bounded
+    rows.flush()
     seq = int(reading.execute(select(tables.ledger_head.c.seq)).scalar_one())
     into.execute(update(tables.ledger_head).values(seq=seq))
     return seq

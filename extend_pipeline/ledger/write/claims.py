@@ -17,6 +17,7 @@ from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason, BudgetLimits, Spending, block_reason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
@@ -106,13 +107,10 @@ def claim(
     spent."""
     claimed: list[ClaimRequest] = []
     refused: list[ClaimRefused] = []
-    accounts: dict[str, AccountTotals] = {}
+    seen = _read(tx, requests, caps, ledger_accepted=ledger_accepted)
     for request in requests:
         limits = caps[request.account]
-        if request.account not in accounts:
-            accounts[request.account] = _totals(tx, request.account, limits, ledger_accepted=ledger_accepted)
-        totals = accounts[request.account]
-        reason = _block_reason(tx, request, totals)
+        reason = _block_reason(seen, request, tx.now_ms)
         if reason is not None:
             refused.append(ClaimRefused(request, reason))
             continue
@@ -129,9 +127,29 @@ def claim(
             },
         )
         choose(tx, request.video_key, request.choices, why="its chain continues from a paid step")
-        accounts[request.account] = totals.with_claim(request.predicted_micros)
+        seen.add(request)
         claimed.append(request)
     return ClaimResult(tuple(claimed), tuple(refused))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the transaction has read for its requests, kept up with each claim that it makes: totals by account, tries
+    (ID, chain digest, state) by video and hop with the newest first, the declared videos, and buyers (video, account)
+    by purchase."""
+
+    totals: dict[str, AccountTotals]
+    tries: dict[tuple[str, int], list[tuple[str, str, AttemptState]]]
+    declared: frozenset[str]
+    buyers: dict[str, list[tuple[str, str]]]
+
+    def add(self, request: ClaimRequest) -> None:
+        """Count a claim that was made."""
+        self.totals[request.account] = self.totals[request.account].with_claim(request.predicted_micros)
+        this = (request.attempt_id, request.chain_digest, AttemptState.CLAIMED)
+        self.tries.setdefault((request.video_key, request.hop), []).insert(0, this)
+        if request.purchase is not None:
+            self.buyers.setdefault(request.purchase, []).append((request.video_key, request.account))
 
 
 def _totals(tx: LedgerTransaction, account: str, limits: BudgetLimits, *, ledger_accepted: bool) -> AccountTotals:
@@ -141,43 +159,57 @@ def _totals(tx: LedgerTransaction, account: str, limits: BudgetLimits, *, ledger
     return replace(totals, limits=limits, ledger_accepted=ledger_accepted)
 
 
-def _block_reason(tx: LedgerTransaction, request: ClaimRequest, totals: AccountTotals) -> BlockReason | None:
-    spending = Spending(request.predicted_micros, request.submit_class, totals, tx.now_ms)
+def _read(
+    tx: LedgerTransaction, requests: Sequence[ClaimRequest], caps: Mapping[str, BudgetLimits], *, ledger_accepted: bool
+) -> _Seen:
+    """Read all that the requests are checked against, by a few statements however many requests there are."""
+    connection, attempts, videos = tx.connection, tables.attempts, tables.videos
+    names = dict.fromkeys(request.account for request in requests)
+    totals = {name: _totals(tx, name, caps[name], ledger_accepted=ledger_accepted) for name in names}
+    keys = [request.video_key for request in requests]
+    columns = (attempts.c.video_key, attempts.c.hop, attempts.c.attempt_id, attempts.c.chain_digest, attempts.c.state)
+    newest_first = select(*columns).order_by(attempts.c.generation.desc(), attempts.c.try_no.desc())
+    tries: dict[tuple[str, int], list[tuple[str, str, AttemptState]]] = {}
+    for row in rows_by(connection, newest_first, attempts.c.video_key, keys):
+        one = (row.attempt_id, row.chain_digest, AttemptState(row.state))
+        tries.setdefault((row.video_key, row.hop), []).append(one)
+    declared = select(videos.c.video_key).where(videos.c.state != VideoState.WITHDRAWN.value)
+    buyers: dict[str, list[tuple[str, str]]] = {}
+    purchases = [request.purchase for request in requests if request.purchase is not None and not request.buys_again]
+    for bought_step in bought(connection, purchases):
+        buyers.setdefault(bought_step.purchase, []).append((bought_step.video_key, bought_step.account))
+    return _Seen(
+        totals,
+        tries,
+        frozenset(row.video_key for row in rows_by(connection, declared, videos.c.video_key, keys)),
+        buyers,
+    )
+
+
+def _block_reason(seen: _Seen, request: ClaimRequest, now_ms: int) -> BlockReason | None:
+    spending = Spending(request.predicted_micros, request.submit_class, seen.totals[request.account], now_ms)
     if (reason := block_reason(spending)) is not None:
         return reason
-    if _tried_meanwhile(tx, request) or (request.must_be_declared and not _is_declared(tx, request)):
+    if _tried_meanwhile(seen, request) or (request.must_be_declared and request.video_key not in seen.declared):
         return BlockReason.CHANGED
-    if not request.buys_again and _bought_by_another(tx, request):
+    if not request.buys_again and _bought_by_another(seen, request):
         return BlockReason.SAME_PURCHASE
     return None
 
 
-def _tried_meanwhile(tx: LedgerTransaction, request: ClaimRequest) -> bool:
+def _tried_meanwhile(seen: _Seen, request: ClaimRequest) -> bool:
     """Return whether the hop has a live attempt, or one that the plan did not see, also with the parameters before or
     after an edit."""
-    table = tables.attempts
-    columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
-    at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
-    order = (table.c.generation.desc(), table.c.try_no.desc())
-    rows = tx.connection.execute(select(*columns).where(at_hop).order_by(*order)).all()
-    last = next((row.attempt_id for row in rows if row.chain_digest == request.chain_digest), None)
-    if last != request.last_attempt_id or any(AttemptState(row.state) in LIVE for row in rows):
+    tries = seen.tries.get((request.video_key, request.hop), [])
+    last = next((attempt_id for attempt_id, digest, _ in tries if digest == request.chain_digest), None)
+    if last != request.last_attempt_id or any(state in LIVE for _, _, state in tries):
         return True
-    return request.tries_seen is not None and request.tries_seen != len(rows)
+    return request.tries_seen is not None and request.tries_seen != len(tries)
 
 
-def _is_declared(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    table = tables.videos
-    state = tx.connection.execute(select(table.c.state).where(table.c.video_key == request.video_key)).scalar()
-    return state is not None and state != VideoState.WITHDRAWN.value
-
-
-def _bought_by_another(tx: LedgerTransaction, request: ClaimRequest) -> bool:
+def _bought_by_another(seen: _Seen, request: ClaimRequest) -> bool:
     """Return whether another video, or this one with another account, has made the same purchase, or may have."""
-    if request.purchase is None:
-        return False
     return any(
-        (row.video_key, row.account) != (request.video_key, request.account)
-        and row.account not in request.other_upstreams
-        for row in bought(tx.connection, [request.purchase])
+        buyer != (request.video_key, request.account) and buyer[1] not in request.other_upstreams
+        for buyer in seen.buyers.get(request.purchase or "", [])
     )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, delete, insert, select, update
+from sqlalchemy import Column, insert, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
@@ -36,7 +36,7 @@ def resume(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: st
     names = list(tx.connection.execute(query).scalars())
     for name in names:
         tx.append("account_resumed", account=name, data={"why": why})
-        tx.connection.execute(delete(tables.backoff).where(tables.backoff.c.account == name))
+        tx.rows.remove(tables.backoff, name)
     return names
 
 
@@ -101,31 +101,28 @@ def backoff_failures(tx: LedgerTransaction, account: str) -> int:
 
 def clear_backoff(tx: LedgerTransaction, account: str) -> None:
     """End the account's back-off, because a submit was accepted."""
-    tx.connection.execute(delete(tables.backoff).where(tables.backoff.c.account == account))
+    tx.rows.remove(tables.backoff, account)
 
 
 def write_off(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
     """Give up a task by an operator's decision, and book its charge."""
+    row = tx.rows.attempt(attempt_id)
     moved = move(tx, attempt_id, to=S.WRITTEN_OFF, expect=WRITABLE_OFF, data=data)
-    if isinstance(moved, Moved):
+    if row is not None and isinstance(moved, Moved):
         unschedule(tx, attempt_id)
         if webhook_inbox.named(tx.connection, [attempt_id]):  # by a callback that is not processed yet
-            query = select(tables.attempts.c.account).where(tables.attempts.c.attempt_id == attempt_id)
-            account = str(tx.connection.execute(query).scalar_one())
-            schedule(tx, attempt_id, account=account, due_at=tx.now_ms, while_in=webhook_inbox.ENDED)
+            schedule(tx, attempt_id, account=row.account, due_at=tx.now_ms, while_in=webhook_inbox.ENDED)
     return moved
 
 
 def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved | Stale:
     """Allow, by an operator's decision, to pay for this extension again as a new generation. Only if its attempt has
     ended."""
-    table = tables.attempts
-    row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()
+    row = tx.rows.attempt(attempt_id)
     if row is None:
         return Stale(attempt_id, None)
-    state = AttemptState(row.state)
-    if state not in RESUBMITTABLE:
-        return Stale(attempt_id, state)
+    if row.state not in RESUBMITTABLE:
+        return Stale(attempt_id, row.state)
     tx.append(
         "resubmit_allowed",
         attempt_id=attempt_id,
@@ -133,4 +130,4 @@ def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved
         account=row.account,
         data={"why": why},
     )
-    return Moved(attempt_id, state)
+    return Moved(attempt_id, row.state)

@@ -1,14 +1,11 @@
 """Adopt the task of an attempt that was written off, once a response of the provider names the task."""
 
-from sqlalchemy import select
-
 from extend_pipeline.base.days import zone_of
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import UnmatchedTask
-from extend_pipeline.ledger.write.transitions import Moved, Stale, state_of
+from extend_pipeline.ledger.write.transitions import Moved, Stale
 
 
 def adopt_late_task(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> Moved | Stale:
@@ -17,10 +14,9 @@ def adopt_late_task(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> 
 
     Return Stale if the attempt is not written off, or has a task, or if another attempt has this task.
     """
-    table = tables.attempts
-    row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()
-    if row is None or row.state != S.WRITTEN_OFF.value or row.task_id is not None:
-        return Stale(attempt_id, state_of(tx, attempt_id))
+    row = tx.rows.attempt(attempt_id)
+    if row is None or row.state is not S.WRITTEN_OFF or row.task_id is not None:
+        return Stale(attempt_id, None if row is None else row.state)
     moved = reconciliation.adopt_unmatched(
         tx,
         UnmatchedTask(

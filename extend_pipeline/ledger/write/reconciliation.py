@@ -84,13 +84,11 @@ def adopted_key(account: str, task_id: str) -> str:
 def adopt_unmatched(tx: LedgerTransaction, task: UnmatchedTask) -> Moved | Stale:
     """Adopt a task as an attempt of its own that is polled, booked and fetched like any other. Return Stale if an
     attempt of the account has the task."""
-    table = tables.attempts
     digest = hashlib.sha256(f"{task.account}\0{task.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
     attempt_id = f"{ADOPTED}-{digest[:32]}"
-    same = (table.c.account == task.account) & (table.c.task_id == task.task_id)
-    holder = tx.connection.execute(select(table.c.attempt_id, table.c.state).where(same)).first()
+    holder = tx.rows.holder(task.account, task.task_id)
     if holder is not None:
-        return Stale(holder.attempt_id, S(holder.state))
+        return Stale(holder, transitions.state_of(tx, holder))
     key = adopted_key(task.account, task.task_id)
     row = asdict(task)
     del row["account"], row["created_ms"], row["zone"]
@@ -116,13 +114,15 @@ def adopt_unmatched(tx: LedgerTransaction, task: UnmatchedTask) -> Moved | Stale
 def book_billed(tx: LedgerTransaction, attempt_id: str, *, micros: int) -> int:
     """Change the units booked for an ended attempt to the billed ones. Return the difference in micro-units (0: nothing
     was written). A failed attempt with a reservation is settled; any other is adjusted."""
-    row = tx.connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).one()
+    row = tx.rows.attempt(attempt_id)
+    if row is None:
+        raise LookupError(f"there is no attempt {attempt_id}")
     place: dict[str, Any] = {"attempt_id": attempt_id, "video_key": row.video_key, "account": row.account}
     if row.settled_micros is None:
-        if S(row.state) is not S.FAILED:
+        if row.state is not S.FAILED:
             raise ValueError(f"attempt {attempt_id} is {row.state}: there is nothing to settle yet")
         tx.append("charge_settled", **place, data={"micros": micros, "basis": "billed"})
-        return micros - int(row.predicted_micros)
+        return micros - row.predicted_micros
     difference = micros - booked_micros(tx, attempt_id)
     if difference:
         tx.append("charge_adjusted", **place, data={"micros": difference, "basis": "billed"})

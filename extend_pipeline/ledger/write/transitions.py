@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, select, update
-
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import is_ahead, lease_runs
 from extend_pipeline.ledger.events import LedgerTransaction
@@ -48,15 +46,11 @@ def move(
     data: Mapping[str, Any] | None = None,
 ) -> Moved | Stale:
     """Move one attempt if its state is an expected one and the table of moves allows it."""
-    table = tables.attempts
-    row = tx.connection.execute(
-        select(table.c.state, table.c.video_key, table.c.account).where(table.c.attempt_id == attempt_id)
-    ).first()
+    row = tx.rows.attempt(attempt_id)
     if row is None:
         return Stale(attempt_id, None)
-    state = AttemptState(row.state)
-    if state not in expect or to not in MOVES[state]:
-        return Stale(attempt_id, state)
+    if row.state not in expect or to not in MOVES[row.state]:
+        return Stale(attempt_id, row.state)
     tx.append(_KIND[to], attempt_id=attempt_id, video_key=row.video_key, account=row.account, data=data)
     return Moved(attempt_id, to)
 
@@ -65,12 +59,9 @@ def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_un
     """Record that the first byte may leave from now on. Only the owner of the claim may, and only while its lease
     runs: a worker that was stopped for longer than its lease finds the claim gone or ended, and sends nothing.
     `lease_until` is UTC ms."""
-    table = tables.attempts
-    row = tx.connection.execute(
-        select(table.c.owner, table.c.lease_until, table.c.claimed_at).where(table.c.attempt_id == attempt_id)
-    ).first()
+    row = tx.rows.attempt(attempt_id)
     if row is None or row.owner != owner or not lease_runs(row.claimed_at, row.lease_until, tx.now_ms):
-        return Stale(attempt_id, None if row is None else state_of(tx, attempt_id))
+        return Stale(attempt_id, None if row is None else row.state)
     return move(tx, attempt_id, to=S.SENDING, expect=frozenset({S.CLAIMED}), data={"lease_until": lease_until})
 
 
@@ -81,13 +72,10 @@ def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by:
     A response after the attempt has left `sending` and `in_doubt` is kept as `late_answer`, and so is a task id that
     another attempt of the account owns, because one task never pays for two attempts.
     """
-    table = tables.attempts
-    row = tx.connection.execute(select(table.c.account).where(table.c.attempt_id == attempt_id)).first()
+    row = tx.rows.attempt(attempt_id)
     if row is None:
         return Stale(attempt_id, None)
-    holder = tx.connection.execute(
-        select(table.c.attempt_id).where((table.c.account == row.account) & (table.c.task_id == task_id))
-    ).scalar()
+    holder = tx.rows.holder(row.account, task_id)
     if holder is None:
         expect = frozenset({S.SENDING, S.IN_DOUBT})
         moved = move(tx, attempt_id, to=S.SUBMITTED, expect=expect, data={"task_id": task_id, "found_by": found_by})
@@ -106,18 +94,13 @@ def absent(tx: LedgerTransaction, attempt_id: str, *, min_gap_ms: int) -> int:
     Two responses closer together than `min_gap_ms` are one observation. If the last one is dated after now, a clock was
     or is wrong and the time between them is unknown, so the count begins anew.
     """
-    table = tables.attempts
-    row = tx.connection.execute(
-        select(table.c.state, table.c.video_key, table.c.account, table.c.absences, table.c.last_absent_at).where(
-            table.c.attempt_id == attempt_id
-        )
-    ).first()
-    if row is None or row.state != S.IN_DOUBT.value:
+    row = tx.rows.attempt(attempt_id)
+    if row is None or row.state is not S.IN_DOUBT:
         return 0
     went_back = is_ahead(row.last_absent_at, tx.now_ms)
     if row.last_absent_at is not None and not went_back and tx.now_ms - row.last_absent_at < min_gap_ms:
-        return int(row.absences)
-    count = 1 if went_back else int(row.absences) + 1
+        return row.absences
+    count = 1 if went_back else row.absences + 1
     place = {"attempt_id": attempt_id, "video_key": row.video_key, "account": row.account}
     tx.append("attempt_absent", **place, data={"absences": count} if went_back else None)
     return count
@@ -148,11 +131,8 @@ def examined(tx: LedgerTransaction, attempt_id: str, data: Mapping[str, Any]) ->
 def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
     """Record that the file is in the store. This also holds if another worker gave it up meanwhile, unless an
     operator has allowed since to pay for the hop again."""
-    table = tables.attempts
-    row = tx.connection.execute(
-        select(table.c.state, table.c.resubmit_allowed).where(table.c.attempt_id == attempt_id)
-    ).first()
-    if row is None or row.state == S.SUCCEEDED.value or row.resubmit_allowed:
+    row = tx.rows.attempt(attempt_id)
+    if row is None or row.state is S.SUCCEEDED or row.resubmit_allowed:
         return move(tx, attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
     given_up = frozenset({S.RESULT_LOST, S.QUARANTINED})
     late = {**data, "error_reason": None, "error_code": None, "error_message": None}
@@ -161,10 +141,8 @@ def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -
 
 def state_of(tx: LedgerTransaction, attempt_id: str) -> AttemptState | None:
     """Return the attempt's state inside this transaction; None if there is no such attempt."""
-    value = tx.connection.execute(
-        select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
-    ).scalar()
-    return None if value is None else AttemptState(value)
+    row = tx.rows.attempt(attempt_id)
+    return None if row is None else row.state
 
 
 # --- hints -------------------------------------------------------------------------------------------------------
@@ -186,13 +164,10 @@ def schedule(
     """
     if state_of(tx, attempt_id) not in while_in:
         return
-    table = tables.schedule
-    values = {"due_at": due_at, "owner": "", **asdict(look)}
-    changed = tx.connection.execute(update(table).where(table.c.attempt_id == attempt_id).values(**values))
-    if changed.rowcount == 0:
-        tx.connection.execute(insert(table).values(attempt_id=attempt_id, account=account, **values))
+    place = {"attempt_id": attempt_id, "account": account, "due_at": due_at, "owner": ""}
+    tx.rows.put(tables.schedule, {**place, **asdict(look)})
 
 
 def unschedule(tx: LedgerTransaction, attempt_id: str) -> None:
     """Remove the attempt from the schedule, because no worker needs to look at it any more."""
-    tx.connection.execute(delete(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id))
+    tx.rows.remove(tables.schedule, attempt_id)

@@ -105,9 +105,9 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/ledger/projection/attempts.py",
-                "    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
-                "    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
-                "    give_back(connection, event)\n",
+                "    set_state(rows, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
+                "    set_state(rows, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
+                "    release_reservation(rows, event)\n",
             ),
         ),
         ("kling-gateway/submit.after_outcome/reset_after@submit", "kling/submit.after_outcome/reset_after@submit"),
@@ -252,7 +252,7 @@ MUTANTS: Final = (
                 "duplicate = next((d for d in others if not video.again or _is_removed(d, plan_input, named)), None)",
                 "duplicate = None",
             ),
-            Edit(_CLAIMS, "if not request.buys_again and _bought_by_another(tx, request):", "if request.buys_again:"),
+            Edit(_CLAIMS, "if not request.buys_again and _bought_by_another(seen, request):", "if request.buys_again:"),
         ),
         ("special/new-key/kling", "special/new-key/luma"),
     ),
