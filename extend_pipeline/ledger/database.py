@@ -3,8 +3,8 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import AddressError, credential_parts, parse_address, shown_address
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
+from extend_pipeline.ledger.turns import Turns
 
 SCHEMA_HEAD: Final = "0011"
 """The newest migration. A ledger at this revision is opened without loading Alembic, which costs 0.3 s."""
@@ -52,6 +53,9 @@ class Ledger:
         self._engine = _build_engine(url)
         # threads of one process queue here rather than in the database's busy handler, which sleeps in coarse steps
         self._writing = threading.Lock()
+        file = self._engine.url.database if self.dialect == "sqlite" else None
+        # PostgreSQL queues its writers in order by itself
+        self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if file is None else Turns(Path(file)).turn
 
     @property
     def dialect(self) -> str:
@@ -100,7 +104,7 @@ class Ledger:
         engine = self.engine
         with self._writing, engine.connect() as connection:
             connection.info["mode"] = "write"
-            with connection.begin():
+            with self._turn(), connection.begin():
                 yield connection, read_identity(connection, lock=True)
 
     def close(self) -> None:

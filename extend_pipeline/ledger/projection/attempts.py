@@ -107,9 +107,7 @@ def _attempt_failed(rows: StateRows, event: Event) -> None:
     attempt = attempt_of(rows, event)
     charged = attempt.failed_tasks_charged
     if charged == "unknown" and reported is None:
-        set_state(
-            rows, event, S.FAILED, finished_at=event.at, **data
-        )  # the reservation stays until a reconciliation
+        set_state(rows, event, S.FAILED, finished_at=event.at, **data)  # the reservation stays until a reconciliation
         return
     if reported is not None:
         micros, basis = reported, "reported"

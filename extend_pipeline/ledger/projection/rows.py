@@ -14,7 +14,7 @@ def change_account(rows: StateRows, event: Event, **values: Any) -> None:
     """Set columns of the event's account; insert the account if it has no row."""
     account = str(event.account)
     rows.add_to_account(account, seq=event.seq)
-    rows.change(tables.accounts, account, {"seq": event.seq, **values})
+    rows.change(tables.accounts, account, values)
 
 
 def attempt_of(rows: StateRows, event: Event) -> AttemptRow:

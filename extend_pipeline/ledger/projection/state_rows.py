@@ -10,7 +10,7 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Executable, Insert, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Column, Connection, Executable, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -123,7 +123,7 @@ class StateRows:
 
     def insert(self, table: Table, values: dict[str, Any]) -> None:
         """Insert a row."""
-        self._pending.setdefault(table, {})[values[_key(table).key]] = _Pending(_Kind.INSERT, values)
+        self._pending.setdefault(table, {})[values[_key(table).name]] = _Pending(_Kind.INSERT, values)
 
     def change(self, table: Table, key: str | None, values: Mapping[str, Any]) -> None:
         """Set columns of the row with this key, if there is one."""
@@ -135,7 +135,7 @@ class StateRows:
 
     def put(self, table: Table, values: dict[str, Any]) -> None:
         """Insert a row, or set these columns of the one with its key."""
-        key = values[_key(table).key]
+        key = values[_key(table).name]
         before = self._pending.setdefault(table, {}).get(key)
         if before is not None and before.kind is _Kind.CHANGE:
             self.flush()
@@ -181,8 +181,8 @@ class StateRows:
         if self._pending:
             pending, self._pending = self._pending, {}
             for table in _ORDER:
-                for statement, rows in _statements(table, pending.get(table, {}), dialect):
-                    self._connection.execute(statement, rows)
+                for written, of_kind in _statements(table, pending.get(table, {}), dialect):
+                    self._connection.execute(written, of_kind)
 
 
 def _statements(
@@ -207,7 +207,7 @@ def _statement(table: Table, kind: _Kind, names: frozenset[str], dialect: str) -
         case _Kind.INSERT:
             return insert(table)
         case _Kind.PUT:
-            return upsert(table, dialect, names - {_key(table).key})
+            return upsert(table, dialect, names - {_key(table).name})
         case _Kind.REMOVE:
             return delete(table).where(_key(table) == bindparam("of"))
 
@@ -226,6 +226,6 @@ def upsert(table: Table, dialect: str, names: frozenset[str], *, adding: frozens
 
 
 @cache
-def _key(table: Table) -> ColumnElement[Any]:
+def _key(table: Table) -> Column[Any]:
     (column,) = table.primary_key.columns
     return column
