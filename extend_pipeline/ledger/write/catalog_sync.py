@@ -10,6 +10,7 @@ from sqlalchemy import select
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.read.rows import VideoRow, video_row
 from extend_pipeline.ledger.states import VideoState
 
@@ -143,9 +144,10 @@ def _without_numbers(name: str, value: Any) -> Any:
 def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> list[str]:
     """Write the progress of the videos for which it differs. Return their keys."""
     table = tables.videos
+    known = {row.video_key: row for row in rows_by(tx.connection, select(table), table.c.video_key, progress)}
     changed: list[str] = []
     for key, now in progress.items():
-        row = tx.connection.execute(select(table).where(table.c.video_key == key)).first()
+        row = known.get(key)
         if row is not None and progress_differs(video_row(row), now):
             tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
             changed.append(key)
