@@ -59,7 +59,7 @@ check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock 
 texts: $(READY) ## write what people read, as the tests see it, into the golden file anew; ARGS names tests
 	@rm -f $(TEXTS) && $(RUN) EXTEND_PIPELINE_WRITE_TEXTS=$(TEXTS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
-bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
+bench: $(READY) ## what work costs, beside bare scripts and other engines (20 minutes); ARGS="--parts table --sizes 1000"
 	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)
 
 matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (about an hour)

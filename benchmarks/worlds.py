@@ -1,0 +1,81 @@
+"""Homes with sources that a sandbox knows, of any provider, for measurements that really submit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.generate.home import ACCESS_ENV, SECRET_ENV, source_id
+from extend_pipeline.sandbox import SandboxConfig
+
+PROVIDERS: Final = ("kling", "kling-gateway", "vidu", "luma")
+KEY_ENV: Final = "BENCH_{}_KEY"
+
+_CREDIT: Final = {"unit": "credit", "per_extension": 1, "unit_price": 0.5, "currency": "USD"}
+_ACCOUNT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kling": {"credentials": {"access_key_env": ACCESS_ENV, "secret_key_env": SECRET_ENV}},
+    "kling-gateway": {"price": _CREDIT},
+    "vidu": {},
+    "luma": {"price": _CREDIT, "output": "segment"},
+}
+_EXTEND: Final[Mapping[str, Mapping[str, Any]]] = {
+    "vidu": {"model": "viduq2-turbo", "seconds": 4, "resolution": "540p"},
+}
+
+
+def provider_keys() -> dict[str, str]:
+    """Return the environment variables with the sandbox's keys of the providers that have one key."""
+    config = SandboxConfig()
+    keys = {"kling-gateway": config.gateway.key, "vidu": config.vidu.key, "luma": config.luma.key}
+    return {_key_env(provider): key for provider, key in keys.items()}
+
+
+def seeds(provider: str, count: int, *, duration: float = 5.0) -> list[dict[str, Any]]:
+    """Return the sources of `count` videos, as the sandbox takes them."""
+    return [{"video_id": source_id(n), "duration": duration, "provider": provider} for n in range(count)]
+
+
+def sources(provider: str, count: int, url: str) -> list[str]:
+    """Return the same as a request names them: by id, and for Vidu by URL."""
+    ids = [source_id(number) for number in range(count)]
+    return [f"{url}/_sandbox/media/{name}.mp4" for name in ids] if provider == "vidu" else ids
+
+
+def write_world(home: Path, provider: str, count: int, url: str, *, hops: int = 1, duration: float = 5.0) -> None:
+    """Write accounts.yaml and catalog.yaml: `count` videos of one account at the sandbox, polled every 0.2 s."""
+    account = {
+        "name": provider,
+        "provider": provider,
+        "base_url": url,
+        "allow_local": True,
+        "credentials": {"api_key_env": _key_env(provider)},
+        "max_in_flight": 1_000,
+        "budget": {"per_day": 1_000_000, "total": 1_000_000},
+        "poll": {"first_after": 0, "every": 0.2},
+        **_ACCOUNT[provider],
+    }
+    extend = {"steps": hops, "prompt": "the fog lifts", **_EXTEND.get(provider, {})}
+    entries = [
+        {"key": f"v{number:05}", "account": provider, "source": _source(provider, name, duration), "extend": extend}
+        for number, name in enumerate(sources(provider, count, url))
+    ]
+    _write(home / "accounts.yaml", "accounts", [account])
+    _write(home / "catalog.yaml", "videos", entries)
+
+
+def _source(provider: str, name: str, duration: float) -> dict[str, Any]:
+    if provider == "vidu":
+        return {"video_url": name, "duration": duration}
+    if provider == "luma":
+        return {"task_id": name, "duration": duration}
+    return {"video_id": name, "model": "kling-v1-6", "mode": "std", "duration": duration}
+
+
+def _write(path: Path, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text(json.dumps({name: entries}, indent=0), encoding="utf-8")  # JSON is YAML
+
+
+def _key_env(provider: str) -> str:
+    return KEY_ENV.format(provider.upper().replace("-", "_"))
