@@ -116,14 +116,15 @@ def advance(
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
     restored: list[str] = []
-    disk_error = prepared.disk_error or _examine_again(pipeline, restored)
-    before = plan(plan_input(pipeline, videos=videos, unfinished=True))
+    analysed: list[str] = []
+    disk_error = prepared.disk_error or _examine_again(pipeline, restored, analysed)
+    before = plan(plan_input(pipeline, videos=videos, unfinished=True, afresh=analysed))
     submitted = SubmitReport()
     after = before
     full = disk_error is not None or collected.disk_error is not None
     if submit and not full and before.due and not (stop is not None and stop.is_set()):
         submitted = submit_due(pipeline, before, stop=stop)
-        after = plan(plan_input(pipeline, videos=videos, unfinished=True))
+        after = plan(plan_input(pipeline, videos=videos, unfinished=True, afresh=analysed))
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)
@@ -144,11 +145,12 @@ def advance(
     )
 
 
-def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
-    """Classify results of unknown kind again and restore missing films and sources, whose names are added to
-    `restored`. Return an error of our own disk instead of raising it, because the rest of the round can continue."""
+def _examine_again(pipeline: Pipeline, restored: list[str], analysed: list[str]) -> DiskError | None:
+    """Classify results of unknown kind again, whose videos are added to `analysed`, and restore missing films and
+    sources, whose names are added to `restored`. Return an error of our own disk instead of raising it, because the
+    rest of the round can continue."""
     try:
-        analyse_again(pipeline)
+        analysed += analyse_again(pipeline)
         restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:

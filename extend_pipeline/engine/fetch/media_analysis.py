@@ -116,7 +116,8 @@ def declared_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
 
 
 def analyse_again(pipeline: Pipeline) -> list[str]:
-    """Analyse stored files of unknown kind again, once accounts.yaml declares their kind; return VIDEO/HOP."""
+    """Analyse stored files of unknown kind again, once accounts.yaml declares their kind. Return the keys of their
+    videos, whose lengths may be others now."""
     with pipeline.ledger.read() as connection:
         rows = queries.of_unknown_kind(
             connection, [name for name in pipeline.accounts if declared_kind(pipeline, name)]
@@ -130,7 +131,7 @@ def analyse_again(pipeline: Pipeline) -> list[str]:
             continue  # the next round tries again
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             transitions.examined(tx, attempt.attempt_id, analysis.columns)
-        analysed.append(f"{attempt.video_key}/{attempt.hop}")
+        analysed.append(attempt.video_key)
     return analysed
 
 

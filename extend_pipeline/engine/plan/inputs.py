@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -17,27 +18,34 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import find_duplicates
 from extend_pipeline.engine.plan.goal import goal_of
-from extend_pipeline.engine.plan.model import PlanInput, SourceView
+from extend_pipeline.engine.plan.model import PlanInput, SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import next_hops, next_purchases
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.read.rows import VideoRow
-from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.read.rows import CompleteVideo, VideoRow
+from extend_pipeline.ledger.states import FINISHED, AttemptState, VideoState
 from extend_pipeline.ledger.write import files, renames_and_choices, webhook_inbox
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
-_FINISHED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
+_NONE: Final = (0, 0)
 
 
-def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
+def plan_input(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    unfinished: bool = False,
+    afresh: Collection[str] = (),
+) -> PlanInput:
     """Return the input of a plan for the named videos (all by default), in catalogue order.
 
-    `unfinished` leaves out videos that are complete in the ledger, so that the cost of a round depends on the open
-    videos only.
+    A video that is complete in the ledger, and the same in the catalogue as when it became so, is one row: neither its
+    entry nor its attempts are read. `unfinished` leaves it out, so that the cost of a round depends on the open videos
+    only. The videos `afresh` are walked nevertheless.
     """
     catalogue = pipeline.configuration.catalogue.videos
     now_ms = pipeline.now_ms()
@@ -46,9 +54,15 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         renames = pending_renames(pipeline, connection)
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
         chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
+        finished: dict[str, VideoPlan] = {}
+        order: list[str] = []
         if unfinished:
-            done = {row.video_key for row in queries.videos(connection) if row.state in _FINISHED}
+            done = queries.video_keys(connection, FINISHED) - frozenset(afresh)
             chosen = [video for video in chosen if video.key not in done]
+        else:
+            finished = _finished(pipeline, connection, videos, renames, afresh)
+            order = [video.key for video in chosen]
+            chosen = [video for video in chosen if video.key not in finished]
         # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
@@ -82,12 +96,57 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
+            finished=finished,
+            order=order,
         )
         hops = next_hops(read)
         purchases = next_purchases(hops)
         bought = renames_and_choices.bought(connection, {purchase.digest for purchase in purchases.values()})
     duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.entries)
     return replace(read, next_hops=hops, duplicates=duplicates)
+
+
+def _finished(
+    pipeline: Pipeline,
+    connection: Connection,
+    videos: Collection[str] | None,
+    renames: Renames,
+    afresh: Collection[str],
+) -> dict[str, VideoPlan]:
+    """Return the plans of the videos that are complete and whose entries have not been edited since. A branch is left
+    out if what it begins with has changed since, and so are the branches off it."""
+    rows = queries.complete_videos(connection, keys=videos)
+    if not rows:
+        return {}
+    definitions = {entry.video_key: entry.definition_digest for entry in declared(pipeline)}
+    walked = {*afresh, *renames.videos, *renames.videos.values()}
+    walked |= {row.video_key for row in rows if definitions.get(row.video_key) != row.definition_digest}
+    branches = {row.video_key: row for row in rows if row.branch_of is not None}
+    # of some videos alone, the rows above a branch are not known
+    begun = {key for key, row in branches.items() if row.start_moved or videos is not None}
+    while begun:
+        walked |= begun
+        begun = {key for key, row in branches.items() if row.branch_of in begun and key not in walked}
+    return {row.video_key: _finished_plan(row) for row in rows if row.video_key not in walked}
+
+
+def _finished_plan(row: CompleteVideo) -> VideoPlan:
+    """Return the plan of a complete video from its row in the ledger: nothing is left to do or to pay."""
+    length = row.current_duration_ms
+    return VideoPlan(
+        key=row.video_key,
+        account=row.account,
+        provider=row.provider,
+        state=VideoState.COMPLETE,
+        hops_done=row.hops_done,
+        current_ms=length,
+        target_ms=row.target_ms,
+        target_steps=row.target_steps,
+        is_branch=row.branch_of is not None,
+        hops_left=_NONE,
+        end_ms=None if length is None else (length, length),
+        micros_left=_NONE,
+    )
 
 
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:

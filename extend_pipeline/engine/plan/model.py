@@ -95,6 +95,10 @@ class PlanInput:
     next_hops: Mapping[str, Any] = field(default_factory=dict)
     """By video: its next hop, where it is known already (`planner.next_hops`)."""
     disk: DiskSpace | None = None
+    finished: Mapping[str, VideoPlan] = field(default_factory=dict)
+    """The plans of complete videos, by key: they are not among `videos`, and nothing of them is walked."""
+    order: Sequence[str] = ()
+    """The keys of `videos` and `finished` together, in catalogue order; empty for that of `videos` alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,13 @@ class NextHop:
 
 
 def plan(plan_input: PlanInput) -> Plan:
-    """Plan every video of the input, in its order; earlier videos reserve slots and budget first."""
+    """Plan every video of the input, in its order; earlier videos reserve slots and budget first. A finished video's
+    plan is in the input."""
     disk = DiskBudget(plan_input.disk)
     budgets = {name: account_budget(account, plan_input, disk) for name, account in plan_input.accounts.items()}
-    planned = tuple(_plan_video(video, plan_input, budgets[video.account]) for video in plan_input.videos)
-    return Plan(plan_input.now_ms, planned, plan_input.ledger)
+    walked = {video.key: _plan_video(video, plan_input, budgets[video.account]) for video in plan_input.videos}
+    planned = (walked.get(key) or plan_input.finished[key] for key in plan_input.order or walked)
+    return Plan(plan_input.now_ms, tuple(planned), plan_input.ledger)
 
 
 def next_hops(plan_input: PlanInput) -> dict[str, VideoPlan | NextHop]:
@@ -195,7 +197,7 @@ def _unmeasured(
 
 def _parent_state(above: Video, hop: int, plan_input: PlanInput) -> Blocker | None:
     """Return why hop `hop` of the video above needs the operator or another day; None when it doesn't."""
-    parent_plan = plan(replace(plan_input, videos=[above], next_hops={})).videos[0]
+    parent_plan = plan(replace(plan_input, videos=[above], next_hops={}, finished={}, order=())).videos[0]
     if parent_plan.state is VideoState.COMPLETE and parent_plan.hops_done < hop:
         hops = counted(parent_plan.hops_done, "hop")
         message = f"{above.key} reaches its target with {hops}, so its hop {hop} will never be made"

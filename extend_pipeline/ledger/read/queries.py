@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, case, false, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
-from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, VideoRow, video_row
-from extend_pipeline.ledger.states import LIVE, UNFINISHED, AttemptState
+from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, CompleteVideo, VideoRow, video_row
+from extend_pipeline.ledger.states import LIVE, UNFINISHED, AttemptState, VideoState
 
 FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
@@ -22,6 +22,31 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
         query = query.where(table.c.state.in_([state.value for state in UNFINISHED]))
     rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
     return [video_row(row) for row in rows]
+
+
+def video_keys(connection: Connection, states: Collection[VideoState]) -> frozenset[str]:
+    """Return the keys of the videos in the states. They stand in an index, so that no row is read."""
+    table = tables.videos
+    query = select(table.c.video_key).where(table.c.state.in_([state.value for state in states]))
+    return frozenset(connection.execute(query).scalars())
+
+
+def complete_videos(connection: Connection, *, keys: Collection[str] | None = None) -> list[CompleteVideo]:
+    """Return what the complete videos came to: all of them or the named ones."""
+    table = tables.videos
+    moved = or_(
+        *(
+            select(above.c.seq)
+            .where(above.c.video_key == table.c.branch_of, above.c.hop <= table.c.branch_hop, above.c.seq > table.c.seq)
+            .exists()
+            for above in (tables.attempts, tables.step_choices)
+        )
+    )
+    columns = (table.c[name] for name in CompleteVideo._fields if name != "start_moved")
+    query = select(*columns, case((table.c.branch_of.is_not(None), moved), else_=false()))
+    query = query.where(table.c.state == VideoState.COMPLETE.value)
+    rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
+    return [CompleteVideo._make(row) for row in rows]
 
 
 def attempts_of(connection: Connection, keys: Collection[str]) -> list[AttemptRow]:

@@ -41,6 +41,22 @@ class VideoRow(NamedTuple):
     seq: int
 
 
+class CompleteVideo(NamedTuple):
+    """What a complete video came to: the part of its row that stands for its attempts. Durations in ms. `start_moved`
+    says that the hops which a branch begins with were bought or decided about since it was complete."""
+
+    video_key: str
+    account: str
+    provider: str
+    definition_digest: str
+    branch_of: str | None
+    target_ms: int | None
+    target_steps: int | None
+    hops_done: int
+    current_duration_ms: int | None
+    start_moved: bool
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRow:
     """An account's totals (micro-units), its pause and its stop."""
