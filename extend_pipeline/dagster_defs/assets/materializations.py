@@ -1,6 +1,7 @@
 """Materializations of partitions, each with its own metadata and data version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import dagster as dg
@@ -8,7 +9,9 @@ from dagster import DagsterEventType
 
 from extend_pipeline.dagster_defs.assets.metadata import Metadata, completed_metadata, request_metadata, source_metadata
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, read_facts
+from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.media.store import MediaStore
 
@@ -44,13 +47,23 @@ def version_tags(version: str) -> dict[str, str]:
 
 
 class Recorder:
-    """Records changed partitions in Dagster. The versions recorded so far are read from Dagster's event log, so that no
-    version is recorded twice, none is missed after a crash, and a lost DAGSTER_HOME fills up again."""
+    """Records changed partitions in Dagster.
+
+    The number of the ledger's event up to which everything is recorded is kept in Dagster's own storage, so that a
+    restart reads what changed since, and a lost DAGSTER_HOME fills up again. It is kept after the materializations,
+    which a crash may therefore find recorded: their versions are compared with those in Dagster's event log.
+    """
 
     def __init__(self, instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+        self._instance = instance
         self._pipeline = pipeline
-        self._recorded = {asset: _versions(instance, asset) for asset in PARTITIONED}
-        self._seq = 0
+        with pipeline.ledger.read() as connection:
+            self._cursor_key = f"extend_pipeline/recorded/{read_identity(connection).ledger_id}"
+            head = queries.head(connection)
+        kept = instance.daemon_cursor_storage.get_cursor_values({self._cursor_key}).get(self._cursor_key)
+        # an asset that was wiped in Dagster's UI fills up again, and so does one whose ledger was put back
+        is_usable = kept is not None and int(kept) <= head and all(map(instance.has_asset_key, PARTITIONED))
+        self._seq = self._kept = int(kept) if kept is not None and is_usable else 0
         self._waiting: dict[str, None] = {}
 
     def pending_events(self) -> Iterator[dg.AssetMaterialization]:
@@ -58,20 +71,26 @@ class Recorder:
         with self._pipeline.ledger.read() as connection:
             self._waiting.update(dict.fromkeys(queries.changed_videos(connection, after_seq=self._seq)))
             self._seq = queries.head(connection)
-        keys = list(self._waiting)[:CHUNK]
+        if keys := list(islice(self._waiting, CHUNK)):
+            yield from self._changes(keys)
+        for key in keys:
+            del self._waiting[key]
+        if self.done and self._seq != self._kept:
+            # after the last yield, because Dagster has written an event when it asks for the next one
+            self._instance.daemon_cursor_storage.set_cursor_values({self._cursor_key: str(self._seq)})
+            self._kept = self._seq
+
+    def _changes(self, keys: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
+        """Yield the materializations of the videos that Dagster does not have yet, and add missing partitions before:
+        the catalogue may have grown since its sensor's last tick."""
+        self._instance.add_dynamic_partitions(VIDEOS, keys)
+        recorded = {asset: _versions(self._instance, asset, keys) for asset in PARTITIONED}
         for key, facts in read_facts(self._pipeline, keys).items():
             for asset in PARTITIONED:
                 event = materialization(asset, facts, self._pipeline.store)
-                if (
-                    event is None
-                    or event.tags is None
-                    or self._recorded[asset].get(key) == event.tags[DATA_VERSION_TAG]
-                ):
+                if event is None or event.tags is None or recorded[asset].get(key) == event.tags[DATA_VERSION_TAG]:
                     continue
                 yield event
-                self._recorded[asset][key] = event.tags[DATA_VERSION_TAG]
-        for key in keys:
-            del self._waiting[key]
 
     @property
     def done(self) -> bool:
@@ -79,8 +98,8 @@ class Recorder:
         return not self._waiting
 
 
-def _versions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:
+def _versions(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, str]:
     tags_by_key = instance.event_log_storage.get_latest_tags_by_partition(
-        asset, DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+        asset, DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG], asset_partitions=keys
     )
     return {key: tags[DATA_VERSION_TAG] for key, tags in tags_by_key.items() if DATA_VERSION_TAG in tags}

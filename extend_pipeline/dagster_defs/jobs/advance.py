@@ -13,12 +13,10 @@ from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, pub
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
-from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.ledger.read import queries
 
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
@@ -58,7 +56,7 @@ def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, ho
         recorder = Recorder(context.instance, pipeline)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds):
             log_round(context.log, now)
-            yield from _pending_events(context, pipeline, recorder)
+            yield from recorder.pending_events()
             last = now
         while not recorder.done:
             yield from recorder.pending_events()
@@ -80,15 +78,6 @@ def advance_job() -> None:
 def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
     """Return the runs of advance_job that are queued or in progress."""
     return instance.get_runs(dg.RunsFilter(job_name=ADVANCE_JOB, statuses=list(UNFINISHED_RUN)))
-
-
-def _pending_events(context: dg.OpExecutionContext, pipeline: Pipeline, recorder: Recorder) -> Iterator[Event]:
-    with pipeline.ledger.read() as connection:
-        keys = [row.video_key for row in queries.videos(connection)]
-    existing = set(context.instance.get_dynamic_partitions(VIDEOS))
-    if missing := [key for key in keys if key not in existing]:  # the catalogue has grown since the sensor's last tick
-        context.instance.add_dynamic_partitions(VIDEOS, missing)
-    yield from recorder.pending_events()
 
 
 def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline) -> Iterator[Event]:

@@ -25,17 +25,14 @@ def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: floa
     were polled. The other accounts follow in the next tick."""
     looked_at = 0
     try_other_keys(pipeline, [name for name in accounts if name not in pipeline.without_key()])
-    for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
+    with pipeline.ledger.read() as connection:
+        due_at = queries.first_due(connection)
+    now_ms = pipeline.now_ms()
+    for name in sorted(accounts, key=lambda name: due_at.get(name, now_ms)):
         if clock() >= deadline:
             break
         looked_at += poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
     return looked_at
-
-
-def _next_look(pipeline: Pipeline, account: str) -> int:
-    with pipeline.ledger.read() as connection:
-        waiting = [row.due_at for row in queries.hints(connection).values() if row.account == account]
-    return min(waiting, default=pipeline.now_ms())
 
 
 def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:

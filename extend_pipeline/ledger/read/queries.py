@@ -190,6 +190,13 @@ def scheduled_videos(
     return {row.video_key: row.due_at for row in connection.execute(query)}
 
 
+def first_due(connection: Connection) -> dict[str, int]:
+    """Return when the first scheduled attempt of each account is due (UTC ms), for accounts that have one."""
+    table = tables.schedule
+    query = select(table.c.account, func.min(table.c.due_at).label("due_at")).group_by(table.c.account)
+    return {row.account: int(row.due_at) for row in connection.execute(query)}
+
+
 def of_scheduled(column: Column[str]) -> ColumnElement[str]:
     """Return a column of `attempts` for a condition on scheduled ones. It keeps the database from the column's index,
     by which it would read every attempt that ever ended, and look up each in the few rows of `schedule`."""

@@ -1,0 +1,65 @@
+"""The recorder of partitions goes on where it stopped, also after a crash, and fills up again what Dagster has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, Recorder
+from extend_pipeline.engine.drive import advance_until_idle
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.ledger.plans import recorded
+
+
+@pytest.fixture
+def pipeline(place: Place) -> Iterator[Pipeline]:
+    """Yield a home with one finished video that no recorder has seen."""
+    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    with place.resource.open() as opened:
+        advance_until_idle(opened, max_seconds=20)
+        yield opened
+
+
+def written(place: Place, pipeline: Pipeline, *, most: int = 1_000) -> list[str]:
+    """Let a new recorder work until it has written `most` materializations; return their assets."""
+    assets: list[str] = []
+    recorder = Recorder(place.instance, pipeline)
+    for event in recorder.pending_events():
+        place.instance.report_runless_asset_event(event)
+        assets.append(event.asset_key.to_user_string())
+        if len(assets) == most:
+            break
+    return assets
+
+
+ALL = ["source_videos", "extension_requests", "completed_extensions"]
+
+
+def test_a_new_recorder_reads_nothing_that_is_recorded(place: Place, pipeline: Pipeline) -> None:
+    assert written(place, pipeline) == ALL
+    with recorded(pipeline.ledger) as statements:
+        assert written(place, pipeline) == []
+    assert not [text for text, _ in statements if "video_key IN" in text]
+    assert place.instance.get_dynamic_partitions("videos") == ["one"]
+
+
+def test_what_was_written_before_a_crash_is_not_written_twice(place: Place, pipeline: Pipeline) -> None:
+    assert written(place, pipeline, most=1) == ALL[:1]
+    assert written(place, pipeline) == ALL[1:]
+    assert written(place, pipeline) == []
+
+
+def test_a_wiped_asset_fills_up_again(place: Place, pipeline: Pipeline) -> None:
+    assert written(place, pipeline) == ALL
+    place.instance.wipe_assets([COMPLETED_EXTENSIONS])
+    assert written(place, pipeline) == ALL[2:]
+
+
+def test_another_instance_gets_everything(place: Place, pipeline: Pipeline) -> None:
+    assert written(place, pipeline) == ALL
+    with dg.DagsterInstance.ephemeral() as place.instance:
+        assert written(place, pipeline) == ALL
