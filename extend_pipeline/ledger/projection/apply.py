@@ -105,8 +105,7 @@ def _reconciled(rows: StateRows, event: Event) -> None:
     own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
     # one statement takes a task once; the newest row counts
     compared = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
-    names = frozenset(table.c.keys()) - {"account", "source", "task_id"}
-    rows.connection.execute(upsert(table, rows.dialect, names), compared)
+    rows.connection.execute(upsert(table, frozenset(table.c.keys())), compared)
 
 
 def _no_state_change(rows: StateRows, event: Event) -> None:
@@ -132,8 +131,9 @@ def _set_statement(rows: StateRows, event: Event, values: dict[str, Any]) -> Non
     table = tables.statements
     keys = {"account": event.account, "source": event.data["source"]}
     changes = {**values, "seq": event.seq}
-    statement = upsert(table, rows.dialect, frozenset(changes))
-    rows.connection.execute(statement, {**keys, "others": 0, **changes})
+    row = {**keys, "others": 0, **changes}
+    statement = upsert(table, frozenset(row), keeping=frozenset(row) - frozenset(changes))
+    rows.connection.execute(statement, row)
 
 
 def _charged_less(rows: StateRows, event: Event) -> None:

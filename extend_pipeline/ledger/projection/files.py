@@ -23,8 +23,7 @@ def _file_missing(rows: StateRows, event: Event) -> None:
         "message": "",
         "seq": event.seq,
     }
-    names = frozenset(values) - {"owner", "role"}
-    rows.connection.execute(upsert(table, rows.dialect, names), values)
+    rows.connection.execute(upsert(table, frozenset(values)), values)
 
 
 def _file_not_restored(rows: StateRows, event: Event) -> None:

@@ -85,8 +85,7 @@ def _step_chosen(rows: StateRows, event: Event) -> None:
         "decided_by": event.actor,
         "seq": event.seq,
     }
-    names = frozenset({"stands_for", "hop", "decided_by", "seq"})
-    rows.connection.execute(upsert(table, rows.dialect, names), values)
+    rows.connection.execute(upsert(table, frozenset(values)), values)
 
 
 NAME_PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {

@@ -10,9 +10,19 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Executable, Insert, Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import (
+    Column,
+    Connection,
+    Executable,
+    Table,
+    TextClause,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
@@ -75,11 +85,6 @@ class StateRows:
         """Return the connection, after what is pending was written."""
         self.flush()
         return self._connection
-
-    @property
-    def dialect(self) -> str:
-        """Return `sqlite` or `postgresql`."""
-        return self._connection.dialect.name
 
     def expect(self, attempt_ids: Collection[str]) -> None:
         """Read these attempts by one statement when the first of them is needed."""
@@ -167,65 +172,78 @@ class StateRows:
 
     def flush(self) -> None:
         """Write what is pending."""
-        dialect = self.dialect
         if self._totals:
             totals, self._totals = self._totals, {}
-            adding = frozenset({"committed_micros", "in_flight"})
-            statement = upsert(tables.accounts, dialect, adding | {"seq"}, adding=adding)
-            self._connection.execute(statement, list(totals.values()))
+            self._connection.execute(_ADD_TO_ACCOUNT, list(totals.values()))
         if self._days:
             days, self._days = self._days, {}
-            adding = frozenset({"committed_micros"})
             rows = [{"account": name, "day": day, "committed_micros": micros} for (name, day), micros in days.items()]
-            self._connection.execute(upsert(tables.account_days, dialect, adding, adding=adding), rows)
+            self._connection.execute(_ADD_TO_DAY, rows)
         if self._pending:
             pending, self._pending = self._pending, {}
             for table in _ORDER:
-                for written, of_kind in _statements(table, pending.get(table, {}), dialect):
+                for written, of_kind in _statements(table, pending.get(table, {})):
                     self._connection.execute(written, of_kind)
 
 
-def _statements(
-    table: Table, pending: Mapping[Any, _Pending], dialect: str
-) -> list[tuple[Executable, list[dict[str, Any]]]]:
+def _statements(table: Table, pending: Mapping[Any, _Pending]) -> list[tuple[Executable, list[dict[str, Any]]]]:
     """Return one statement for all pending rows of a kind that set the same columns."""
     groups: dict[tuple[_Kind, frozenset[str]], list[dict[str, Any]]] = {}
     for key, row in pending.items():
         values = row.values if row.kind in (_Kind.INSERT, _Kind.PUT) else {**row.values, "of": key}
         groups.setdefault((row.kind, frozenset(row.values)), []).append(values)
     return [
-        (_statement(table, kind, names, dialect), rows)
+        (_statement(table, kind, names), rows)
         for (kind, names), rows in sorted(groups.items(), key=lambda group: group[0][0])
     ]
 
 
 @cache
-def _statement(table: Table, kind: _Kind, names: frozenset[str], dialect: str) -> Executable:
+def _statement(table: Table, kind: _Kind, names: frozenset[str]) -> Executable:
     match kind:
         case _Kind.CHANGE:
             return update(table).where(_key(table) == bindparam("of"))
         case _Kind.INSERT:
             return insert(table)
         case _Kind.PUT:
-            return upsert(table, dialect, names - {_key(table).name})
+            return upsert(table, names)
         case _Kind.REMOVE:
             return delete(table).where(_key(table) == bindparam("of"))
 
 
 @cache
-def upsert(table: Table, dialect: str, names: frozenset[str], *, adding: frozenset[str] = frozenset()) -> Insert:
-    """Return the statement that inserts a row, or sets the columns `names` of the one with its primary key. Values of
-    the columns `adding` are added to what is there."""
-    statement = (postgresql_insert if dialect == "postgresql" else sqlite_insert)(table)
-    changes = {
-        name: table.c[name] + statement.excluded[name] if name in adding else statement.excluded[name]
-        for name in sorted(names)
-    }
+def upsert(
+    table: Table, names: frozenset[str], *, keeping: frozenset[str] = frozenset(), adding: frozenset[str] = frozenset()
+) -> TextClause:
+    """Return the statement that inserts a row of the columns `names`, or sets them on the one with its primary key.
+    There, the columns `keeping` stay as they are, and values of the columns `adding` are added to what is there."""
+    # text, because SQLAlchemy compiles its own form of it anew for each execution
     keys = [column.name for column in table.primary_key.columns]
-    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    ordered = sorted(names)
+    changes = [
+        f"{name} = {table.name}.{name} + excluded.{name}" if name in adding else f"{name} = excluded.{name}"
+        for name in ordered
+        if name not in keeping and name not in keys
+    ]
+    columns, values = ", ".join(ordered), ", ".join(f":{name}" for name in ordered)
+    return text(
+        f"INSERT INTO {table.name} ({columns}) VALUES ({values}) "  # noqa: S608 - names of our own tables
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(changes)}"
+    )
 
 
 @cache
 def _key(table: Table) -> Column[Any]:
     (column,) = table.primary_key.columns
     return column
+
+
+_ADD_TO_ACCOUNT: Final = upsert(
+    tables.accounts,
+    frozenset({"account", "committed_micros", "in_flight", "paused", "seq"}),
+    keeping=frozenset({"paused"}),
+    adding=frozenset({"committed_micros", "in_flight"}),
+)
+_ADD_TO_DAY: Final = upsert(
+    tables.account_days, frozenset({"account", "day", "committed_micros"}), adding=frozenset({"committed_micros"})
+)

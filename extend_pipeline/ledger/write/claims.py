@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
-from extend_pipeline.ledger.read.queries import rows_by
+from extend_pipeline.ledger.read.queries import chunks
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason, BudgetLimits, Spending, block_reason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
@@ -152,6 +152,17 @@ class _Seen:
             self.buyers.setdefault(request.purchase, []).append((request.video_key, request.account))
 
 
+_TRIES: Final = (
+    select(*(tables.attempts.c[name] for name in ("video_key", "hop", "attempt_id", "chain_digest", "state")))
+    .where(tables.attempts.c.video_key.in_(bindparam("keys", expanding=True)))
+    .order_by(tables.attempts.c.generation.desc(), tables.attempts.c.try_no.desc())
+)
+_DECLARED: Final = select(tables.videos.c.video_key).where(
+    tables.videos.c.video_key.in_(bindparam("keys", expanding=True)),
+    tables.videos.c.state != VideoState.WITHDRAWN.value,
+)
+
+
 def _totals(tx: LedgerTransaction, account: str, limits: BudgetLimits, *, ledger_accepted: bool) -> AccountTotals:
     """Return an account's totals as this transaction finds them. They are read once, because no other process writes
     before its end; what it claims itself is added."""
@@ -163,27 +174,22 @@ def _read(
     tx: LedgerTransaction, requests: Sequence[ClaimRequest], caps: Mapping[str, BudgetLimits], *, ledger_accepted: bool
 ) -> _Seen:
     """Read all that the requests are checked against, by a few statements however many requests there are."""
-    connection, attempts, videos = tx.connection, tables.attempts, tables.videos
+    connection = tx.connection
     names = dict.fromkeys(request.account for request in requests)
     totals = {name: _totals(tx, name, caps[name], ledger_accepted=ledger_accepted) for name in names}
     keys = [request.video_key for request in requests]
-    columns = (attempts.c.video_key, attempts.c.hop, attempts.c.attempt_id, attempts.c.chain_digest, attempts.c.state)
-    newest_first = select(*columns).order_by(attempts.c.generation.desc(), attempts.c.try_no.desc())
     tries: dict[tuple[str, int], list[tuple[str, str, AttemptState]]] = {}
-    for row in rows_by(connection, newest_first, attempts.c.video_key, keys):
-        one = (row.attempt_id, row.chain_digest, AttemptState(row.state))
-        tries.setdefault((row.video_key, row.hop), []).append(one)
-    declared = select(videos.c.video_key).where(videos.c.state != VideoState.WITHDRAWN.value)
+    declared: set[str] = set()
+    for part in chunks(keys):
+        for row in connection.execute(_TRIES, {"keys": part}):
+            one = (row.attempt_id, row.chain_digest, AttemptState(row.state))
+            tries.setdefault((row.video_key, row.hop), []).append(one)
+        declared.update(connection.execute(_DECLARED, {"keys": part}).scalars())
     buyers: dict[str, list[tuple[str, str]]] = {}
     purchases = [request.purchase for request in requests if request.purchase is not None and not request.buys_again]
     for bought_step in bought(connection, purchases):
         buyers.setdefault(bought_step.purchase, []).append((bought_step.video_key, bought_step.account))
-    return _Seen(
-        totals,
-        tries,
-        frozenset(row.video_key for row in rows_by(connection, declared, videos.c.video_key, keys)),
-        buyers,
-    )
+    return _Seen(totals, tries, frozenset(declared), buyers)
 
 
 def _block_reason(seen: _Seen, request: ClaimRequest, now_ms: int) -> BlockReason | None:
