@@ -143,6 +143,7 @@ def _record(
     failpoint("poll.after_query")
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        tx.expect([due.attempt.attempt_id for due, _ in outcomes])
         observed = [observe(tx, pipeline, due, outcome) for due, outcome in outcomes]
         note_outcomes(tx, account, [outcome for _, outcome in outcomes])
         failpoint("settle.before_commit")

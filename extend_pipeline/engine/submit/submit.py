@@ -137,6 +137,7 @@ def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple
     now_ms = pipeline.now_ms()
     lease_until = now_ms + int(pipeline.settings.lease_s * 1000)
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        tx.expect([request.attempt_id for request in requests])
         moves = {
             request.attempt_id: transitions.mark_sending(
                 tx, request.attempt_id, owner=pipeline.owner, lease_until=lease_until
@@ -184,6 +185,7 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], rep
             failpoint("submit.before_outcome")
             now_ms = pipeline.now_ms()
             with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+                tx.expect([result.request.attempt_id for result in results])
                 for result in results:
                     record_outcome(tx, result, pipeline.accounts[result.request.account])
             failpoint("submit.after_outcome")
