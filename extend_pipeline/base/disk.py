@@ -1,4 +1,4 @@
-"""Disk operations besides reading and writing: syncing a folder, and the free space."""
+"""Disk operations besides reading and writing: syncing a folder, the free space, and whether a file was written."""
 
 import os
 import shutil
@@ -22,3 +22,13 @@ def free_bytes(folder: Path) -> int | None:
     except OSError:
         return None
     return usage.free if usage.total else None
+
+
+def file_mark(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that change when a file is written, replaced or changed in its rights; None if it can't be
+    reached."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

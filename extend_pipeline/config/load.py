@@ -1,24 +1,25 @@
 """Read all files of a home, and return them checked or raise every issue at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE
-from extend_pipeline.config.checks.spending import spending_issues
-from extend_pipeline.config.checks.videos import build_catalogue
+from extend_pipeline.base.disk import file_mark
 from extend_pipeline.config.files.accounts import AccountList, read_accounts, read_timezone
-from extend_pipeline.config.files.entries import read_rows
+from extend_pipeline.config.files.catalogue import catalogue_files
 from extend_pipeline.config.files.text import is_file, is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue
 from extend_pipeline.config.last_good import last_good_path
+from extend_pipeline.config.memo.recall import Recalled, recall, remember
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Catalogue, Video, root_source
 from extend_pipeline.config.model.provider import Providers
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.warnings import warnings_on
+from extend_pipeline.config.whole import read_whole
 
 MAX_READS: Final = 5  # of files that change while they are read
 
@@ -58,31 +59,30 @@ def load_configuration(settings: Settings, providers: Providers, *, now: datetim
     return configuration
 
 
-def read_configuration(settings: Settings, providers: Providers, *, now: datetime) -> Configuration:
+def read_configuration(settings: Settings, providers: Providers, *, now: datetime, keep: bool = False) -> Configuration:
     """Return the valid entries of a home's files, and the issues of the others. `now` is aware.
 
     If accounts.yaml has issues, the catalogue is checked against the last good accounts as well. Files that change
-    while they are read are read again, because an editor may be saving them.
+    while they are read are read again, because an editor may be saving them. With `keep`, a catalogue without a mistake
+    is remembered in the home's state folder, if there is one.
     """
-    for _ in range(MAX_READS):
+    keep = keep and settings.state_dir.is_dir()
+    for tries_left in reversed(range(MAX_READS)):
         marks = file_marks(settings.home)
-        configuration = _read_once(settings, providers, now=now)
-        if file_marks(settings.home) == marks:
+        configuration, recalled = _read_once(settings, providers, now=now, keep=keep)
+        settled = file_marks(settings.home) == marks
+        if recalled is not None:
+            recalled.keep(settings.state_dir) if keep and settled else recalled.drop()
+        if settled or not tries_left:
             break
     return configuration
 
 
 def file_marks(home: Path) -> tuple[object, ...]:
-    """Return a value that changes when a file of the home is written; it takes four stat calls."""
-    marks: list[object] = []
-    for path in (home / ACCOUNTS_FILE, home / "catalog.yaml", home / "catalog.csv", last_good_path(home / "state")):
-        try:
-            stat = path.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return tuple(marks)
+    """Return a value that changes when a file of the home is written; it takes a stat call for each file."""
+    files, issues = catalogue_files(home)
+    paths = [home / ACCOUNTS_FILE, last_good_path(home / "state"), *(file.path for file in files)]
+    return (tuple(file.name for file in files), len(issues), *(file_mark(path) for path in paths))
 
 
 def home_timezone(settings: Settings) -> str:
@@ -102,24 +102,30 @@ def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account
     return dict(accounts.accounts)
 
 
-def _read_once(settings: Settings, providers: Providers, *, now: datetime) -> Configuration:
+def _read_once(
+    settings: Settings, providers: Providers, *, now: datetime, keep: bool
+) -> tuple[Configuration, Recalled | None]:
     accounts = read_accounts(settings.home / ACCOUNTS_FILE, providers)
     last_good_file = last_good_path(settings.state_dir)
     last_good = read_accounts(last_good_file, providers) if is_file(last_good_file) else AccountList({}, {}, providers)
     usable = accounts
+    recalled: Recalled | None = None
     if accounts.issues:
         usable = replace(
             accounts,
             accounts={**last_good.accounts, **accounts.accounts},
             provider_names={**last_good.provider_names, **accounts.provider_names},
         )
-    rows, row_issues, path, defaults = read_rows(settings.home, providers)
-    catalogue, uses, video_issues = build_catalogue(rows, usable, path=path, now=now)
-    catalogue = replace(catalogue, on_change=defaults.on_change)
-    issues = (*accounts.issues, *row_issues, *video_issues, *spending_issues(accounts, uses))
-    if issues:
-        catalogue = _valid_part(catalogue, usable.accounts, issues)
-    return Configuration(
+    else:
+        recalled = recall(settings.home, settings.state_dir, accounts, now=now, keep=keep)
+    issues: Sequence[ConfigIssue] = ()
+    if recalled is None:
+        read = read_whole(settings.home, usable, accounts, now=now)
+        issues = (*accounts.issues, *read.issues)
+        if not issues:
+            recalled = remember(read, settings.home, settings.state_dir, accounts, now=now, keep=keep)
+    catalogue = recalled.catalogue if recalled is not None else _valid_part(read.catalogue, usable.accounts, issues)
+    configuration = Configuration(
         settings,
         accounts.accounts,
         catalogue,
@@ -131,6 +137,7 @@ def _read_once(settings: Settings, providers: Providers, *, now: datetime) -> Co
         accounts.timezone or last_good.timezone or UTC_ZONE,
         last_good.timezone,
     )
+    return configuration, recalled
 
 
 def _valid_part(catalogue: Catalogue, accounts: Mapping[str, Account], issues: Iterable[ConfigIssue]) -> Catalogue:

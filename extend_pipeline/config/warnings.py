@@ -1,7 +1,7 @@
 """Warnings about values that are valid and still deserve a look before money is spent."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.checks.purchase import words_digest
@@ -14,7 +14,6 @@ def warnings_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterat
     """Yield warnings, as sentences."""
     yield from _zero_warnings(accounts)
     yield from catalogue.notes
-    yield from _same_purchase_warnings(catalogue)
     yield from _class_b_warnings(accounts)
     yield from _path_prefix_warnings(accounts)
 
@@ -52,12 +51,13 @@ def _zero_warnings(accounts: Mapping[str, Account]) -> Iterator[str]:
             yield f"Account {name} counts units and no money: its unit_price is 0, so all amounts are 0."
 
 
-def _same_purchase_warnings(catalogue: Catalogue) -> Iterator[str]:
-    """Yield a warning for videos that begin with the same extension, because only the first of them buys it."""
+def same_purchase_warnings(catalogue: Iterable[Video]) -> Iterator[str]:
+    """Yield a warning for videos that begin with the same extension, because only the first of them buys it. Videos
+    that share their `start` with no other make no difference."""
     by_start: dict[tuple[str, ...], list[Video]] = defaultdict(list)
-    for video in catalogue.videos.values():
+    for video in catalogue:
         if not video.again:
-            by_start[_start(video)].append(video)
+            by_start[start(video)].append(video)
     for videos in by_start.values():
         if len(videos) == 1:
             continue
@@ -74,7 +74,8 @@ def _same_purchase_warnings(catalogue: Catalogue) -> Iterator[str]:
                 )
 
 
-def _start(video: Video) -> tuple[str, ...]:
+def start(video: Video) -> tuple[str, ...]:
+    """Return where a video begins: its account, and its source or the hop that it branches off."""
     if isinstance(video.source, BranchSource):
         return video.account, video.source.branch_of, str(video.source.hop)
     return video.account, without_signature(video.source.source_id)

@@ -12,16 +12,15 @@ from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
-from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
+from extend_pipeline.config.load import Configuration, file_marks, home_timezone
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.state_in_use import StateInUseError
-from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
+from extend_pipeline.engine.home import Pipeline, open_home, read_files, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
-from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
-"""The configuration read last, by settings. It is cached because ticks come every few seconds, and 10,000 entries take
-1.7 s to read and check."""
+"""The configuration read last, by settings, and the marks of the home's files. It is cached because ticks come every
+few seconds."""
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
@@ -86,9 +85,10 @@ def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
 
 def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configuration]:
     """Return the marks of the home's files, and the configuration that was read from them."""
-    marks = file_marks(settings.home)
+    # a catalogue that was read before there was a state folder could not be remembered there
+    marks = (settings.state_dir.is_dir(), *file_marks(settings.home))
     known = _read.get(settings)
     # mistakes are read again each time, because a permission that is restored changes no file
     if known is None or known[0] != marks or known[1].problems:
-        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=from_ms(wall_ms())))
-    return known
+        known = _read[settings] = (marks, read_files(settings, now=from_ms(wall_ms()), keep=True))
+    return known[0][1:], known[1]

@@ -12,7 +12,7 @@ from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
+from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
@@ -77,15 +77,25 @@ def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
         return catalog_sync.Declared((), (), ())  # this catalogue must not remove another ledger's videos
     if pipeline.configuration.problems:
         return catalog_sync.Declared((), (), ())
-    entries = declared(pipeline)
+    configuration, digest = pipeline.configuration, pipeline.configuration.catalogue.digest
     with pipeline.ledger.read() as connection:
-        known = queries.videos(connection)
         renames = pending_renames(pipeline, connection)
-    if not renames and not catalog_sync.stale_declarations(known, entries):
-        return catalog_sync.Declared((), (), ())
+        last = catalog_sync.last_declared(connection)
+        within = may_differ(pipeline, last, renames)
+        if within is not None and not within:
+            return catalog_sync.Declared((), (), ())
+        known = queries.videos(connection, keys=within)
+    entries = declarations(configuration, within)
+    is_stale = bool(renames) or catalog_sync.stale_declarations(known, entries)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        renames_and_choices.rename(tx, pending_renames(pipeline, tx.connection))
-        return catalog_sync.declare(tx, entries)
+        if catalog_sync.last_declared(tx.connection) != last:
+            within, entries = None, declarations(configuration)
+        elif not is_stale:
+            catalog_sync.remember(tx, digest, keys_changed=False)
+            return catalog_sync.Declared((), (), ())
+        renames = pending_renames(pipeline, tx.connection)
+        renames_and_choices.rename(tx, renames)
+        return catalog_sync.declare(tx, entries, digest=digest, within=within, renamed=bool(renames.videos))
 
 
 def advance(

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,6 @@ from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.spending_rules import BudgetLimits
-from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.protocol import Provider
@@ -107,8 +106,6 @@ class Pipeline:
     store_doubt: str = ""
     """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
     store_doubted_ms: int = 0
-    declared: tuple[Configuration, Sequence[Declaration]] | None = None
-    """Cached declarations of a configuration, because their digests are costly and each round needs them."""
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)
@@ -171,7 +168,7 @@ class Pipeline:
             return
         before = self.accounts
         self.configuration = opened_configuration(
-            read_configuration(self.settings, PROVIDERS, now=self.now()), self.ledger, keep=True
+            read_configuration(self.settings, PROVIDERS, now=self.now(), keep=self.works), self.ledger, keep=True
         )
         self.marks = marks
         self.had_valid_files = self.had_valid_files or not self.configuration.problems
@@ -200,6 +197,15 @@ def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: 
     return complete
 
 
+def read_files(settings: Settings, *, now: datetime, keep: bool) -> Configuration:
+    """Return the configuration of a home; with `keep`, its catalogue is remembered in the state folder, if there is
+    one. Raises StateInUseError while that folder is being removed."""
+    if not keep or not settings.state_dir.is_dir():
+        return read_configuration(settings, PROVIDERS, now=now)
+    with state_in_use(settings.state_dir):
+        return read_configuration(settings, PROVIDERS, now=now, keep=True)
+
+
 @contextmanager
 def open_home(
     settings: Settings,
@@ -220,7 +226,7 @@ def open_home(
     """
     if configuration is None:
         marks = file_marks(settings.home)
-        configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
+        configuration = read_files(settings, now=from_ms(now_ms()), keep=works)
     new = (configuration.problems or not works) and not has_ledger(settings.ledger_url)
     if configuration.problems and new:
         raise ConfigError(configuration.problems)

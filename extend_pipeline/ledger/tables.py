@@ -4,6 +4,9 @@
 `statements` (when each of a provider's statements was last read) and `lower_charges` (prices that were charged below
 the prediction) are projections of `events`.
 
+`declared_catalogue` tells which catalogue the videos were last compared with, so that an unchanged one isn't compared
+again; without its row the next comparison is of every video.
+
 `schedule`, `backoff` and `inbox` are hints (when to look again, which worker is looking, what callbacks reported):
 losing them costs a poll, never a task or a credit, so they are not in the events.
 """
@@ -89,6 +92,14 @@ videos = Table(
     Index("ix_videos_source_video_id", "source_video_id"),
     Index("ix_videos_seq", "seq"),
     Index("ix_videos_source_folder", text("substr(source_sha256, 1, 2)")),
+)
+
+declared_catalogue = Table(
+    "declared_catalogue",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("keys_seq", BigInteger, nullable=False),
 )
 
 attempts = Table(

@@ -127,7 +127,7 @@ def _check_accounts(configuration: Configuration) -> Iterator[Finding]:
         check_variables,
     )
 
-    used = {video.account for video in configuration.catalogue.videos.values()}
+    used = configuration.catalogue.accounts()
     for name, account in configuration.accounts.items():
         yield from check_variables(account, used=name in used)
         yield from check_callbacks(account)

@@ -1,6 +1,7 @@
 """Checks the times of a catalogue: days without a time of day, and times in the future."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,18 +23,32 @@ def future_issues(created_at: datetime | None, *, now: datetime) -> Iterator[Fie
         )
 
 
-def time_warnings(created: Iterable[tuple[Row, datetime | None]], *, now: datetime) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class WrittenTime:
+    """A `created_at` as it stands in a file; `shown` is the text, and in ISO's order if its day is in another."""
+
+    file: str
+    line: int
+    shown: str
+
+
+def plain_day(row: Row) -> WrittenTime | None:
+    """Return an entry's `created_at` if it is a day without a time."""
+    return written_time(row) if is_plain_date(_created_at(row)) else None
+
+
+def written_time(row: Row) -> WrittenTime:
+    """Return an entry's `created_at`, which it must have."""
+    text = (_created_at(row) or "").strip()
+    iso = in_iso_order(text)
+    source = row.scope.node.child("source")
+    line = row.scope.node.line if source is None else source.children["created_at"][0]
+    return WrittenTime(row.scope.file, line, text if iso == text else f"{text} is {iso}")
+
+
+def time_warnings(days: Sequence[WrittenTime], future: Sequence[WrittenTime]) -> Iterator[str]:
     """Yield one sentence about all days without a time and one about all times in the future, with the file and line of
     the first three."""
-    days: list[Row] = []
-    future: list[Row] = []
-    for row, created_at in created:
-        if created_at is None:
-            continue
-        if is_plain_date(_created_at(row)):
-            days.append(row)
-        if created_at > now:
-            future.append(row)
     if days:
         yield f"A created_at that is a day alone is taken as 00:00 UTC of that day: {_listed(days)}."
     if future:
@@ -49,18 +64,6 @@ def _created_at(row: Row) -> str | None:
     return None if created_at is None else created_at.text
 
 
-def _as_read(row: Row) -> str:
-    """Return a time as it is written, and in ISO's order if its day is in another."""
-    text = (_created_at(row) or "").strip()
-    iso = in_iso_order(text)
-    return text if iso == text else f"{text} is {iso}"
-
-
-def _listed(rows: list[Row]) -> str:
-    listed = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_MAX_LISTED])
-    return f"{listed} and {len(rows) - _MAX_LISTED} more" if len(rows) > _MAX_LISTED else listed
-
-
-def _line(row: Row) -> int:
-    source = row.scope.node.child("source")
-    return row.scope.node.line if source is None else source.children["created_at"][0]
+def _listed(times: Sequence[WrittenTime]) -> str:
+    listed = ", ".join(f"{time.file}:{time.line} ({time.shown})" for time in times[:_MAX_LISTED])
+    return f"{listed} and {len(times) - _MAX_LISTED} more" if len(times) > _MAX_LISTED else listed

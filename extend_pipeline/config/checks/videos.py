@@ -1,19 +1,18 @@
 """Turn rows into checked videos: accounts, branches, lengths, and the providers' own rules."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from extend_pipeline.config.checks.branches import topological_order
 from extend_pipeline.config.checks.lengths import Length, account_limit_issues, after_hops, length_issues
 from extend_pipeline.config.checks.spending import Use
-from extend_pipeline.config.checks.times import future_issues, time_warnings
+from extend_pipeline.config.checks.times import future_issues
 from extend_pipeline.config.fields.images import FrameFolder
 from extend_pipeline.config.files.accounts import AccountList
 from extend_pipeline.config.files.entries import Row
 from extend_pipeline.config.issues import ConfigIssue, FieldIssue, Suggestions
-from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
+from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.provider import ProviderConfig, owners
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import Target
@@ -38,16 +37,25 @@ class _Context:
 
     accounts: AccountList
     suggestions: Suggestions
-    frames: FrameFolder
+    frames: Callable[[str], FrameFolder]
     now: datetime
 
 
-def build_catalogue(
-    rows: Sequence[Row], accounts: AccountList, *, path: Path, now: datetime
-) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
-    """Return the catalogue of all valid rows, the uses of accounts, and the issues.
+@dataclass(frozen=True)
+class Built:
+    """The videos of all valid rows by key, in the order of the rows; the uses of accounts; the issues."""
 
-    `now` is aware. Images that are named by a path are searched for beside `path`.
+    videos: Mapping[str, Video]
+    uses: Sequence[Use]
+    issues: Sequence[ConfigIssue]
+
+
+def build_videos(
+    rows: Sequence[Row], accounts: AccountList, *, frames: Callable[[str], FrameFolder], now: datetime
+) -> Built:
+    """Return the videos of rows, checked against accounts and each other.
+
+    `now` is aware. `frames` returns the folder in which a file's images are searched for, by the file's name.
     """
     keyed: dict[str, Row] = {}
     for row in rows:
@@ -55,7 +63,7 @@ def build_catalogue(
             keyed.setdefault(row.key, row)
     graph = topological_order({key: row.branch_of for key, row in keyed.items()})
     issues = list(_branch_issues(rows, keyed, graph.circles))
-    context = _Context(accounts, Suggestions(accounts.provider_names), FrameFolder(path.parent), now)
+    context = _Context(accounts, Suggestions(accounts.provider_names), frames, now)
     read: dict[str, _ReadRow] = {}
     # parents before their branches; rows without a valid key or parent come last, because nothing depends on them
     in_order = [keyed[key] for key in graph.order]
@@ -81,13 +89,7 @@ def build_catalogue(
         for key, read_row in read.items()
         if read_row.account is not None
     ]
-    created = [
-        (read_row.row, read_row.source.created_at)
-        for read_row in read.values()
-        if read_row.source is not None and not isinstance(read_row.source, BranchSource)
-    ]
-    notes = tuple(time_warnings(created, now=now))
-    return Catalogue({key: videos[key] for key in keyed if key in videos}, path, notes=notes), uses, issues
+    return Built({key: videos[key] for key in keyed if key in videos}, uses, issues)
 
 
 def _read(row: Row, parent: _ReadRow | None, context: _Context) -> tuple[_ReadRow, list[ConfigIssue]]:
@@ -110,7 +112,7 @@ def _read(row: Row, parent: _ReadRow | None, context: _Context) -> tuple[_ReadRo
     issues: list[ConfigIssue] = []
     if provider is not None and _has(row, "extend"):
         extend, extend_issues = scope.read(
-            provider.extend, "extend", context=context.frames, owners=owners(accounts.providers, "extend")
+            provider.extend, "extend", context=context.frames(scope.file), owners=owners(accounts.providers, "extend")
         )
         issues += extend_issues
     if provider is not None and not row.is_branch and _has(row, "source"):

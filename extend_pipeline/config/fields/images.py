@@ -4,6 +4,7 @@ They are checked before anything is spent, because a provider refuses an invalid
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from extend_pipeline.base.disk import file_mark
 from extend_pipeline.base.images import ImageFault, check_image, decode_data_uri, is_data_uri, read_image_file
 from extend_pipeline.config.fields.addresses import web_address
 from extend_pipeline.config.fields.text import field_error, schema_as
@@ -33,19 +35,38 @@ class Frame:
         return self.url if self.sha256 is None else f"sha256:{self.sha256}"
 
 
-class FrameFolder:
-    """Reads images that are named by a path, each file once."""
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A valid image that a catalogue file names: as written, where it lies, its mark (`base.disk.file_mark`, taken
+    before it was read) and its hash."""
 
-    def __init__(self, folder: Path) -> None:
+    written: str
+    path: str
+    mark: tuple[int, ...] | None
+    sha256: str
+
+    @property
+    def frame(self) -> Frame:
+        """Return the image as it can be sent."""
+        return Frame(f"file:{self.path}", self.sha256)
+
+
+class FrameFolder:
+    """Reads images that are named by a path, each file once. `known` images are not read again."""
+
+    def __init__(self, folder: Path, known: Iterable[ImageFile] = ()) -> None:
         self._folder = folder
-        self._cache: dict[str, Frame | PydanticCustomError] = {}
+        self._cache: dict[str, Frame | PydanticCustomError] = {image.written: image.frame for image in known}
+        self.images: list[ImageFile] = []
 
     def frame(self, path: str) -> Frame:
         """Return the image at a path, relative to the folder. Raises the field's error if it can't be sent."""
         frame = self._cache.get(path)
         if frame is None:
             try:
-                frame = _file_frame(self._folder, path)
+                image = _read_image(self._folder, path)
+                self.images.append(image)
+                frame = image.frame
             except PydanticCustomError as error:
                 frame = error
             self._cache[path] = frame
@@ -83,9 +104,10 @@ def _check_data_uri(value: str, *, sides: bool) -> None:
     _check(data, sides=sides)
 
 
-def _file_frame(folder: Path, path: str) -> Frame:
+def _read_image(folder: Path, written: str) -> ImageFile:
     try:
-        absolute = (folder / path).resolve()
+        absolute = (folder / written).resolve()
+        mark = file_mark(absolute)
         data = read_image_file(absolute)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
@@ -95,7 +117,7 @@ def _file_frame(folder: Path, path: str) -> Frame:
             "is neither an address nor a file beside the catalogue", f"{_FRAME_HINT} Looked for in {folder}."
         )
     _check(data, sides=True)
-    return Frame(f"file:{absolute}", hashlib.sha256(data).hexdigest())
+    return ImageFile(written, str(absolute), mark, hashlib.sha256(data).hexdigest())
 
 
 def _check(data: bytes, *, sides: bool) -> None:

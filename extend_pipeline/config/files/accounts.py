@@ -7,7 +7,7 @@ from pathlib import Path
 from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.files.entries import name_in, read_list, reused_names
 from extend_pipeline.config.files.located import Node
-from extend_pipeline.config.files.text import is_there, missing
+from extend_pipeline.config.files.text import is_there, missing, read_text
 from extend_pipeline.config.files.translate import Scope
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, FieldIssue, did_you_mean, shorten_value
 from extend_pipeline.config.model.account import Account
@@ -127,7 +127,7 @@ def read_timezone(path: Path) -> str | None:
 
 
 def _read_file(path: Path) -> tuple[list[Node], list[ConfigIssue], Node | None]:
-    return read_list(path, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
+    return read_list(read_text(path), path.name, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
 
 
 def _home_fields(tree: Node) -> tuple[HomeFields | None, list[ConfigIssue]]:

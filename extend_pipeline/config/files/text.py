@@ -11,26 +11,34 @@ EMPTY: Final = ("the file is empty", "`extend-pipeline init` writes an example."
 
 
 def read_text(path: Path) -> str | ConfigIssue:
-    """Return the text of a file without its byte order mark and with its line ends, or the issue. UTF-16 is read,
-    because spreadsheets save it as "Unicode text"."""
+    """Return the text of a file without its byte order mark and with its line ends, or the issue."""
+    raw = read_bytes(path, path.name)
+    return raw if isinstance(raw, ConfigIssue) else decode(raw, path.name)
+
+
+def read_bytes(path: Path, file: str) -> bytes | ConfigIssue:
+    """Return the bytes of a file, or the issue. `file` is its name in issues."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return ConfigIssue(path.name, None, f"the file can't be read: {reason}", f"Look at {path}.")
+        return ConfigIssue(file, None, f"the file can't be read: {reason}", f"Look at {path}.")
+
+
+def decode(raw: bytes, file: str) -> str | ConfigIssue:
+    """Return the text of a file's bytes, or the issue. UTF-16 is read, because spreadsheets save it as "Unicode
+    text"."""
     encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         name = "UTF-16, which its first bytes say it is" if encoding == "utf-16" else "UTF-8"
-        return ConfigIssue(
-            path.name, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8."
-        )
+        return ConfigIssue(file, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
     if b"\0\0" in (raw[0:4:2], raw[1:4:2]):
-        return ConfigIssue(path.name, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
+        return ConfigIssue(file, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
     if not text.strip():
-        return ConfigIssue(path.name, 1, *EMPTY)
+        return ConfigIssue(file, 1, *EMPTY)
     return text
 
 

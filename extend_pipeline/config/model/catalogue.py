@@ -1,6 +1,7 @@
 """The catalogue: videos with their sources and targets, and how they branch off each other."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -83,15 +84,64 @@ class Video:
     again: bool = False
 
 
+class VideoIndex(Mapping[str, Video], ABC):
+    """Videos by key, in the order of the files, that are kept outside memory and read when they are asked for."""
+
+    @abstractmethod
+    def of(self, keys: Collection[str]) -> list[Video]:
+        """Return the videos with these keys, in the order of the files; unknown keys are left out."""
+
+    @abstractmethod
+    def accounts(self) -> frozenset[str]:
+        """Return the accounts of all videos."""
+
+    @abstractmethod
+    def renamed(self) -> dict[str, str]:
+        """Return the earlier keys of the videos that have one, by key."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an edit of some files changed: only the videos with these `keys` can differ from the catalogue with the
+    digest `since`, or are missing in one of the two."""
+
+    since: str
+    keys: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Catalogue:
-    """All videos by key, in the order of the files. `path` is the file, catalog.yaml if there are two. `on_change` is
-    the one of `defaults:`. `notes` are warnings about values with a reading that may surprise."""
+    """All videos by key, in the order of the files. `path` is the first file. `on_change` is the one of `defaults:`.
+    `notes` are warnings, as sentences.
+
+    `digest` is the same for the same files, images, accounts and rules of reading; empty while there is a mistake.
+    `change` is what differs from an earlier catalogue, if that is known.
+    """
 
     videos: Mapping[str, Video]
     path: Path
     on_change: OnChange | None = None
     notes: tuple[str, ...] = ()
+    digest: str = ""
+    change: Change | None = None
+
+    def of(self, keys: Collection[str]) -> list[Video]:
+        """Return the videos with these keys, in the order of the files; unknown keys are left out."""
+        if isinstance(self.videos, VideoIndex):
+            return self.videos.of(keys)
+        return [video for key, video in self.videos.items() if key in keys]
+
+    def accounts(self) -> frozenset[str]:
+        """Return the accounts of all videos."""
+        if isinstance(self.videos, VideoIndex):
+            return self.videos.accounts()
+        return frozenset(video.account for video in self.videos.values())
+
+    def renamed(self) -> dict[str, str]:
+        """Return the earlier keys of the videos that have one, by key."""
+        if isinstance(self.videos, VideoIndex):
+            return self.videos.renamed()
+        return {key: video.was for key, video in self.videos.items() if video.was is not None}
 
 
 def root_source(video: Video, videos: Mapping[str, Video]) -> Source:

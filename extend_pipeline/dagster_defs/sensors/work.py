@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
+from sqlalchemy import Connection
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.issues import ConfigError
@@ -20,11 +21,14 @@ from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write.catalog_sync import last_declared
 
 TICK_S: Final = 40.0
 """Seconds that a tick works. Dagster ends a tick after 60 s, and its results must be written by then."""
 
+LIST_AGAIN_MS: Final = 3_600_000  # partitions that were removed by hand come back within an hour
 KEYS_A_TICK: Final = 5_000  # Dagster stores a tick's requests as one row; the rest follows in the next ticks
 
 
@@ -37,7 +41,11 @@ KEYS_A_TICK: Final = 5_000  # Dagster stores a tick's requests as one row; the r
 def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Declare the catalogue in the ledger and add missing partitions. Raises Failure with every mistake, and then
     leaves ledger and partitions as they are; the asset check `configuration_is_sound` is evaluated first, if its
-    outcome changed. Every video in the ledger gets a partition, so that a lost DAGSTER_HOME fills up again."""
+    outcome changed. Every video in the ledger gets a partition, so that a lost DAGSTER_HOME fills up again.
+
+    The cursor names the ledger and its last event that added or renamed a video, and when every video was last seen to
+    have its partition (UTC ms): while it holds, nothing is listed. A lost DAGSTER_HOME has lost the cursor too.
+    """
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
@@ -45,7 +53,11 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         if pipeline.configuration.problems:
             raise failure(ConfigError(pipeline.configuration.problems))
         declared = declare_catalogue(pipeline)
+        now_ms = pipeline.now_ms()
         with pipeline.ledger.read() as connection:
+            named = _named(connection)
+            if named and _still_holds(context.cursor, named, now_ms):
+                return dg.SkipReason("every video has its partition")
             rows = queries.videos(connection)
     keys = [row.video_key for row in rows]
     existing = set(context.instance.get_dynamic_partitions(VIDEOS))
@@ -57,7 +69,10 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         f"{len(declared.withdrawn)} withdrawn; {len(missing)} without a partition"
     )
     if not missing and not renamed:
-        return dg.SkipReason(f"every video has its partition ({len(keys)})")
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(f"every video has its partition ({len(keys)})"),
+            cursor=f"{named} {now_ms}" if named else None,
+        )
     added = missing[:KEYS_A_TICK]
     requests = [videos.build_add_request(added)] if added else []
     removed = [videos.build_delete_request(renamed)] if renamed else []
@@ -68,6 +83,17 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             + (f", {len(renamed)} renamed" if renamed else "")
         ),
     )
+
+
+def _named(connection: Connection) -> str:
+    """Return a text that changes when a video is added to the ledger or renamed; empty if no catalogue was declared."""
+    last = last_declared(connection)
+    return "" if last is None else f"{read_identity(connection).ledger_id} {last.keys_seq}"
+
+
+def _still_holds(cursor: str | None, named: str, now_ms: int) -> bool:
+    before, _, listed_ms = (cursor or "").rpartition(" ")
+    return before == named and 0 <= now_ms - int(listed_ms) < LIST_AGAIN_MS
 
 
 def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:

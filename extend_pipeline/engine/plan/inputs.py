@@ -25,9 +25,9 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import CompleteVideo, VideoRow
-from extend_pipeline.ledger.states import FINISHED, AttemptState, VideoState
-from extend_pipeline.ledger.write import files, renames_and_choices, webhook_inbox
-from extend_pipeline.ledger.write.catalog_sync import Declaration
+from extend_pipeline.ledger.states import FINISHED, UNFINISHED, AttemptState, VideoState
+from extend_pipeline.ledger.write import catalog_sync, files, renames_and_choices, webhook_inbox
+from extend_pipeline.ledger.write.catalog_sync import Declaration, LastDeclared
 from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
@@ -53,16 +53,16 @@ def plan_input(
     with pipeline.ledger.read() as connection:
         renames = pending_renames(pipeline, connection)
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
-        chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
+        within = may_differ(pipeline, catalog_sync.last_declared(connection), renames)
         finished: dict[str, VideoPlan] = {}
         order: list[str] = []
         if unfinished:
-            done = queries.video_keys(connection, FINISHED) - frozenset(afresh)
-            chosen = [video for video in chosen if video.key not in done]
+            keys = _unfinished(pipeline, connection, videos, renames, within, afresh)
         else:
-            finished = _finished(pipeline, connection, videos, renames, afresh)
-            order = [video.key for video in chosen]
-            chosen = [video for video in chosen if video.key not in finished]
+            finished = _finished(pipeline, connection, videos, renames, within, afresh)
+            order = [key for key in catalogue if videos is None or key in videos]
+            keys = [key for key in order if key not in finished]
+        chosen = pipeline.configuration.catalogue.of(keys)
         # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
@@ -106,11 +106,32 @@ def plan_input(
     return replace(read, next_hops=hops, duplicates=duplicates)
 
 
+def _unfinished(
+    pipeline: Pipeline,
+    connection: Connection,
+    videos: Collection[str] | None,
+    renames: Renames,
+    within: Collection[str] | None,
+    afresh: Collection[str],
+) -> Collection[str]:
+    """Return the keys of the catalogue's videos that are not complete. Entries that can't differ from the ledger's are
+    known by their rows there; the others may be new."""
+    done = queries.video_keys(connection, FINISHED) - frozenset(afresh)
+    if videos is not None:
+        candidates = frozenset(videos)
+    elif within is None:
+        candidates = frozenset(pipeline.configuration.catalogue.videos)
+    else:
+        candidates = queries.video_keys(connection, UNFINISHED).union(within, afresh)
+    return candidates - done
+
+
 def _finished(
     pipeline: Pipeline,
     connection: Connection,
     videos: Collection[str] | None,
     renames: Renames,
+    within: Collection[str] | None,
     afresh: Collection[str],
 ) -> dict[str, VideoPlan]:
     """Return the plans of the videos that are complete and whose entries have not been edited since. A branch is left
@@ -118,9 +139,11 @@ def _finished(
     rows = queries.complete_videos(connection, keys=videos)
     if not rows:
         return {}
-    definitions = {entry.video_key: entry.definition_digest for entry in declared(pipeline)}
+    edited = [row for row in rows if within is None or row.video_key in within]
+    declared = declarations(pipeline.configuration, [row.video_key for row in edited])
+    definitions = {entry.video_key: entry.definition_digest for entry in declared}
     walked = {*afresh, *renames.videos, *renames.videos.values()}
-    walked |= {row.video_key for row in rows if definitions.get(row.video_key) != row.definition_digest}
+    walked |= {row.video_key for row in edited if definitions.get(row.video_key) != row.definition_digest}
     branches = {row.video_key: row for row in rows if row.branch_of is not None}
     # of some videos alone, the rows above a branch are not known
     begun = {key for key, row in branches.items() if row.start_moved or videos is not None}
@@ -149,19 +172,32 @@ def _finished_plan(row: CompleteVideo) -> VideoPlan:
     )
 
 
+def may_differ(pipeline: Pipeline, last: LastDeclared | None, renames: Renames) -> frozenset[str] | None:
+    """Return the keys of the videos whose entries can differ from the ledger's rows: none if this catalogue was
+    declared last, those that were edited since then if that is known, else None for all."""
+    catalogue = pipeline.configuration.catalogue
+    if last is None or not catalogue.digest or renames.accounts or renames.unknown:
+        return None
+    edited = frozenset[str]()
+    if last.digest != catalogue.digest:
+        if catalogue.change is None or catalogue.change.since != last.digest:
+            return None
+        edited = catalogue.change.keys
+    return edited if edited.issuperset(renames.videos) else None
+
+
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
     """Return the renamings in the files that the ledger doesn't have yet."""
-    videos = {v.key: v.was for v in pipeline.configuration.catalogue.videos.values() if v.was is not None}
+    videos = pipeline.configuration.catalogue.renamed()
     accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
     return renames_and_choices.pending_renames(connection, videos=videos, accounts=accounts)
 
 
 def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:
     """Return the names for the chain digests of these videos and of the videos they branch from."""
-    catalogue = pipeline.configuration.catalogue.videos
-    known = [key for key in keys if key in catalogue]
+    catalogue = pipeline.configuration.catalogue
     renames = pending_renames(pipeline, connection)
-    above = _with_parents([catalogue[key] for key in known], catalogue)
+    above = _with_parents(catalogue.of(keys), catalogue.videos)
     return _names(connection, {renames.videos.get(key, key): key for key in above}, renames)
 
 
@@ -193,16 +229,11 @@ def _source_view(row: VideoRow) -> SourceView:
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
 
 
-def declared(pipeline: Pipeline) -> Sequence[Declaration]:
-    """Return the catalogue as the ledger stores it, computed once for each configuration."""
-    if pipeline.declared is None or pipeline.declared[0] is not pipeline.configuration:
-        pipeline.declared = (pipeline.configuration, declarations(pipeline.configuration))
-    return pipeline.declared[1]
-
-
-def declarations(configuration: Configuration) -> list[Declaration]:
-    """Return the catalogue as the ledger stores it."""
-    return [_declaration(video, configuration) for video in configuration.catalogue.videos.values()]
+def declarations(configuration: Configuration, keys: Collection[str] | None = None) -> list[Declaration]:
+    """Return the catalogue as the ledger stores it: all of it, or the entries with these keys."""
+    catalogue = configuration.catalogue
+    videos = catalogue.videos.values() if keys is None else catalogue.of(keys)
+    return [_declaration(video, configuration) for video in videos]
 
 
 def _declaration(video: Video, configuration: Configuration) -> Declaration:

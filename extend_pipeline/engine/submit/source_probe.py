@@ -82,20 +82,16 @@ def needs_source(video: Video) -> bool:
 
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
-    catalogue = pipeline.configuration.catalogue.videos
-    without_key = pipeline.without_key()
-    candidates = {
-        key: video
-        for key, video in catalogue.items()
-        if needs_source(video) and (videos is None or key in videos) and video.account not in without_key
-    }
-    if not candidates:
-        return []
+    without_key, now_ms = pipeline.without_key(), pipeline.now_ms()
     with pipeline.ledger.read() as connection:
-        rows = queries.videos(connection, keys=candidates)
-    now_ms = pipeline.now_ms()
-    due = [row for row in rows if row.source_probed_ms is None and source_is_due(row.source_fault_at, now_ms)]
-    return [candidates[row.video_key] for row in due if row.state not in DONE]
+        rows = queries.videos(connection, keys=videos, unfinished=True)
+    due = [
+        row.video_key
+        for row in rows
+        if row.source_probed_ms is None and source_is_due(row.source_fault_at, now_ms) and row.state not in DONE
+    ]
+    candidates = pipeline.configuration.catalogue.of(due)
+    return [video for video in candidates if needs_source(video) and video.account not in without_key]
 
 
 def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | DiskError:

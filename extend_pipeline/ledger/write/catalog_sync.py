@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Connection, insert, select, update
 
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
@@ -73,6 +73,22 @@ class Declared:
     withdrawn: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LastDeclared:
+    """The catalogue that the ledger's videos were last compared with, by its digest, and the number of the last event
+    before or at which a video was added or renamed."""
+
+    digest: str
+    keys_seq: int
+
+
+def last_declared(connection: Connection) -> LastDeclared | None:
+    """Return the catalogue that was declared last; None if none was since the ledger knows it."""
+    table = tables.declared_catalogue
+    row = connection.execute(select(table.c.digest, table.c.keys_seq)).first()
+    return None if row is None else LastDeclared(row.digest, row.keys_seq)
+
+
 def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
     """Return whether `declare` would write anything; reads nothing, so that an unchanged catalogue costs one read."""
     known = {row.video_key: row for row in rows}
@@ -87,11 +103,25 @@ def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declar
     )
 
 
-def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Declared:
+def declare(
+    tx: LedgerTransaction,
+    declarations: Sequence[Declaration],
+    *,
+    digest: str,
+    within: Collection[str] | None = None,
+    renamed: bool = False,
+) -> Declared:
     """Update the ledger's videos from the catalogue. A video that left is withdrawn, not deleted, because its paid hops
-    stay."""
-    known = {row.video_key: row for row in tx.connection.execute(select(tables.videos))}
-    first_keys = {row.first_key for row in known.values()}
+    stay.
+
+    `declarations` are the whole catalogue, or its entries among the keys `within`: no other video can differ then.
+    `digest` is the catalogue's; `renamed` tells that this transaction has renamed videos.
+    """
+    table = tables.videos
+    query = select(table)
+    rows = tx.connection.execute(query) if within is None else rows_by(tx.connection, query, table.c.video_key, within)
+    known = {row.video_key: row for row in rows}
+    first_keys: set[str] | None = None
     new: list[str] = []
     changed: list[str] = []
     for entry in declarations:
@@ -104,20 +134,36 @@ def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Decla
         measured = None if row is None or same_source else row.source_sha256
         kept["earlier_source_sha256"] = measured or (None if row is None else row.earlier_source_sha256)
         if row is None:
-            kept["first_key"] = _first_key(entry, first_keys, seq=tx.seq + 1)
-            first_keys.add(kept["first_key"])
+            if first_keys is None:
+                used = select(table.c.first_key).where(table.c.first_key.is_not(None))
+                first_keys = set(tx.connection.execute(used).scalars())
+            first_key = kept["first_key"] = _first_key(entry, first_keys, seq=tx.seq + 1)
+            if first_key is not None:
+                first_keys.add(first_key)
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
         tx.append("video_withdrawn", video_key=key, account=known[key].account)
+    remember(tx, digest, keys_changed=renamed or bool(new))
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
+
+
+def remember(tx: LedgerTransaction, digest: str, *, keys_changed: bool) -> None:
+    """Record that the ledger's videos are those of the catalogue with this digest."""
+    table = tables.declared_catalogue
+    last = last_declared(tx.connection)
+    keys_seq = tx.seq if last is None or keys_changed else last.keys_seq
+    if last is None:
+        tx.connection.execute(insert(table).values(id=1, digest=digest, keys_seq=keys_seq))
+    elif last != LastDeclared(digest, keys_seq):
+        tx.connection.execute(update(table).values(digest=digest, keys_seq=keys_seq))
 
 
 def _same_source(before: str | None, now: str | None) -> bool:
     return without_signature(before or "") == without_signature(now or "")
 
 
-def _first_key(entry: Declaration, used: Collection[str | None], *, seq: int) -> str | None:
+def _first_key(entry: Declaration, used: Collection[str], *, seq: int) -> str | None:
     """Return the name that a new video's steps are named by, if it isn't its key: its name in a lost ledger, or a new
     one if its key was another video's first. `used` are the first keys of the ledger's videos, `seq` is the event's
     number."""

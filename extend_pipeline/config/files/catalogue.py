@@ -1,0 +1,121 @@
+"""The files of a catalogue: catalog.yaml, catalog.csv, and every YAML and CSV file below `catalog/`."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.config.files.csv import read_csv
+from extend_pipeline.config.files.entries import Row, read_list, repeated_keys, reused_names, row_of
+from extend_pipeline.config.files.text import decode, is_there, missing
+from extend_pipeline.config.files.translate import Scope, no_signed_url
+from extend_pipeline.config.issues import ConfigIssue
+from extend_pipeline.config.model.catalogue import CatalogueDefaults
+from extend_pipeline.config.model.provider import Providers, columns
+
+FOLDER: Final = "catalog"
+_YAML: Final = (".yaml", ".yml")
+_CSV: Final = ".csv"
+_UNREAD: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueFile:
+    """A file of the catalogue. `name` is its path from the home, with slashes."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The entries of one file. `defaults` are those of all videos, if the file gives them in line `defaults_line`."""
+
+    file: str
+    rows: tuple[Row, ...] = ()
+    issues: tuple[ConfigIssue, ...] = ()
+    defaults: CatalogueDefaults | None = None
+    defaults_line: int = 0
+
+
+def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]:
+    """Return the catalogue's files in the order in which they are read, and the issues of folders that can't be listed,
+    because a file that isn't seen would take its videos out of the catalogue."""
+    beside = [CatalogueFile(name, home / name) for name in ("catalog.yaml", "catalog.csv")]
+    found = [file for file in beside if is_there(file.path)]
+    issues: list[ConfigIssue] = []
+    if is_there(home / FOLDER):
+        found += sorted(_below(home, FOLDER, issues), key=lambda file: file.name)
+    return found, issues
+
+
+def _below(home: Path, folder: str, issues: list[ConfigIssue]) -> Iterator[CatalogueFile]:
+    try:
+        with os.scandir(home / folder) as listed:
+            items = list(listed)
+    except OSError as error:
+        message = f"the folder can't be read: {error.strerror or error}"
+        issues.append(ConfigIssue(folder, None, message, f"Look at {home / folder}."))
+        return
+    for item in items:
+        name = f"{folder}/{os.fsencode(item.name).decode('utf-8', 'backslashreplace')}"
+        if item.name.startswith(_UNREAD):
+            continue
+        if item.is_dir(follow_symlinks=False):
+            yield from _below(home, f"{folder}/{item.name}", issues)
+        elif item.is_dir():
+            issues.append(ConfigIssue(name, None, "is a link to a folder, which is not followed", "Move it here."))
+        elif Path(item.name).suffix.lower() in (*_YAML, _CSV):
+            yield CatalogueFile(name, Path(item.path))
+
+
+def no_catalogue(home: Path) -> ConfigIssue:
+    """Return the issue of a home without a file of a catalogue."""
+    misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
+    return missing(home / "catalog.yaml", what="catalogue", misnamed=misnamed)
+
+
+def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> FileRows:
+    """Return the entries of a file's bytes, with the issues of everything but their `source` and `extend`."""
+    text = raw if isinstance(raw, ConfigIssue) else decode(raw, file)
+    defaults: CatalogueDefaults | None = None
+    line = 0
+    if not file.lower().endswith(_CSV):
+        nodes, issues, tree = read_list(text, file, "videos", beside=("defaults",))
+        node = None if tree is None else tree.child("defaults")
+        if tree is not None and node is not None and node.value is not None:
+            line = tree.children["defaults"][0]
+            defaults, default_issues = Scope(file, node, None, no_signed_url).read(CatalogueDefaults)
+            issues += [replace(issue, field=f"defaults.{issue.field}") for issue in default_issues]
+    else:
+        nodes, issues = ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, file, columns(providers))
+    rows = []
+    for node in nodes:
+        row, row_issues = row_of(node, file)
+        rows.append(row)
+        issues += row_issues
+    return FileRows(file, tuple(rows), tuple(issues), defaults, line)
+
+
+def issues_across(rows: Sequence[Row]) -> Iterator[ConfigIssue]:
+    """Yield the issues of keys and earlier keys that several entries have."""
+    yield from repeated_keys(rows)
+    yield from reused_names(
+        [(row.scope, row.was) for row in rows],
+        {row.key for row in rows},
+        kind="video",
+        still="is the key of a video of the catalogue still",
+        hint="Write was: in the one entry that goes on under a new key; to buy the same again, write again: true.",
+    )
+
+
+def common_defaults(files: Sequence[FileRows]) -> tuple[CatalogueDefaults, list[ConfigIssue]]:
+    """Return the `defaults` of the catalogue, and an issue for each file that gives them besides the first."""
+    giving = [file for file in files if file.defaults is not None]
+    if not giving:
+        return CatalogueDefaults(), []
+    first = giving[0]
+    message = f"stands in {first.file}:{first.defaults_line} too, and holds for all videos"
+    issues = [ConfigIssue(f.file, f.defaults_line, message, "Keep one.", field="defaults") for f in giving[1:]]
+    return first.defaults or CatalogueDefaults(), issues
