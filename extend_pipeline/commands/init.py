@@ -42,6 +42,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
 
     Return the names of the written and of the existing files. Raises click.UsageError if the folder can't be written.
     """
+    from extend_pipeline.config.files.catalogue import catalogue_files
     from extend_pipeline.config.json_schema import schema_files
     from extend_pipeline.providers.registry import PROVIDERS
 
@@ -50,10 +51,10 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     contents[".gitignore"] = _IGNORED
     written: list[str] = []
     existing: list[str] = []
-    if (folder / "catalog.csv").exists():
-        # both catalogues would be read together, and the examples are not the user's videos
+    # the files of a catalogue are read together, and the examples are not the user's videos
+    if catalogue := list(dict.fromkeys(file.name.partition("/")[0] for file in catalogue_files(folder)[0])):
         del contents["catalog.yaml"]
-        existing.append("catalog.csv")
+        existing += catalogue
     try:
         make_private_folder(folder)
         make_private_folder(folder / _SCHEMAS)

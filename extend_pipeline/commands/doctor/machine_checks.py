@@ -32,7 +32,7 @@ SYNCHRONISED: Final = re.compile(
     r"(dropbox|onedrive|google ?drive|icloud ?drive|mobile documents|nextcloud)( .*|-[^/]*@[^/]*)?", re.IGNORECASE
 )
 """Names of folders that a synchronising program copies between machines."""
-CONFIGURATION: Final = ("accounts.yaml", "catalog.yaml", "catalog.csv")
+CONFIGURATION: Final = ("accounts.yaml", "catalog.yaml", "catalog.csv", "catalog")
 MAX_NAMED: Final = 10
 
 

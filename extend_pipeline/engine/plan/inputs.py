@@ -57,7 +57,7 @@ def plan_input(
         finished: dict[str, VideoPlan] = {}
         order: list[str] = []
         if unfinished:
-            keys = _unfinished(pipeline, connection, videos, renames, within, afresh)
+            keys = _unfinished(pipeline, connection, videos, within, afresh)
         else:
             finished = _finished(pipeline, connection, videos, renames, within, afresh)
             order = [key for key in catalogue if videos is None or key in videos]
@@ -110,7 +110,6 @@ def _unfinished(
     pipeline: Pipeline,
     connection: Connection,
     videos: Collection[str] | None,
-    renames: Renames,
     within: Collection[str] | None,
     afresh: Collection[str],
 ) -> Collection[str]:
