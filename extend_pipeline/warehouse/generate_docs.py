@@ -31,7 +31,7 @@ DETACH warehouse;  -- attach again to see a newer file
 `_meta.published_at` is when the file was published, and `_meta.ledger_seq` the last event of the ledger in it; sums
 equal the ledger's at that number. Ids are text, units and amounts exact decimals, durations seconds. Times are stored
 in UTC; a client shows them in a zone of its own choice, and `extend-pipeline sql` in the home's. Amounts of different
-currencies are never added.
+currencies are never added. Tables whose names begin with `_` are the program's own, except `_meta`: read the views.
 
 This page is generated from the definitions: `python -m extend_pipeline.warehouse.generate_docs`.
 """

@@ -1,13 +1,17 @@
-"""Read from the ledger the rows that a warehouse lacks: one read transaction, only rows changed after an event
-number."""
+"""Read from the ledger the rows that a warehouse lacks: only rows changed after an event number, in chunks.
+
+On SQLite a commit waits for every reader, so each chunk is a read of its own. Rows that change between two chunks have
+a higher number and are read again, until one short read finds few that are left: with that one, the rows are those of
+its event.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Row, Select, Table, Text, func, select
+from sqlalchemy import Boolean, Connection, Table, Text, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
@@ -15,6 +19,11 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.warehouse import schema
 
 LEDGER_TABLES: Final = (tables.videos, tables.attempts, tables.charges, tables.reconciliations)
+
+ROWS_A_READ: Final = 5_000
+EVENTS_AT_THE_END: Final = 1_000  # so many are read at once, with the last event's number
+
+_SPENT: Final = ("settle", "adjust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +45,14 @@ class Batch:
     names: tuple[str, ...]
     types: tuple[str, ...]
     columns: tuple[Sequence[Any], ...]
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """The changes between `after` and `head`, and how many rows each warehouse table has at `head`."""
+class Head:
+    """The event at which the batches before it are whole. After a first publish, also how many rows each warehouse
+    table must have."""
 
-    after: Mark
-    head: Mark
-    batches: tuple[Batch, ...]
+    mark: Mark
     totals: Mapping[str, int]
 
 
@@ -57,23 +64,46 @@ class Diverged:
     after: Mark
 
 
-def read_changes(ledger: Ledger, *, after: Mark) -> Changes | Diverged:
-    """Read everything that changed after a mark, in one read transaction that ends before anything is written."""
-    with ledger.read() as connection:
-        newest = head(connection)
-        if mark_at(connection, after.seq) != after or _renamed(connection, after):
-            return Diverged(after)
-        raw = [(table, connection.execute(_changed(table, after.seq)).fetchall()) for table in LEDGER_TABLES]
-        totals = _totals(connection)
-    return Changes(after, newest, tuple(_batch(table, rows) for table, rows in raw), totals)
+def read_changes(ledger: Ledger, *, after: Mark) -> Iterator[Batch | Head | Diverged]:
+    """Yield everything that changed after a mark, and at the end the mark that it leads to."""
+    upto, names_since = after.seq, after.seq
+    while True:
+        with ledger.read() as connection:
+            newest = head(connection)
+            names_since = names_since or newest.seq  # an empty warehouse has no old names
+            if mark_at(connection, after.seq) != after or renamed(connection, names_since):
+                yield Diverged(after)
+                return
+            if newest.seq - upto <= EVENTS_AT_THE_END:
+                rest = [_read(connection, table, upto, newest.seq) for table in LEDGER_TABLES]
+                totals = {} if after.seq else _totals(connection)
+                break
+        for table in LEDGER_TABLES:
+            yield from _chunks(ledger, table, upto, newest.seq)
+        upto = newest.seq
+    yield from (_batch(read) for read in rest if read.rows)
+    yield Head(newest, totals)
 
 
-def _renamed(connection: Connection, after: Mark) -> bool:
-    """Return whether a video or an account was renamed after a mark. An empty warehouse has no old names."""
+def _chunks(ledger: Ledger, table: Table, after: int, upto: int) -> Iterator[Batch]:
+    """Yield the rows whose last change lies between two numbers, each batch from a read of its own."""
+    while after < upto:
+        between = (table.c.seq > after, table.c.seq <= upto)
+        nth = select(table.c.seq).where(*between).order_by(table.c.seq).limit(1).offset(ROWS_A_READ - 1)
+        with ledger.read() as connection:
+            end = connection.execute(nth).scalar() or upto
+            read = _read(connection, table, after, end)
+        if read.rows:
+            yield _batch(read)
+        after = end
+
+
+def renamed(connection: Connection, since: int) -> bool:
+    """Return whether a video or an account was renamed after a number."""
     table = tables.events
     renames = table.c.kind.in_(("video_renamed", "account_renamed"))
-    query = select(table.c.seq).where(table.c.seq > after.seq, renames).limit(1)
-    return after != NOTHING and connection.execute(query).first() is not None
+    query = select(table.c.seq).where(table.c.seq > since, renames).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def prompt_of(params: str) -> str | None:
@@ -101,27 +131,41 @@ def _needed(table: Table) -> list[str]:
     return [column.name for column in table.c if f"{table.name}.{column.name}" in sources]
 
 
-def _changed(table: Table, seq: int) -> Select[Any]:
-    columns = [table.c[name] for name in _needed(table)]
-    query = select(*columns).where(table.c.seq > seq)
-    if table is not tables.attempts:
-        return query
-    # because a new charge on an old attempt changes the cost of its extension
-    booked = select(tables.charges.c.attempt_id).where(tables.charges.c.seq > seq)
-    late = select(*columns).where(table.c.attempt_id.in_(booked), table.c.seq <= seq)
-    either = query.union_all(late).subquery()
-    return select(*either.c)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What one read found in one table between two numbers, as the database returned it."""
+
+    table: Table
+    rows: Sequence[Sequence[Any]]
+    paid: Sequence[tuple[str, int, int]]
 
 
-def _batch(table: Table, rows: Sequence[Row[Any]]) -> Batch:
-    names = tuple(_needed(table))
-    columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else ((),) * len(names)
-    loaded = dict(zip(names, columns, strict=True))
+def _read(connection: Connection, table: Table, after: int, upto: int) -> _Rows:
+    """Return the changed rows; for attempts also what each has cost. Every charge changes its attempt's number too, so
+    that these sums follow it."""
+    changed = (table.c.seq > after) & (table.c.seq <= upto)
+    rows = connection.execute(select(*(table.c[name] for name in _needed(table))).where(changed)).all()
+    if table is not tables.attempts or not rows:
+        return _Rows(table, rows, ())
+    c = tables.charges.c
+    sums = select(c.attempt_id, func.sum(c.micros), func.sum(c.amount_micros)).where(c.entry.in_(_SPENT))
+    of_changed = c.attempt_id.in_(select(table.c.attempt_id).where(changed))
+    return _Rows(table, rows, connection.execute(sums.where(of_changed).group_by(c.attempt_id)).tuples().all())
+
+
+def _batch(read: _Rows) -> Batch:
+    table, names = read.table, _needed(read.table)
+    loaded: dict[str, Sequence[Any]] = dict(zip(names, zip(*read.rows, strict=True), strict=True))
     types = {name: _duckdb_type(table, name) for name in names}
     if table is tables.attempts:
         loaded["prompt"] = [prompt_of(params) for params in loaded["params"]]
         types["prompt"] = "VARCHAR"
-    return Batch(table.name, tuple(loaded), tuple(types[name] for name in loaded), tuple(loaded.values()), len(rows))
+        units = {attempt: int(micros) for attempt, micros, _ in read.paid}
+        amounts = {attempt: int(micros) for attempt, _, micros in read.paid}
+        for name, sums in (("paid_micros", units), ("paid_amount_micros", amounts)):
+            loaded[name] = [sums.get(attempt) for attempt in loaded["attempt_id"]]
+            types[name] = "BIGINT"
+    return Batch(table.name, tuple(loaded), tuple(types[name] for name in loaded), tuple(loaded.values()))
 
 
 def _duckdb_type(table: Table, name: str) -> str:

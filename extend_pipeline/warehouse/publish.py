@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse import atomic_replace, definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError, WarehouseError
-from extend_pipeline.warehouse.ledger_changes import Diverged, Mark, head, read_changes
+from extend_pipeline.warehouse.ledger_changes import Mark, head, read_changes
 from extend_pipeline.warehouse.read import meta
 
 
@@ -40,7 +41,7 @@ class Busy:
 
 
 def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Published | AlreadyFresh | Busy:
-    """Update the published file from the ledger; costs the changes, and a copy of the file.
+    """Update the published file from the ledger; costs the changes, a copy of the file, and once a day a check of it.
 
     `work` is the private staging file; if it is lost, it is rebuilt from the ledger. Raises PublishError, and then
     leaves the published file unchanged.
@@ -81,24 +82,20 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
 
 
 def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str | None) -> Published:
-    seq, rows = _bring_up(ledger, work, now_ms=now_ms)
-    return Published(seq, rows, rebuilt, bytes=atomic_replace.replace(target, work=work, now_ms=now_ms))
+    reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms)
+    size = atomic_replace.replace(target, work=work, now_ms=now_ms, thorough=thorough)
+    return Published(reached.seq, rows, rebuilt, bytes=size)
 
 
-def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[int, dict[str, int]]:
-    """Apply the ledger's changes to the staging file, and checkpoint. Return the last event number and the rows written
-    by table. Raises InvalidStagingFile, duckdb.Error."""
+def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[Mark, dict[str, int], bool]:
+    """Apply the ledger's changes to the staging file, and checkpoint. Return the mark, the rows written by table, and
+    whether the file is due for a thorough check. Raises InvalidStagingFile, duckdb.Error."""
     with staging_db.opened(work) as connection:
-        changes = read_changes(ledger, after=staging_db.mark(connection))
-        if isinstance(changes, Diverged):
-            raise staging_db.InvalidStagingFile(
-                f"the ledger's event {changes.after.seq} is not the one that was published: it was restored or replaced"
-            )
-        written: dict[str, int] = {}
-        if changes.head != changes.after or not changes.after.seq:
-            written = staging_db.apply(connection, changes, now_ms=now_ms)
+        before = staging_db.mark(connection)
+        thorough = staging_db.published_on(connection) != day_of(now_ms, UTC_ZONE)
+        reached, written = staging_db.apply(connection, read_changes(ledger, after=before), now_ms=now_ms)
         connection.execute("CHECKPOINT warehouse")
-    return changes.head.seq, written
+    return reached, written, thorough
 
 
 def _published(target: Path) -> Mark | None:

@@ -6,9 +6,11 @@ from extend_pipeline.warehouse.columns import (
     AMOUNT,
     SECONDS,
     UNITS,
+    Column,
     TableSchema,
     amount,
     day,
+    decimal_of,
     derived,
     flag,
     integer,
@@ -25,29 +27,7 @@ from extend_pipeline.warehouse.columns import (
 STORAGE_VERSION: Final = "v1.2.0"
 """The oldest DuckDB that opens the file."""
 
-_CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM new_attempts"
-
-# the units spent for an attempt, and its distance from the root, from tables that are filled before
-_STORED: Final = """(
-    SELECT a.*, paid.units, paid.amount, up.depth
-    FROM new_attempts AS a
-    JOIN (
-        WITH RECURSIVE up(attempt_id, parent, steps) AS (
-            SELECT attempt_id, parent_attempt_id, 1 FROM new_attempts WHERE state = 'stored'
-            UNION ALL
-            SELECT up.attempt_id, r.parent_attempt_id, up.steps + 1
-            FROM up JOIN extension_requests AS r ON r.attempt_id = up.parent
-        )
-        SELECT attempt_id, max(steps) AS depth FROM up GROUP BY attempt_id
-    ) AS up USING (attempt_id)
-    LEFT JOIN (
-        SELECT attempt_id, sum(units) AS units, sum(amount) AS amount
-        FROM charges
-        WHERE entry IN ('settle', 'adjust') AND attempt_id IN (SELECT attempt_id FROM new_attempts)
-        GROUP BY attempt_id
-    ) AS paid USING (attempt_id)
-    WHERE a.state = 'stored'
-) AS attempts"""
+_CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM staged"
 
 _LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms", "attempts.output_kind")
 
@@ -55,8 +35,8 @@ SOURCE_VIDEOS: Final = TableSchema(
     name="source_videos",
     description="One row a video of the catalogue: its source, its target, and its progress.",
     key="video_key",
-    changed="SELECT video_key FROM new_videos",
-    rows="new_videos AS videos",
+    changed="SELECT video_key FROM staged",
+    rows="staged AS videos",
     columns=(
         text("videos.video_key", "key of the catalogue entry, and Dagster's partition key"),
         text("videos.account", "account that made the source and pays for every extension"),
@@ -85,7 +65,7 @@ EXTENSION_REQUESTS: Final = TableSchema(
     description="One row an attempt, in any state: one paid submit at most.",
     key="attempt_id",
     changed=_CHANGED_ATTEMPTS,
-    rows="new_attempts AS attempts",
+    rows="staged AS attempts",
     columns=(
         text("attempts.attempt_id", "id of the attempt"),
         text("attempts.video_key", "video that is extended"),
@@ -139,8 +119,8 @@ CHARGES: Final = TableSchema(
     description="One row a charge entry of the ledger. The sum of all entries of an attempt is committed for it now; "
     "the sum of its settle and adjust entries is spent. Currencies and units are never added to each other.",
     key="charge_id",
-    changed="SELECT charge_id FROM new_charges",
-    rows="new_charges AS charges",
+    changed="SELECT charge_id FROM staged",
+    rows="staged AS charges",
     columns=(
         text("charges.charge_id", "id of the entry"),
         text("charges.attempt_id", "attempt that it belongs to"),
@@ -164,7 +144,7 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
     description="One row a stored extension: the file, how long it is, what it cost.",
     key="attempt_id",
     changed=_CHANGED_ATTEMPTS,
-    rows=_STORED,
+    rows="(FROM staged WHERE state = 'stored') AS attempts",
     columns=(
         text("attempts.attempt_id", "attempt that made it"),
         text("attempts.video_key", "video that was extended"),
@@ -199,12 +179,20 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
             "what the file holds: full (with its parent), segment (only the new part) or unknown",
         ),
         text("attempts.unit", "what the account is charged in"),
-        derived("units", UNITS, "units that were spent on it", "attempts.units", "charges.micros"),
+        derived(
+            "units", UNITS, "units that were spent on it", decimal_of("attempts.paid_micros", UNITS), "charges.micros"
+        ),
         text(
             "attempts.units_basis",
             "whether those were reported by the provider, estimated from the prediction, or billed",
         ),
-        derived("amount", AMOUNT, "amount of those units", "attempts.amount", "charges.amount_micros"),
+        derived(
+            "amount",
+            AMOUNT,
+            "amount of those units",
+            decimal_of("attempts.paid_amount_micros", AMOUNT),
+            "charges.amount_micros",
+        ),
         text("attempts.currency", "currency of the amount"),
         derived(
             "path",
@@ -253,39 +241,57 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
     ),
 )
 
+_WITH_DEPTHS: Final = """(
+    SELECT r.*, c.output_kind, c.probed_duration_s, c.film_duration_s, depths.depth
+    FROM depths
+    JOIN extension_requests AS r ON r.attempt_id = depths.attempt_id
+    JOIN completed_extensions AS c ON c.attempt_id = depths.attempt_id
+) AS made"""
+
+
+def _made(source: str, description: str) -> Column:
+    """Return a column that `extension_requests` has already."""
+    name = source.partition(".")[2]
+    return derived(name, "VARCHAR", description, f"made.{name}", source)
+
+
 LINEAGE: Final = TableSchema(
     name="lineage",
     description="One row a stored extension: the video that it extends, and the root of its chain.",
     key="attempt_id",
-    changed=_CHANGED_ATTEMPTS,
-    rows=_STORED,
+    changed="SELECT attempt_id FROM changed_attempts",
+    rows=_WITH_DEPTHS,
     columns=(
-        text("attempts.video_key", "video that was extended"),
-        integer("attempts.hop", "which extension of the video, from 1"),
-        locator("attempts.root_video_id", "the provider's id or URL of the source at the root of the chain"),
-        locator("attempts.parent_video_id", "the provider's id or URL of the video that was extended"),
-        locator("attempts.video_id", "the provider's id or URL of the result"),
+        _made("attempts.video_key", "video that was extended"),
+        derived("hop", "BIGINT", "which extension of the video, from 1", "made.hop", "attempts.hop"),
+        _made("attempts.root_video_id", "the provider's id or URL of the source at the root of the chain"),
+        _made("attempts.parent_video_id", "the provider's id or URL of the video that was extended"),
+        _made("attempts.video_id", "the provider's id or URL of the result"),
         derived(
             "depth",
             "BIGINT",
             "extensions between the root source and the result, through branches too",
-            "attempts.depth",
+            "made.depth",
             "attempts.parent_attempt_id",
         ),
-        text("attempts.attempt_id", "attempt that made it"),
-        text("attempts.parent_attempt_id", "attempt that made the parent; empty where that is the source itself"),
-        text("attempts.account", "account that paid"),
-        text("attempts.provider", "protocol of the account"),
-        derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
-        seconds("attempts.parent_duration_ms", "length of the film before the extension", name="duration_before_s"),
+        _made("attempts.attempt_id", "attempt that made it"),
+        _made("attempts.parent_attempt_id", "attempt that made the parent; empty where that is the source itself"),
+        _made("attempts.account", "account that paid"),
+        _made("attempts.provider", "protocol of the account"),
+        derived("prompt", "VARCHAR", "prompt of this extension", "made.prompt", "attempts.params"),
+        derived(
+            "duration_before_s",
+            SECONDS,
+            "length of the film before the extension",
+            "made.parent_duration_s",
+            "attempts.parent_duration_ms",
+        ),
         derived(
             "duration_after_s",
             SECONDS,
             "length of the film after the extension, with its parent if the file holds only the new part",
-            seconds_of(
-                "coalesce(attempts.film_duration_ms, CASE attempts.output_kind WHEN 'segment'"
-                " THEN attempts.probed_duration_ms + attempts.parent_duration_ms ELSE attempts.probed_duration_ms END)"
-            ),
+            "coalesce(made.film_duration_s, CASE made.output_kind WHEN 'segment'"
+            " THEN made.probed_duration_s + made.parent_duration_s ELSE made.probed_duration_s END)",
             *_LENGTHS,
             "attempts.film_duration_ms",
         ),
@@ -298,8 +304,8 @@ RECONCILIATIONS: Final = TableSchema(
     name="reconciliations",
     description="One row a task on a statement: how the ledger and that statement agreed when they were last compared.",
     key="reconciliation_id",
-    changed="SELECT " + _RECONCILIATION_ID.format("new_reconciliations") + " FROM new_reconciliations",  # noqa: S608
-    rows="new_reconciliations AS reconciliations",
+    changed="SELECT " + _RECONCILIATION_ID.format("staged") + " FROM staged",  # noqa: S608
+    rows="staged AS reconciliations",
     columns=(
         derived(
             "reconciliation_id",
@@ -334,7 +340,7 @@ TABLES: Final[tuple[TableSchema, ...]] = (
     LINEAGE,
     RECONCILIATIONS,
 )
-"""In the order in which they are filled: completed_extensions and lineage are computed from those before."""
+"""The tables that users read."""
 
 META_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("ledger_seq", "BIGINT", "number of the last ledger event that is in this file"),

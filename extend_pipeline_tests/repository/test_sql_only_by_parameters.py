@@ -27,12 +27,12 @@ OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
         "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
-        "name", "type_", "batch.table", "casts", "values",
+        "name", "type_", "casts", "values", "columns", "MEMORY", "ROW_COUNTS", "_DAY",
     },
     "warehouse/read.py": {"path", "name", "names", "column", "exact", "f'REPLACE ({exact})' if exact else ''"},
     "warehouse/definitions.py": {
-        "table.name", "columns", "name", "body", "_name(column.name)", "_quoted(about)", "_quoted(description)",
-        "_quoted(table.description)", "_quoted(column.description)",
+        "table.name", "columns", "name", "body", "ROW_COUNTS", "_name(column.name)", "_quoted(about)",
+        "_quoted(description)", "_quoted(table.description)", "_quoted(column.description)",
     },
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
     "dagster_defs/assets/tables.py": {"table.preview", "table.relation", "PREVIEW_ROWS"},
@@ -42,7 +42,7 @@ OURS = {
     # the sandbox's own columns, when its state is of an older version
     "sandbox/store/schema.py": {"table", "column", "kind"},
 }  # fmt: skip
-FORMATTED = {("warehouse/schema.py", "_RECONCILIATION_ID.format('new_reconciliations')")}
+FORMATTED = {("warehouse/schema.py", "_RECONCILIATION_ID.format('staged')")}
 
 
 def modules() -> list[Path]:

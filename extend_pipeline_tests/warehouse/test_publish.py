@@ -253,7 +253,7 @@ def test_depth_counts_from_the_root_through_branches(ledger: Ledger, place: Plac
 def test_a_booking_on_an_attempt_that_ended_long_ago_changes_its_cost(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
-    seed_adjustment(ledger, "a1", micros=-500_000, amount_micros=-70_000)
+    seed_adjustment(ledger, "a1", micros=-500_000)
     place.publish(ledger)
     assert single_row(place, "SELECT units, amount FROM completed_extensions") == (Decimal("1.5"), Decimal("0.21"))
     assert compare(ledger, place.target) == []

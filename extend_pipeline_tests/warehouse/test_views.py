@@ -51,7 +51,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with ledger.write(now_ms=MONDAY + HOUR, actor="test") as tx:
         append_attempt(tx, "h1", step_ms=60_000)
         append_attempt(tx, "h2", hop=2, until="failed", end={"error_message": "content"})
-    seed_adjustment(ledger, "h1", micros=-500_000, amount_micros=-70_000, now_ms=MONDAY + 2 * HOUR)
+    seed_adjustment(ledger, "h1", micros=-500_000, now_ms=MONDAY + 2 * HOUR)
     with ledger.write(now_ms=MONDAY + DAY - 1_000, actor="test") as tx:
         append_attempt(tx, "h2b", hop=2, parent_attempt_id="h1", parent_duration_ms=9_600, step_ms=180_000)
     with ledger.write(now_ms=MONDAY + DAY + HOUR, actor="test") as tx:

@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, case, exists, false, func, or_, select, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, false, func, or_, select
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read.chunks import SKIPPED, between
 from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING
 from extend_pipeline.ledger.states import AttemptState as S
 
@@ -15,10 +16,6 @@ _SCHEDULED: Final = (S.SUBMITTED, S.PROCESSING, S.SUCCEEDED)
 _a: Final = tables.attempts.c
 _c: Final = tables.charges.c
 _e: Final = tables.events.c
-
-
-def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return and_(column > bindparam("after"), column <= bindparam("upto"))
 
 
 def _among(column: ColumnElement[Any], states: Any) -> ColumnElement[bool]:
@@ -32,10 +29,10 @@ def _is(state: S) -> ColumnElement[bool]:
 RENAMED: Final = (
     select(_e.seq).where(_e.seq > bindparam("last"), _e.kind.in_(("video_renamed", "account_renamed"))).limit(1)
 )
-EVENTS: Final = select(func.count()).where(_between(_e.seq))
+EVENTS: Final = select(func.count()).where(between(_e.seq))
 _earlier: Final = tables.events.alias("earlier")
 UNSENT: Final = select(_e.attempt_id).where(
-    _between(_e.seq),
+    between(_e.seq),
     _e.kind == "attempt_submitted",
     ~exists().where(
         _earlier.c.attempt_id == _e.attempt_id,
@@ -43,15 +40,6 @@ UNSENT: Final = select(_e.attempt_id).where(
         _earlier.c.seq < _e.seq,
     ),
 )
-
-_nth: Final[BindParameter[int]] = bindparam("skipped")
-NTH_VIDEO: Final = (
-    select(_a.video_key).where(_a.video_key > bindparam("after")).order_by(_a.video_key).limit(1).offset(_nth)
-)
-_last_videos: Final = union_all(
-    *(select(func.max(c.video_key).label("video_key")).where(c.video_key > bindparam("after")) for c in (_a, _c))
-).subquery()
-LAST_VIDEO: Final = select(func.max(_last_videos.c.video_key))
 
 
 def _how_many(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -63,14 +51,14 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[int]:
 _live: Final = _how_many(_among(_a.state, LIVE))
 LIVE_TWICE: Final = (
     select(_a.video_key, _a.hop, _live.label("n"))
-    .where(_between(_a.video_key))
+    .where(between(_a.video_key))
     .group_by(_a.video_key, _a.hop)
     .having(_live > 1)
 )
 _stored: Final = _how_many(_is(S.STORED))
 STORED_TWICE: Final = (
     select(_a.video_key, _a.hop, _stored.label("n"))
-    .where(_between(_a.video_key))
+    .where(between(_a.video_key))
     .group_by(_a.video_key, _a.hop, _a.chain_digest)
     .having(_stored > 1)
 )
@@ -81,7 +69,7 @@ _sums: Final = (
         func.sum(_c.micros).label("net"),
         func.sum(case((_c.entry == "adjust", _c.micros), else_=0)).label("adjusted"),
     )
-    .where(_between(_c.video_key))
+    .where(between(_c.video_key))
     .group_by(_c.attempt_id)
     .subquery("sums")
 )
@@ -116,7 +104,7 @@ ATTEMPTS: Final = (
         *(broken.label(name) for name, broken in _FLAGS.items()),
     )
     .select_from(tables.attempts.outerjoin(_sums, _sums.c.attempt_id == _a.attempt_id))
-    .where(_between(_a.video_key), or_(_net != _expected, *_FLAGS.values()))
+    .where(between(_a.video_key), or_(_net != _expected, *_FLAGS.values()))
     .order_by(_a.video_key, _a.hop, _a.attempt_id)
 )
 """The attempts between two videos that break an invariant of their own row, charges, parent or schedule."""
@@ -126,7 +114,7 @@ GENERATIONS: Final = (
     select(_a.video_key, _a.hop, _a.chain_digest, _a.generation)
     .distinct()
     .where(
-        _between(_a.video_key),
+        between(_a.video_key),
         _a.generation > 1,
         ~exists().where(
             _before.c.video_key == _a.video_key,
@@ -140,19 +128,19 @@ GENERATIONS: Final = (
 )
 CHARGED: Final = (
     select(_c.account, _c.budget_day, func.sum(_c.micros))
-    .where(_between(_c.video_key), _c.seq <= bindparam("last"))
+    .where(between(_c.video_key), _c.seq <= bindparam("last"))
     .group_by(_c.account, _c.budget_day)
 )
 FLYING: Final = select(_a.account, func.count().label("n")).where(_among(_a.state, SLOT_HOLDING)).group_by(_a.account)
 
 _of_account: Final = _a.account == bindparam("account")
 NTH_TASK: Final = (
-    select(_a.task_id).where(_of_account, _a.task_id > bindparam("after")).order_by(_a.task_id).limit(1).offset(_nth)
+    select(_a.task_id).where(_of_account, _a.task_id > bindparam("after")).order_by(_a.task_id).limit(1).offset(SKIPPED)
 )
 LAST_TASK: Final = select(func.max(_a.task_id)).where(_of_account, _a.task_id > bindparam("after"))
 HELD_TWICE: Final = (
     select(_a.task_id, func.count().label("n"))
-    .where(_of_account, _between(_a.task_id))
+    .where(_of_account, between(_a.task_id))
     .group_by(_a.task_id)
     .having(func.count() > 1)
 )

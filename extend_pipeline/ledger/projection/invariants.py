@@ -7,19 +7,17 @@ charges up to one event: those are only appended, except where a name changes, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.projection import invariant_queries as queries
+from extend_pipeline.ledger.read.chunks import Reads, chunks, videos
 
-Reads = Callable[[], AbstractContextManager[Connection]]
-
-ATTEMPTS_A_READ: Final = 1_000  # some 20 ms on SQLite
 TASKS_A_READ: Final = 20_000
 EVENTS_A_READ: Final = 5_000
 
@@ -75,7 +73,7 @@ def _history(reads: Reads, last: int) -> Iterator[str]:
 
 def _videos(reads: Reads, last: int, charged: Counter[tuple[str, str]]) -> Iterator[str]:
     """Yield what is wrong in each video, and add its charges up to the last event to those of account and day."""
-    for connection, bounds in _chunks(reads, queries.NTH_VIDEO, queries.LAST_VIDEO, size=ATTEMPTS_A_READ):
+    for connection, bounds in videos(reads):
         for row in connection.execute(queries.LIVE_TWICE, bounds):
             yield f"{row.video_key}/{row.hop}: {row.n} live attempts"
         for row in connection.execute(queries.STORED_TWICE, bounds):
@@ -111,8 +109,8 @@ def _attempt(row: Row[Any]) -> Iterator[str]:
 
 def _tasks(reads: Reads, accounts: list[Row[Any]]) -> Iterator[str]:
     for account in (row.account for row in accounts):
-        chunks = _chunks(reads, queries.NTH_TASK, queries.LAST_TASK, size=TASKS_A_READ, account=account)
-        for connection, bounds in chunks:
+        of_account = chunks(reads, queries.NTH_TASK, queries.LAST_TASK, size=TASKS_A_READ, account=account)
+        for connection, bounds in of_account:
             for row in connection.execute(queries.HELD_TWICE, bounds):
                 yield f"task {row.task_id} of account {account} is held by {row.n} attempts"
 
@@ -140,23 +138,3 @@ def _totals(accounts: list[Row[Any]], days: list[Row[Any]], by_day: Counter[tupl
             if row.committed_micros != by_day[row.account, row.day]
         ),
     ]
-
-
-def _chunks(
-    reads: Reads, nth: Select[Any], last: Select[Any], *, size: int, **params: str
-) -> Iterator[tuple[Connection, dict[str, Any]]]:
-    """Yield a read and its bounds for every `size` rows by key, and all rows of the key that the chunk ends with.
-
-    `nth` selects the key of the nth row after `after`, `last` the last key of all.
-    """
-    after = ""
-    while True:
-        with reads() as connection:
-            bounds = {**params, "after": after, "skipped": size - 1}
-            upto = connection.execute(nth, bounds).scalar()
-            if upto is None:
-                upto = connection.execute(last, bounds).scalar()
-            if upto is None:
-                return
-            yield connection, {**params, "after": after, "upto": upto}
-        after = upto

@@ -5,12 +5,11 @@ SELECT
     provider,
     unit,
     currency,
-    CAST(coalesce(sum(units) FILTER (entry IN ('settle', 'adjust')), 0) AS DECIMAL(38,6)) AS spent_units,
-    CAST(coalesce(sum(amount) FILTER (entry IN ('settle', 'adjust')), 0) AS DECIMAL(38,6)) AS spent_amount,
-    CAST(coalesce(sum(units) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_units,
-    CAST(coalesce(sum(amount) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_amount,
-    count(DISTINCT attempt_id) FILTER (entry = 'reserve') AS attempts,
+    spent_units,
+    spent_amount,
+    reserved_units,
+    reserved_amount,
+    attempts,
     budget_timezone AS timezone
-FROM charges
-GROUP BY budget_day, budget_timezone, account, provider, unit, currency
+FROM _day_costs
 ORDER BY day, timezone, account, unit, currency

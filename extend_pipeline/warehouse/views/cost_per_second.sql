@@ -4,12 +4,12 @@ WITH stored AS (
         account,
         unit,
         currency,
-        count(*) AS extensions,
-        count(*) FILTER (added_duration_s IS NULL) AS unmeasured_extensions,
-        sum(added_duration_s) AS added_s,
-        sum(units) FILTER (added_duration_s IS NOT NULL) AS measured_units,
-        sum(amount) FILTER (added_duration_s IS NOT NULL) AS measured_amount
-    FROM completed_extensions
+        CAST(sum(extensions) AS BIGINT) AS extensions,
+        CAST(sum(unmeasured_extensions) AS BIGINT) AS unmeasured_extensions,
+        sum(added_s) AS added_s,
+        sum(measured_units) AS measured_units,
+        sum(measured_amount) AS measured_amount
+    FROM _video_extensions
     GROUP BY account, unit, currency
 )
 SELECT

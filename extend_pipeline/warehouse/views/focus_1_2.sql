@@ -1,4 +1,4 @@
--- Spending in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry. Units are its virtual currency.
+-- Spending in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry, in the order of booking. Units are its virtual currency.
 SELECT
     c.account AS "BillingAccountId",
     c.account AS "BillingAccountName",
@@ -9,14 +9,14 @@ SELECT
     (date_trunc('hour', c.at AT TIME ZONE 'UTC') + INTERVAL 1 HOUR) AT TIME ZONE 'UTC' AS "ChargePeriodEnd",
     CASE c.entry WHEN 'adjust' THEN 'Adjustment' ELSE 'Usage' END AS "ChargeCategory",
     CAST(NULL AS VARCHAR) AS "ChargeClass",
-    'Video extension ' || c.video_key || ' hop ' || r.hop || ' (' || c.basis || ')' AS "ChargeDescription",
+    'Video extension ' || c.video_key || ' hop ' || c.hop || ' (' || c.basis || ')' AS "ChargeDescription",
     'Usage-Based' AS "ChargeFrequency",
     c.amount AS "BilledCost",
     c.amount AS "EffectiveCost",
     c.amount AS "ListCost",
     c.amount AS "ContractedCost",
-    r.unit_price AS "ListUnitPrice",
-    r.unit_price AS "ContractedUnitPrice",
+    c.unit_price AS "ListUnitPrice",
+    c.unit_price AS "ContractedUnitPrice",
     CASE WHEN c.entry = 'settle' THEN c.units END AS "ConsumedQuantity",
     CASE WHEN c.entry = 'settle' THEN c.unit END AS "ConsumedUnit",
     c.units AS "PricingQuantity",
@@ -35,13 +35,10 @@ SELECT
     c.video_key AS "ResourceId",
     c.video_key AS "ResourceName",
     'Video' AS "ResourceType",
-    c.provider || '/video-extend' || coalesce('/' || r.mode, '') AS "SkuId",
-    c.provider || '/video-extend' || coalesce('/' || r.mode, '') || '/' || c.unit || '@' || r.unit_price AS "SkuPriceId",
+    c.provider || '/video-extend' || coalesce('/' || c.mode, '') AS "SkuId",
+    c.provider || '/video-extend' || coalesce('/' || c.mode, '') || '/' || c.unit || '@' || c.unit_price AS "SkuPriceId",
     c.charge_id AS "x_ChargeId",
     c.attempt_id AS "x_AttemptId",
-    r.task_id AS "x_TaskId",
+    c.task_id AS "x_TaskId",
     c.basis AS "x_Basis"
-FROM charges AS c
-LEFT JOIN extension_requests AS r ON r.attempt_id = c.attempt_id
-WHERE c.entry IN ('settle', 'adjust')
-ORDER BY c.at, c.charge_id
+FROM _spent_charges AS c

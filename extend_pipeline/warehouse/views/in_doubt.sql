@@ -22,6 +22,7 @@ FROM extension_requests AS r
 LEFT JOIN (
     SELECT attempt_id, CAST(sum(units) AS DECIMAL(38,6)) AS units, CAST(sum(amount) AS DECIMAL(38,6)) AS amount
     FROM charges
+    WHERE attempt_id IN (SELECT attempt_id FROM extension_requests WHERE state = 'in_doubt')
     GROUP BY attempt_id
 ) AS c ON c.attempt_id = r.attempt_id
 WHERE r.state = 'in_doubt'

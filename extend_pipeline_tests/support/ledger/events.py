@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert
-
 from extend_pipeline.base.days import day_of
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
 
@@ -118,21 +115,7 @@ def seed_video(ledger: Ledger, key: str, *, now_ms: int = START, **changes: Any)
         declare_video(tx, key, **changes)
 
 
-def seed_adjustment(ledger: Ledger, attempt_id: str, *, micros: int, amount_micros: int, now_ms: int = START) -> None:
-    """A booking on an attempt that ended long ago, as a reconciliation makes it; the attempt itself does not change."""
+def seed_adjustment(ledger: Ledger, attempt_id: str, *, micros: int, now_ms: int = START) -> None:
+    """A booking on an attempt that ended long ago, as a reconciliation makes it."""
     with ledger.write(now_ms=now_ms, actor="test") as tx:
-        table = tables.charges
-        first = tx.connection.execute(table.select().where(table.c.attempt_id == attempt_id)).first()
-        assert first is not None
-        event = tx.append("late_answer", attempt_id=attempt_id, data={"note": "adjusted"})
-        values = {
-            **first._asdict(),
-            "charge_id": f"{event.seq}-adjust",
-            "entry": "adjust",
-            "basis": "reported",
-            "micros": micros,
-            "amount_micros": amount_micros,
-            "at": now_ms,
-            "seq": event.seq,
-        }
-        tx.connection.execute(insert(table).values(**values))
+        tx.append("charge_adjusted", attempt_id=attempt_id, data={"micros": micros, "basis": "reported"})
