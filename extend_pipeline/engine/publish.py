@@ -2,20 +2,44 @@
 
 import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published, publish
+from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Cost, Published, last_cost, publish
 
 BUSY_GAP_S: Final = 0.2
-BUSY_S: Final = 60.0  # a publish of 100,000 attempts takes seconds; a process that takes longer is stuck
+BUSY_S: Final = 60.0  # a whole publish of a million attempts takes about a minute
+
+
+PAUSE: Final = 10  # times what a publish takes, so that publishing while work goes on takes a tenth of the time at most
+
+
+@dataclass(frozen=True, slots=True)
+class NotDue:
+    """The last publish was too costly to publish again already; the next one is due at `until_ms` (UTC)."""
+
+    until_ms: int
 
 
 def publish_if_changed(pipeline: Pipeline) -> Published | AlreadyFresh | Busy:
     """Publish unless another process is publishing (Busy). The cost depends on what changed since the last publish."""
     target = pipeline.settings.warehouse_path
-    work = target.with_name("warehouse.work.duckdb")
-    return publish(pipeline.ledger, target=target, work=work, now_ms=pipeline.now_ms())
+    return publish(pipeline.ledger, target=target, work=_work(pipeline), now_ms=pipeline.now_ms())
+
+
+def next_publish_ms(cost: Cost) -> int:
+    """Return when the next publish is due while work goes on (UTC ms)."""
+    return cost.began_ms + (1 + PAUSE) * cost.took_ms
+
+
+def publish_if_due(pipeline: Pipeline) -> Published | AlreadyFresh | Busy | NotDue:
+    """Publish while work goes on, in any process of the home: the dearer the last publish, the longer the pause."""
+    cost = last_cost(_work(pipeline))
+    if cost is not None and cost.began_ms <= pipeline.now_ms() < next_publish_ms(cost):  # a clock may be set back
+        return NotDue(next_publish_ms(cost))
+    return publish_if_changed(pipeline)
 
 
 def publish_last(pipeline: Pipeline) -> Published | AlreadyFresh | Busy:
@@ -30,3 +54,7 @@ def publish_last(pipeline: Pipeline) -> Published | AlreadyFresh | Busy:
         threading.Event().wait(BUSY_GAP_S)
         outcome = publish_if_changed(pipeline)
     return outcome
+
+
+def _work(pipeline: Pipeline) -> Path:
+    return pipeline.settings.warehouse_path.with_name("warehouse.work.duckdb")

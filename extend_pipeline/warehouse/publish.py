@@ -3,6 +3,7 @@ copy."""
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,14 @@ class Busy:
     """Another process is publishing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """When the last publish began (UTC ms), and how long it took."""
+
+    began_ms: int
+    took_ms: int
+
+
 def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Published | AlreadyFresh | Busy:
     """Update the published file from the ledger; costs the changes, a copy of the file, and once a day a check of it.
 
@@ -49,16 +58,29 @@ def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publish
     try:
         for folder in (target.parent, work.parent):
             make_private_folder(folder)
-        with _only_publisher(work) as locked:
-            if not locked:
+        with _only_publisher(work) as lock:
+            if lock is None:
                 return Busy()
+            began_s = time.monotonic()
             with ledger.read() as connection:
                 newest = head(connection)
             if _published(target) == newest:
                 return AlreadyFresh(newest.seq)
-            return _publish(ledger, target=target, work=work, now_ms=now_ms)
+            published = _publish(ledger, target=target, work=work, now_ms=now_ms)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{now_ms} {round((time.monotonic() - began_s) * 1000)}".encode(), 0)
+            return published
     except OSError as error:
         raise PublishError(_failed(target, error)) from error
+
+
+def last_cost(work: Path) -> Cost | None:
+    """Return what the last publish cost; None if it isn't known. Any process may ask, also while one publishes."""
+    try:
+        began_ms, took_ms = map(int, _lock_of(work).read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return None
+    return Cost(began_ms, took_ms)
 
 
 def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Published:
@@ -120,17 +142,21 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def _lock_of(work: Path) -> Path:
+    return work.with_name(work.name + ".lock")
+
+
 @contextmanager
-def _only_publisher(work: Path) -> Iterator[bool]:
-    """Yield whether this process has the publisher's lock, without waiting. The kernel releases it when the process
-    dies."""
-    descriptor = os.open(work.with_name(work.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+def _only_publisher(work: Path) -> Iterator[int | None]:
+    """Yield the descriptor of the publisher's lock, which holds the last publish's cost; None if another process has
+    it, without waiting. The kernel releases it when the process dies."""
+    descriptor = os.open(_lock_of(work), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
         else:
-            yield True
+            yield descriptor
     finally:
         os.close(descriptor)

@@ -1,0 +1,138 @@
+"""A publish reads the ledger in chunks, while others write, and the file is the ledger's at one event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.read import chunks
+from extend_pipeline.warehouse import ledger_changes, schema
+from extend_pipeline.warehouse.publish import Cost, Published, last_cost
+from extend_pipeline.warehouse.read import query
+from extend_pipeline.warehouse.rollups import ROLLUPS
+from extend_pipeline.warehouse.verify import compare
+from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video
+from extend_pipeline_tests.support.ledger.written import WrittenLedger
+from extend_pipeline_tests.warehouse.conftest import Place
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_changes, "ROWS_A_READ", 2)
+    monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 12)
+    monkeypatch.setattr(chunks, "ATTEMPTS_A_READ", 2)
+
+
+def fill(ledger: Ledger, videos: int = 4) -> None:
+    for number in range(videos):
+        seed_video(ledger, f"v{number}")
+        seed_attempt(ledger, f"a{number}-1", video=f"v{number}")
+        seed_attempt(ledger, f"a{number}-2", video=f"v{number}", hop=2, parent_attempt_id=f"a{number}-1")
+
+
+def contents(place: Place) -> list[Any]:
+    return [
+        query(place.target, f"SELECT * FROM {table.name} ORDER BY ALL").rows for table in (*schema.TABLES, *ROLLUPS)
+    ]
+
+
+def test_chunks_give_the_same_file_as_one_read(ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(ledger)
+    place.publish(ledger)
+    monkeypatch.setattr(ledger_changes, "ROWS_A_READ", 1)
+    monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 1)
+    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
+    other.publish(ledger)
+    assert contents(other) == contents(place)
+    assert compare(ledger, other.target) == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_that_change_between_two_reads_are_read_again(ledger: Ledger, place: Place) -> None:
+    fill(ledger)
+
+    def write(read: int) -> None:
+        if read <= 30:
+            state = ("stored", "failed", "in_doubt", "submitted", "released")[read % 5]
+            seed_attempt(ledger, f"new-{read}", video=f"v{read % 3}", hop=2 + read, until=state)
+
+    written = WrittenLedger(ledger.url, write)
+    try:
+        assert isinstance(place.publish(written), Published)
+        assert written.reads > 30
+        assert compare(written, place.target) == []
+    finally:
+        written.close()
+    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
+    other.publish(ledger)
+    assert contents(other) == contents(place)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_rename_between_two_reads_leaves_no_old_name(ledger: Ledger, place: Place) -> None:
+    fill(ledger)
+    place.publish(ledger)
+    seed_attempt(ledger, "more", video="v9", hop=9)
+    seed_attempt(ledger, "and-more", video="v9", hop=10)
+    seed_attempt(ledger, "and-yet-more", video="v9", hop=11)
+
+    def rename(read: int) -> None:
+        if read == 3:
+            with ledger.write(now_ms=START, actor="test") as tx:
+                tx.append("video_renamed", video_key="w1", account="kling-main", data={"was": "v1"})
+
+    written = WrittenLedger(ledger.url, rename)
+    try:
+        published = place.publish(written)
+    finally:
+        written.close()
+    assert isinstance(published, Published)
+    assert published.rebuilt is not None
+    assert query(place.target, "SELECT video_key FROM source_videos ORDER BY 1").rows == [
+        ("v0",),
+        ("v2",),
+        ("v3",),
+        ("w1",),
+    ]
+    assert compare(ledger, place.target) == []
+
+
+def test_a_publish_reads_the_changed_rows_by_their_number(small_ledger: Ledger, place: Place) -> None:
+    fill(small_ledger)
+    place.publish(small_ledger)
+    seed_attempt(small_ledger, "more", video="v9")
+    seen: dict[str, Any] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if statement.startswith("SELECT"):
+            seen[statement] = parameters
+
+    event.listen(small_ledger.engine, "before_cursor_execute", note)
+    place.publish(small_ledger)
+    event.remove(small_ledger.engine, "before_cursor_execute", note)
+    with small_ledger.read() as connection:
+        plans = {
+            row[3]
+            for statement, parameters in seen.items()
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        }
+    assert {plan.split()[1] for plan in plans if plan.startswith("SCAN")} <= {"ledger_head"}
+    indices = {plan.partition(" INDEX ")[2].split()[0] for plan in plans if " INDEX " in plan}
+    assert {"ix_attempts_seq", "ix_charges_seq", "ix_videos_seq", "ix_charges_attempt_id"} <= indices
+
+
+def test_a_publish_remembers_what_it_cost(small_ledger: Ledger, place: Place) -> None:
+    assert last_cost(place.work) is None
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger, now_ms=START)
+    cost = last_cost(place.work)
+    assert cost is not None
+    assert cost.began_ms == START
+    assert cost.took_ms > 0
+    place.publish(small_ledger, now_ms=START + 5)  # changes nothing, and costs nothing
+    assert last_cost(place.work) == Cost(START, cost.took_ms)
+    place.work.with_name(place.work.name + ".lock").write_text("?")
+    assert last_cost(place.work) is None
