@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import jwt
 
-from extend_pipeline.sandbox import SandboxConfig
-
 _KLING, _GATEWAY = "/v1/videos/video-extend", "/kling/v1/videos/video-extend"
 
 
@@ -24,6 +22,9 @@ class Result:
 
 def headers(provider: str) -> dict[str, str]:
     """Return the header that signs in at the sandbox."""
+    # imported here because the other engines' environments have the calls alone
+    from extend_pipeline.sandbox import SandboxConfig
+
     config = SandboxConfig()
     keys = {"kling-gateway": config.gateway.key, "vidu": config.vidu.key, "luma": config.luma.key}
     if provider in keys:

@@ -20,7 +20,7 @@ from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import declare_catalogue, record_progress
 from extend_pipeline.engine.home import Pipeline, open_home
-from extend_pipeline.engine.plan.inputs import declared, plan_input
+from extend_pipeline.engine.plan.inputs import declarations, plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.apply_task_state import success_data
@@ -39,6 +39,9 @@ FIRST_SEQ: Final = 880_000_000
 """The number before every recorded history's first event."""
 HOP_MS: Final = 90_000
 """From a hop's claim to the next one's."""
+
+NOT_RECORDED: Final = ("ledger_head", "declared_catalogue")
+"""Tables of one row that is the whole ledger's, and no video's."""
 
 Rows = Mapping[str, Sequence[Sequence[Any]]]
 
@@ -163,10 +166,11 @@ def _history(pipeline: Pipeline, ended_ms: int, seed: int) -> History:
         rows = {
             table.name: [tuple(row) for row in connection.execute(select(table))]
             for table in tables.metadata.sorted_tables
-            if table is not tables.ledger_head
+            if table.name not in NOT_RECORDED
         }
         attempts = connection.execute(select(tables.attempts).order_by(tables.attempts.c.hop)).all()
-    (video,), (declaration,) = pipeline.configuration.catalogue.videos.values(), declared(pipeline)
+    (video,) = pipeline.configuration.catalogue.videos.values()
+    (declaration,) = declarations(pipeline.configuration)
     params = tuple(json.loads(attempt.params) for attempt in attempts)
     day = day_of(FIRST_MS, UTC_ZONE)
     names = names_of(video, 0, declaration.definition_digest, day, params, seed=seed)

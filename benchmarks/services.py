@@ -1,0 +1,83 @@
+"""Servers that run beside a measurement, and what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.measure import KEYS, ProgramFailedError
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def service(
+    command: Sequence[str], environment: Mapping[str, str], *, log: Path, ready: str, folder: Path | None = None
+) -> Iterator[int]:
+    """Run a server until the end of the block; yield its process id once the address `ready` responds. Raises
+    ProgramFailedError."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **KEYS, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(ready, process, log)
+        yield process.pid
+    finally:
+        for number in (signal.SIGINT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds of a process, of those below it, and of those of them that have ended."""
+    import psutil
+
+    process, total = psutil.Process(pid), 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory_of(pid: int) -> float:
+    """Return the memory (MB) that a process and those below it use now, shared pages once for each."""
+    import psutil
+
+    process, total = psutil.Process(pid), 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return total / 2**20
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+    ends = time.monotonic() + seconds
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < ends and process.poll() is None:
+        with contextlib.suppress(OSError), opener.open(url, timeout=5):
+            return
+        time.sleep(0.2)
+    raise ProgramFailedError(f"nothing responds at {url}:\n{log.read_text(errors='replace')[-2000:]}")
