@@ -7,7 +7,7 @@ A process that has had its turn must be at the head again before its next one, a
 that is not possible.
 
 A turn is a courtesy and no lock of the ledger: the database alone decides what may be written. Where no turn begins for
-some seconds (a process was stopped in the queue, say), the others write without one.
+a while (a process was stopped in the queue, say), the others write without one.
 """
 
 import errno
@@ -31,7 +31,7 @@ class Turns:
     """The turns of one process at the ledger in a file. Its threads take one turn after the other. `patience_s` is how
     long it waits while no turn begins."""
 
-    def __init__(self, ledger: Path, *, patience_s: float = 3.0) -> None:
+    def __init__(self, ledger: Path, *, patience_s: float = 1.5) -> None:
         self._path = ledger.with_name(f"{ledger.name}-turns")
         self._patience_s = patience_s
         self._without_until = 0.0
