@@ -111,7 +111,7 @@ DEEP: Final = (
     "media/test_turned_films.py::test_a_reencoded_film",
     "media/test_assemble.py::test_parts_that_do_not_fit",
     "media/test_prober.py::test_a_worker_killed",
-    "media/test_hostile_files.py::test_a_film_that_takes_more_cpu_time",
+    "media/test_hostile_files.py::test_a_film_whose_frames_take_more_cpu_time",
     "engine/plan/test_plan_properties.py",
     "providers/kling/test_kling_parse.py::test_no_body_makes",
     "providers/wire/test_callback_body.py::test_no_bytes_raise",

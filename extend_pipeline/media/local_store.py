@@ -6,6 +6,7 @@ Layout below the root, folders 0700 and files 0600:
     ab/abcd….poster.jpg    its poster strip
     .incoming/….part       being written now, or left by a writer that ended; same file system: rename is atomic
     .incoming/….partial    an unfinished download, with its facts (partial.py)
+    .frames/abcd….frames    frames of a film whose next hop is awaited (analysis/kept_frames.py); may be lost
     quarantine/….bin       bytes that arrived whole but are no valid film, kept as evidence; at most
                            MAX_QUARANTINED files of each attempt or source
 
@@ -25,6 +26,7 @@ from extend_pipeline.base import disk
 from extend_pipeline.base.disk import sync_folder
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.media.analysis.kept_frames import KeptFrames
 from extend_pipeline.media.check.container import Container, recognise
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.listing import MarkedFolder
@@ -132,6 +134,11 @@ class LocalStore(MarkedFolder):
             self._make_lasting(self.root / str(ref))
         return ref
 
+    @property
+    def kept_frames(self) -> KeptFrames:
+        """Return the files in `.frames`."""
+        return KeptFrames(self.root / ".frames")
+
     @contextmanager
     def local(self, ref: MediaRef) -> Iterator[Path]:
         """Yield the path of the stored file, which must only be read."""
@@ -179,7 +186,8 @@ class LocalStore(MarkedFolder):
                 partial.discard()
 
     def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
-        """Remove abandoned files from `.incoming`."""
+        """Remove abandoned files from `.incoming`, and old ones from `.frames`."""
+        self.kept_frames.sweep(now=now)
         incoming = self.root / ".incoming"
         removed = sweep_partials(incoming, keep=keep, older_than_s=older_than_s, now=now)
         return removed + remove_abandoned(incoming.glob("*.part"), older_than_s=older_than_s, now=now)

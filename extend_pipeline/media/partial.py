@@ -51,12 +51,14 @@ class Partial:
         self.size, self.facts = self._state()
         self.file.truncate(self.size)
         self.file.seek(self.size)
+        self._digest = None if self.size else hashlib.sha256()  # of the bytes, where all came through this object
 
     def begin(self, validator: str | None, total: int | None, *, unsound: str | None = None) -> None:
         """Discard the bytes and start again, with the response's validator and length in bytes of the whole file."""
         self.file.truncate(0)
         self.file.seek(0)
         self.size = 0
+        self._digest = hashlib.sha256()
         self._write_facts(Facts(validator, total, unsound=unsound or self.facts.unsound, boot=_boot_id()))
 
     def note(self, **changes: Any) -> None:
@@ -69,6 +71,8 @@ class Partial:
         """Append the chunks. An exception of `chunks` or an OSError is passed on, and the bytes written before it
         stay."""
         for number, chunk in enumerate(chunks):
+            if self._digest is not None:
+                self._digest.update(chunk)
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self.file.write(rest) or 0 :]
@@ -80,7 +84,9 @@ class Partial:
                 self._write_facts(replace(self.facts, synced=self.size))
 
     def sha256(self) -> str:
-        """Return the sha256 of all bytes."""
+        """Return the sha256 of all bytes; those that an earlier process has written are read for it."""
+        if self._digest is not None:
+            return self._digest.hexdigest()
         self.file.seek(0)
         digest = hashlib.file_digest(self.file, "sha256").hexdigest()
         self.file.seek(self.size)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, Self
 
+from extend_pipeline.media.analysis.kept_frames import KeptFrames
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.partial import Partial
 
@@ -139,11 +140,17 @@ class MediaStore(Protocol):
 
     def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
         """Remove files that ended writers left more than `older_than_s` before `now` (seconds since 1970), except
-        partial files of the downloads in `keep`, which will be continued; return how many."""
+        partial files of the downloads in `keep`, which will be continued; return how many. Remove kept frames that are
+        too old, too."""
         ...
 
     def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
         """Store a film's poster strip, replacing an earlier one."""
+        ...
+
+    @property
+    def kept_frames(self) -> KeptFrames:
+        """Return the frames of films whose next hop is awaited, which are kept on this machine."""
         ...
 
     def local(self, ref: MediaRef) -> AbstractContextManager[Path]:

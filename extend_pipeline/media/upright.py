@@ -57,12 +57,17 @@ def upright(frame: VideoFrame) -> VideoFrame:
 
 def planes(frame: VideoFrame) -> list[np.ndarray]:
     """Return the Y, U and V samples of a yuv420p frame with even sides."""
+    return planes_of(frame.to_ndarray())
+
+
+def planes_of(samples: np.ndarray) -> list[np.ndarray]:
+    """Return the Y, U and V samples of a yuv420p frame's array of shape (height * 3 / 2, width)."""
     import numpy as np
 
-    samples = np.asarray(frame.to_ndarray(), dtype=np.uint8).reshape(-1)
-    chroma = frame.height // 2, frame.width // 2
-    brightness, u, v = np.split(samples, (frame.height * frame.width, samples.size - chroma[0] * chroma[1]))
-    return [brightness.reshape(frame.height, frame.width), u.reshape(chroma), v.reshape(chroma)]
+    height, width = samples.shape[0] * 2 // 3, samples.shape[1]
+    chroma = height // 2, width // 2
+    brightness, u, v = np.split(samples.reshape(-1), (height * width, samples.size - chroma[0] * chroma[1]))
+    return [brightness.reshape(height, width), u.reshape(chroma), v.reshape(chroma)]
 
 
 def frame_of(planes: Sequence[np.ndarray]) -> VideoFrame:

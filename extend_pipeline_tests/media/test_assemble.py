@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from extend_pipeline.media.analysis.classify import OutputKind, classify_output
+from extend_pipeline.media.analysis.examine import ResultContext, examine
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
-from extend_pipeline.media.classify import OutputKind, classify_output
 from extend_pipeline.media.join.assemble import Film, assemble
-from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.local_store import LocalStore
-from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.seam import measure_seam
+from extend_pipeline_tests.support.media.examined import poster_of, seam_of
 from extend_pipeline_tests.support.media.mp4 import cut, make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -280,17 +279,16 @@ def test_a_full_disk_and_a_missing_file_are_errors_of_the_machine(tmp_path: Path
 def test_a_segment_is_classified_measured_and_drawn(tmp_path: Path) -> None:
     parent, segment = pair(tmp_path, parent={"seconds": 5}, segment={"seconds": 5, "start_s": 5})
 
-    seam = measure_seam(parent=parent, result=segment)
+    seam = seam_of(parent=parent, result=segment)
 
     assert seam.joint_db is not None
     assert seam.psnr_db is not None
     assert seam.joint_db > seam.psnr_db
     assert not seam.parent_is_prefix
     assert classify_output(parent_ms=5000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
-    strip = make_poster(parent=parent, result=segment, parent_ms=5000, segment=True)
+    strip = poster_of(parent=parent, result=segment, parent_ms=5000, segment=True)
     assert strip[:2] == b"\xff\xd8"
-    with pytest.raises(FrameError):
-        make_poster(parent=parent, result=cut(segment, 0.05), parent_ms=5000, segment=True)
+    assert isinstance(examine(cut(segment, 0.05), ResultContext(parent=parent)), InvalidFile)
 
 
 def _as_mpeg4(path: Path) -> Path:

@@ -11,10 +11,9 @@ from extend_pipeline.media.check.container import Container, NotVideo, recognise
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.local_store import LocalStore
-from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.store import Stored
 from extend_pipeline_tests.support.media.containers import RECIPES, make
+from extend_pipeline_tests.support.media.examined import poster_of, seam_of
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 MOST = 50_000_000
@@ -67,9 +66,9 @@ def test_a_film_is_measured_and_joined_to_one_of_its_kind(
     assert isinstance(checked, ValidFile)
     assert checked.probe.duration_ms == pytest.approx(3000, abs=42)
     assert checked.probe.has_audio == (RECIPES[name].audio is not None)
-    seam = measure_seam(parent=films[name], result=out)
+    seam = seam_of(parent=films[name], result=out)
     assert seam.parent_is_prefix
-    assert make_poster(parent=films[name], result=following[name], parent_ms=2000, segment=True)[:2] == b"\xff\xd8"
+    assert poster_of(parent=films[name], result=following[name], parent_ms=2000, segment=True)[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("name", ["webm vp9", "matroska", "fragmented"])

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from extend_pipeline.media.analysis.examine import Examined, ResultContext, examine
+from extend_pipeline.media.check.probe import InvalidFile
 from extend_pipeline.media.frames import open_frames
-from extend_pipeline.media.libav import FrameError
-from extend_pipeline.media.poster import make_poster
+from extend_pipeline_tests.support.media.examined import poster_of
 from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
-from extend_pipeline_tests.support.user_texts import check_user_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def test_the_panels_are_the_parents_end_the_first_new_frame_and_the_end(
 ) -> None:
     parent, result = clips
 
-    jpeg = make_poster(parent=parent if with_parent else None, result=result, parent_ms=2000)
+    jpeg = poster_of(parent=parent if with_parent else None, result=result, parent_ms=2000)
 
     assert len(jpeg) <= 10_000
     assert capfd.readouterr().err == ""
@@ -80,7 +80,7 @@ def test_a_segment_starts_with_its_first_frame(clips: tuple[Path, Path], tmp_pat
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=3, hue=NEW_HUE, start_s=2)
 
-    _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000, segment=True))
+    _, new, _ = panels(poster_of(parent=parent, result=segment, parent_ms=2000, segment=True))
 
     assert distance(new, scaled_frame(segment, 0, new)) < 8
 
@@ -89,7 +89,7 @@ def test_a_result_no_longer_than_the_parent_is_treated_as_a_segment(clips: tuple
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=1, hue=NEW_HUE, start_s=2)
 
-    _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000))
+    _, new, _ = panels(poster_of(parent=parent, result=segment, parent_ms=2000))
 
     assert distance(new, scaled_frame(segment, 0, new)) < 8
 
@@ -97,7 +97,7 @@ def test_a_result_no_longer_than_the_parent_is_treated_as_a_segment(clips: tuple
 def test_without_the_parents_length_the_panels_are_beginning_middle_and_end(clips: tuple[Path, Path]) -> None:
     _, result = clips
 
-    shown = panels(make_poster(parent=None, result=result, parent_ms=None))
+    shown = panels(poster_of(parent=None, result=result, parent_ms=None))
 
     for panel, index in zip(shown, (0, 29, 59), strict=True):
         assert distance(panel, scaled_frame(result, index, panel)) < 8
@@ -107,24 +107,25 @@ def test_without_the_parents_length_the_panels_are_beginning_middle_and_end(clip
 def test_a_noisy_upright_film_still_fits(tmp_path: Path, most: int) -> None:
     film = make_clip(tmp_path / "film.mp4", seconds=1, size=(360, 640), noise=120)
 
-    jpeg = make_poster(parent=None, result=film, parent_ms=500, max_bytes=most)
+    jpeg = poster_of(parent=None, result=film, parent_ms=500, max_bytes=most)
 
     assert len(jpeg) <= most
     assert len(panels(jpeg)) == 3
 
 
-def test_a_poster_that_cannot_be_drawn_raises_with_the_reason(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_poster_that_cannot_be_drawn_is_left_out(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, result = clips
     page = tmp_path / "page.mp4"
     page.write_bytes(b"<html>")
 
-    with pytest.raises(FrameError) as caught:
-        make_poster(parent=parent, result=result, parent_ms=2000, max_bytes=100)
-    check_user_text(str(caught.value))
-    with pytest.raises(FrameError, match="not a video"):
-        make_poster(parent=parent, result=page, parent_ms=2000)
+    for context in (ResultContext(parent=parent, poster_bytes=100), ResultContext(parent=page)):
+        examined = examine(result, context)
+        assert isinstance(examined, Examined)
+        assert examined.poster is None
+        assert examined.probe.duration_ms == 5_000
+    assert isinstance(examine(page, ResultContext(parent=parent)), InvalidFile)
     with pytest.raises(FileNotFoundError):
-        make_poster(parent=tmp_path / "nowhere.mp4", result=result, parent_ms=2000)
+        examine(result, ResultContext(parent=tmp_path / "nowhere.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.media.analysis.examine import Examined, ResultContext
+from extend_pipeline.media.analysis.seam import UNMEASURED
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import ProbeUnavailable, Worker, WorkerPool
 from extend_pipeline.media.isolation.rlimits import Bounds
-from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import decompression_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -162,9 +163,9 @@ def test_a_worker_retires_after_its_share_of_cpu_time(good: Path, make: Callable
 def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, make: Callable[..., WorkerPool]) -> None:
     workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
+        look = pool.submit(isolated_probe.examine, slow, ResultContext(), workers=workers)
         os.kill(until(lambda: busy(before)), signal.SIGKILL)
-        assert poster.result(60).startswith(b"\xff\xd8\xff")
+        assert look.result(60).poster.startswith(b"\xff\xd8\xff")
 
 
 def test_a_worker_killed_twice_is_no_verdict_on_the_film(
@@ -172,36 +173,37 @@ def test_a_worker_killed_twice_is_no_verdict_on_the_film(
 ) -> None:
     workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
+        look = pool.submit(isolated_probe.examine, slow, ResultContext(), workers=workers)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGKILL)
         os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
         with pytest.raises(ProbeUnavailable) as caught:
-            poster.result(60)
+            look.result(60)
     check_user_text(str(caught.value))
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_film_that_ends_two_workers_is_at_fault(slow: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_whole_film_whose_frames_end_two_workers_is_kept_without_them(
+    slow: Path, make: Callable[..., WorkerPool]
+) -> None:
     workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
+        look = pool.submit(isolated_probe.examine, slow, ResultContext(), workers=workers)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
-        with pytest.raises(FrameError) as caught:
-            poster.result(60)
-    check_user_text(str(caught.value))
+        assert look.result(60) == Examined(check_file(slow).probe)
 
 
 _PARENT = """
 import sys, threading
 from pathlib import Path
+from extend_pipeline.media.analysis.examine import ResultContext
 from extend_pipeline.media.isolation import isolated_probe, pool
 film = Path(sys.argv[1])
 isolated_probe.check_file(film)
 print(pool.shared_pool(isolated_probe.READ).idle_workers[0].pid, flush=True)
-isolated_probe.make_poster(parent=None, result=film, parent_ms=None)
+isolated_probe.examine(film, ResultContext())
 """
 
 
@@ -217,7 +219,7 @@ def test_a_worker_ends_when_its_parent_is_killed(slow: Path, how: signal.Signals
 
 
 def test_workers_end_with_the_program(good: Path) -> None:
-    script = _PARENT.rpartition("isolated_probe.make_poster")[0]
+    script = _PARENT.rpartition("isolated_probe.examine")[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(good)], capture_output=True, text=True, check=True
     )
@@ -299,22 +301,23 @@ def test_a_valid_message_makes_a_film_valid(
     assert isinstance(isolated_probe.check_file(good, workers=make()), ValidFile)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"ok": {"jpeg": "AAAA"}}',
-        '{"ok": {"jpeg": "/9j/!!"}}',
-        '{"ok": {}}',
-        '{"ok": {"invalid": "x"}}',
-        valid(),
-    ],
-)
-def test_a_poster_is_a_jpeg_or_an_error(
+@pytest.mark.parametrize("jpeg", ["AAAA", "/9j/!!", "A" * 50_000, 7, None], ids=str)
+def test_a_poster_is_a_jpeg_or_none(
+    jpeg: object, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = json.loads(valid())["ok"] | {"seam": {"psnr_db": 1e9}, "jpeg": jpeg, "kept": False}
+    monkeypatch.setattr(probing, "BOOT", worker_that_sends(json.dumps({"ok": message})))
+    examined = isolated_probe.examine(good, ResultContext(parent=good), workers=make())
+    assert isinstance(examined, Examined)
+    assert (examined.poster, examined.seam) == (None, UNMEASURED)
+
+
+@pytest.mark.parametrize("text", ['{"ok": {}}', '{"ok": {"invalid": ""}}', '{"ok": {"valid": 1, "jpeg": null}}'])
+def test_a_message_without_a_valid_film_is_none(
     text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "BOOT", worker_that_sends(text))
-    with pytest.raises(FrameError):
-        isolated_probe.make_poster(parent=None, result=good, parent_ms=None, workers=make())
+    assert isinstance(isolated_probe.examine(good, ResultContext(), workers=make()), InvalidFile)
 
 
 def test_a_worker_that_sends_no_message_is_no_verdict(

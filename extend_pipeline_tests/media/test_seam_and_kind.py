@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.classify import OutputKind, classify_output
-from extend_pipeline.media.seam import Seam, measure_seam
+from extend_pipeline.media.analysis.classify import OutputKind, classify_output
+from extend_pipeline.media.analysis.seam import Seam
+from extend_pipeline_tests.support.media.examined import seam_of
 from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 
 
@@ -20,7 +21,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_exact_extension_has_a_perfect_seam(parent: Path, tmp_path: Path) -> None:
     result = extend_clip(parent, tmp_path / "result.mp4", seconds=5)
 
-    seam = measure_seam(parent=parent, result=result)
+    seam = seam_of(parent=parent, result=result)
 
     assert (seam.psnr_db, seam.parent_is_prefix, seam.compared_frames) == (99.0, True, 5)
     assert classify_output(parent_ms=4000, probed_ms=9000, seam=seam, longest_added_ms=7000) is OutputKind.FULL
@@ -32,7 +33,7 @@ def test_a_parent_that_was_encoded_again_is_still_a_prefix(parent: Path, tmp_pat
     result = _rescaled(parent, tmp_path / "result.mp4") if "size" in shape else None
     result = result or make_clip(tmp_path / "result.mp4", seconds=6, **shape)  # type: ignore[arg-type]
 
-    seam = measure_seam(parent=parent, result=result)
+    seam = seam_of(parent=parent, result=result)
 
     assert seam.parent_is_prefix
     assert seam.psnr_db is not None
@@ -42,7 +43,7 @@ def test_a_parent_that_was_encoded_again_is_still_a_prefix(parent: Path, tmp_pat
 def test_another_clip_of_the_same_length_is_no_prefix(parent: Path, tmp_path: Path) -> None:
     other = make_clip(tmp_path / "other.mp4", seconds=9, hue=0.9, start_s=3)
 
-    seam = measure_seam(parent=parent, result=other)
+    seam = seam_of(parent=parent, result=other)
 
     assert not seam.parent_is_prefix
     assert seam.psnr_db is not None
@@ -54,7 +55,7 @@ def test_a_clip_that_only_ends_like_the_parent_is_no_prefix(parent: Path, tmp_pa
     beginning = make_clip(tmp_path / "beginning.mp4", seconds=3, start_s=20)
     ends_alike = extend_clip(beginning, tmp_path / "alike.mp4", seconds=3, hue=0.3)
 
-    seam = measure_seam(parent=parent, result=ends_alike)
+    seam = seam_of(parent=parent, result=ends_alike)
 
     assert seam.psnr_db is not None
     assert seam.psnr_db > 25, "its last second is drawn as the parent's is"
@@ -64,7 +65,7 @@ def test_a_clip_that_only_ends_like_the_parent_is_no_prefix(parent: Path, tmp_pa
 def test_a_longer_segment_of_five_seconds_after_four_is_recognised_by_its_frames(parent: Path, tmp_path: Path) -> None:
     segment = make_clip(tmp_path / "segment.mp4", seconds=5, start_s=4)
 
-    seam = measure_seam(parent=parent, result=segment)
+    seam = seam_of(parent=parent, result=segment)
 
     assert not seam.parent_is_prefix
     assert classify_output(parent_ms=4000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
@@ -74,7 +75,7 @@ def test_a_longer_segment_of_five_seconds_after_four_is_recognised_by_its_frames
 def test_a_result_shorter_than_the_parent_has_nothing_to_compare(parent: Path, tmp_path: Path) -> None:
     segment = make_clip(tmp_path / "segment.mp4", seconds=2, start_s=4)
 
-    seam = measure_seam(parent=parent, result=segment)
+    seam = seam_of(parent=parent, result=segment)
 
     assert (seam.psnr_db, seam.parent_is_prefix, seam.compared_frames) == (None, False, 0)
 
@@ -83,15 +84,16 @@ def test_a_parent_of_two_frames_can_be_measured(tmp_path: Path) -> None:
     parent = make_clip(tmp_path / "parent.mp4", seconds=2 / 12)
     result = extend_clip(parent, tmp_path / "result.mp4", seconds=1)
 
-    assert measure_seam(parent=parent, result=result).compared_frames == 2
+    assert seam_of(parent=parent, result=result).compared_frames == 2
 
 
 def test_a_broken_file_has_no_seam_and_a_missing_one_is_an_error(parent: Path, tmp_path: Path) -> None:
     broken = cut(Path(shutil.copy(parent, tmp_path / "broken.mp4")), 0.05)
 
-    assert measure_seam(parent=parent, result=broken) == Seam(None, False, 0)
-    with pytest.raises(FileNotFoundError):
-        measure_seam(parent=parent, result=tmp_path / "nowhere.mp4")
+    assert seam_of(parent=broken, result=parent) == Seam(None, False, 0)
+    for pair in (parent, tmp_path / "nowhere.mp4"), (tmp_path / "nowhere.mp4", parent):
+        with pytest.raises(FileNotFoundError):
+            seam_of(parent=pair[0], result=pair[1])
 
 
 PREFIX = Seam(psnr_db=40.0, parent_is_prefix=True, compared_frames=5, joint_db=12.0)

@@ -11,9 +11,8 @@ import pytest
 from extend_pipeline.media.check.probe import Probe, probe
 from extend_pipeline.media.frames import open_frames
 from extend_pipeline.media.join.film import Joined, join
-from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.upright import NO_TURN, Turn, turn_of
+from extend_pipeline_tests.support.media.examined import poster_of, seam_of
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -140,13 +139,13 @@ def test_a_seam_and_a_poster_compare_upright_frames(tmp_path: Path) -> None:
     made, _ = joined([parent, segment], tmp_path / "film.mp4")
     assert not made.lossless
 
-    seam = measure_seam(parent=parent, result=tmp_path / "film.mp4")
+    seam = seam_of(parent=parent, result=tmp_path / "film.mp4")
 
     assert seam.parent_is_prefix
     assert seam.psnr_db is not None
     assert seam.psnr_db > SAME_DB
     strip = tmp_path / "strip.jpg"
-    strip.write_bytes(make_poster(parent=parent, result=tmp_path / "film.mp4", parent_ms=2000))
+    strip.write_bytes(poster_of(parent=parent, result=tmp_path / "film.mp4", parent_ms=2000))
     with av.open(str(strip), format="mjpeg") as jpeg:
         (shown,) = jpeg.decode(video=0)
     assert shown.height > shown.width / 3, "three upright panels"

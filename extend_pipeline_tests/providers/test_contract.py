@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.config.checks.purchase import IMPLIED
 from extend_pipeline.config.fields.text import aliases
-from extend_pipeline.media.classify import MIN_DIFFERENCE_MS
+from extend_pipeline.media.analysis.classify import MIN_DIFFERENCE_MS
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,

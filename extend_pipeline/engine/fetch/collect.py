@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.fetch.examiner import Examiner
 from extend_pipeline.engine.fetch.failure_policy import FetchDecision, handle_failed_fetch, is_over
 from extend_pipeline.engine.fetch.fetch import FetchFailure, could_not_probe, fetch
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
@@ -147,27 +148,40 @@ def _collect_or_wait(
 def _collect(
     pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: FetchLease
 ) -> None:
-    attempt = due.attempt
     if not lease.renew():
         return  # it waited so long that another process leases it by now
+    with Examiner(pipeline, due.attempt) as examiner:
+        _collect_examined(pipeline, report, lock, due, lease, examiner)
+
+
+def _collect_examined(
+    pipeline: Pipeline,
+    report: CollectReport,
+    lock: threading.Lock,
+    due: ScheduledAttempt,
+    lease: FetchLease,
+    examiner: Examiner,
+) -> None:
+    attempt = due.attempt
     key = result_key(attempt.attempt_id)
-    fetched = fetch(pipeline, attempt.account, attempt.result_url, key=key, heartbeat=lease.renew)
+    fetch_from = partial(fetch, pipeline, attempt.account, key=key, heartbeat=lease.renew, check=examiner.check)
+    fetched = fetch_from(attempt.result_url)
     expires_at = attempt.expires_at
     if isinstance(fetched, FetchFailure) and (
         fetched.stale_url or fetched.sha256 or is_over(expires_at, pipeline.now_ms())
     ):
         fresh = _fresh_url(pipeline, attempt)
         if isinstance(fresh, _FreshUrl):
-            second = fetch(pipeline, attempt.account, fresh.url, key=key, heartbeat=lease.renew)
+            second = fetch_from(fresh.url)
             fetched, expires_at = _combine_tries(fetched, second), fresh.expires_at
         else:
             fetched = replace(fetched, message=f"{fetched.message}; {fresh.message}", stale_url=fresh.stale_url)
     if isinstance(fetched, Stored):
         try:
             if attempt.state is S.STORED:
-                keep_restored(pipeline, attempt, fetched)
+                keep_restored(pipeline, attempt, fetched, examiner)
             else:
-                keep_film(pipeline, attempt, fetched, actor=pipeline.owner)
+                keep_film(pipeline, attempt, fetched, examiner, actor=pipeline.owner)
         except ProbeUnavailable as error:
             fetched = could_not_probe(error)
         else:
@@ -216,10 +230,12 @@ def _combine_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored
     return FetchFailure(second.message, progress=progress)
 
 
-def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor: str) -> Moved | Stale:
+def keep_film(
+    pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Examiner, *, actor: str
+) -> Moved | Stale:
     """Record that an attempt's film is in the store, with its media analysis. Raise ProbeUnavailable where this machine
     can't analyse it now."""
-    analysis = analyse(pipeline, attempt, stored)
+    analysis = analyse(pipeline, attempt, stored, examiner)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
         data = {**file_columns(stored), **analysis.columns}
@@ -228,6 +244,8 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor:
             files.record_not_made(tx, attempt)
         transitions.unschedule(tx, attempt.attempt_id)
     failpoint("collect.after_stored")
+    if analysis.parent is not None:
+        pipeline.store.kept_frames.forget(analysis.parent.sha256)
     if isinstance(moved, Stale) and moved.state is not S.STORED:
         state = "unknown" if moved.state is None else moved.state.value
         _log.warning(

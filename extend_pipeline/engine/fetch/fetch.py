@@ -7,7 +7,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.media.check.container import Container, recognise_bytes
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.store import Stored
+from extend_pipeline.media.store import Check, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,13 @@ def fetch(
     key: str,
     extra_host: str = "",
     heartbeat: Callable[[], object] | None = None,
+    check: Check | None = None,
 ) -> Stored | FetchFailure:
     """Fetch one URL into the store, under the account's download rules. `key` identifies the file under any URL, so
     that a partial download is resumed. `extra_host` is a host that the catalogue names: it is also allowed, but gives
-    no access to a private network. `heartbeat` is called for each chunk; with False no further try follows. Some
-    invalid files are kept in quarantine for each key. Raise OSError where the disk fails."""
+    no access to a private network. `heartbeat` is called for each chunk; with False no further try follows. `check`
+    examines the complete file instead of `isolated_probe.check_file`. Some invalid files are kept in quarantine for
+    each key. Raise OSError where the disk fails."""
     # imported here because they load httpx (0.1 s), which commands that only read the ledger don't need
     from extend_pipeline.engine.fetch.resume import fetch_rest, fetch_whole
     from extend_pipeline.providers.http.download import DownloadPolicy, PrivateHost
@@ -52,13 +54,14 @@ def fetch(
         idle_timeout_s=settings.download_silence_s,
         is_video=lambda head: isinstance(recognise_bytes(head), Container),
     )
+    check = check or isolated_probe.check_file
     failpoint("collect.before_download")
     try:
         with pipeline.store.partial(key) as partial:
             if partial is not None:
-                return fetch_rest(pipeline.store, partial, url, policy, heartbeat)
+                return fetch_rest(pipeline.store, partial, url, policy, heartbeat, check)
         # another process has the partial file open and may never continue, so this one doesn't wait for it
-        return fetch_whole(pipeline.store, key, url, policy, heartbeat)
+        return fetch_whole(pipeline.store, key, url, policy, heartbeat, check)
     except isolated_probe.ProbeUnavailable as error:
         return could_not_probe(error)
 

@@ -8,9 +8,8 @@ from typing import Final
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.media.check.probe import InvalidFile
-from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.partial import Partial
-from extend_pipeline.media.store import MediaStore, Stored
+from extend_pipeline.media.store import Check, MediaStore, Stored
 from extend_pipeline.providers.http.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 from extend_pipeline.providers.http.ranges import NoRange, Resume
 
@@ -20,7 +19,12 @@ MAX_REFUSED: Final = 8  # ranges that a server refuses in a row before the whole
 
 
 def fetch_whole(
-    store: MediaStore, key: str, url: str, policy: DownloadPolicy, heartbeat: Callable[[], object] | None = None
+    store: MediaStore,
+    key: str,
+    url: str,
+    policy: DownloadPolicy,
+    heartbeat: Callable[[], object] | None,
+    check: Check,
 ) -> Stored | FetchFailure:
     """Fetch a file in one request. An interrupted download leaves nothing; an invalid file is kept under `key`."""
     try:
@@ -33,7 +37,7 @@ def fetch_whole(
                 _with_heartbeat(body.chunks, heartbeat),
                 expected_bytes=body.content_length,
                 max_bytes=policy.max_bytes,
-                check=isolated_probe.check_file,
+                check=check,
                 wanted_for=key,
             )
     except DownloadInterrupted as error:
@@ -46,14 +50,15 @@ def fetch_rest(
     partial: Partial,
     url: str,
     policy: DownloadPolicy,
-    heartbeat: Callable[[], object] | None = None,
+    heartbeat: Callable[[], object] | None,
+    check: Check,
 ) -> Stored | FetchFailure:
     """Fetch the rest of a partial file. A try that was cut but made progress is followed by the next at once."""
     began, ends = partial.size, time.monotonic() + TURN_S
     try:
         while True:
             size_before, invalid_before = partial.size, partial.facts.unsound
-            fetched = _once(store, partial, url, policy, heartbeat)
+            fetched = _once(store, partial, url, policy, heartbeat, check)
             if isinstance(fetched, Stored):
                 return fetched
             # begun anew, to find out whether the same invalid bytes come again
@@ -71,10 +76,15 @@ def fetch_rest(
 
 
 def _once(
-    store: MediaStore, partial: Partial, url: str, policy: DownloadPolicy, heartbeat: Callable[[], object] | None
+    store: MediaStore,
+    partial: Partial,
+    url: str,
+    policy: DownloadPolicy,
+    heartbeat: Callable[[], object] | None,
+    check: Check,
 ) -> Stored | FetchFailure:
     if partial.size and partial.size == partial.facts.total:
-        return _finished(store, partial, url, policy, heartbeat)
+        return _finished(store, partial, url, policy, heartbeat, check)
     resume = _resume(partial)
     try:
         with open_download(url, policy, resume) as body:
@@ -96,10 +106,10 @@ def _once(
         return FetchFailure(f"{error.message}; {partial.size} bytes are kept", cut=True)
     if isinstance(body, NoRange) and body.total != partial.size:
         partial.begin(None, None)  # another file, or a server that knows no ranges
-        return _once(store, partial, url, policy, heartbeat)
+        return _once(store, partial, url, policy, heartbeat, check)
     if (body_total := partial.facts.total) and partial.size < body_total:
         return FetchFailure(f"{partial.size} of {body_total} bytes came, and are kept", cut=True)
-    return _finished(store, partial, url, policy, heartbeat)
+    return _finished(store, partial, url, policy, heartbeat, check)
 
 
 def _resume(partial: Partial) -> Resume | None:
@@ -110,19 +120,24 @@ def _resume(partial: Partial) -> Resume | None:
 
 
 def _finished(
-    store: MediaStore, partial: Partial, url: str, policy: DownloadPolicy, heartbeat: Callable[[], object] | None
+    store: MediaStore,
+    partial: Partial,
+    url: str,
+    policy: DownloadPolicy,
+    heartbeat: Callable[[], object] | None,
+    check: Check,
 ) -> Stored | FetchFailure:
     """Check a complete file. An invalid one that was joined from several responses is fetched again from the start;
     only the same bytes a second time prove that the provider has no other file."""
     sha256 = partial.sha256()
     is_final = not partial.facts.joined or partial.facts.unsound == sha256
-    fetched = store.ingest_partial(partial, sha256, check=isolated_probe.check_file, quarantine=is_final)
+    fetched = store.ingest_partial(partial, sha256, check=check, quarantine=is_final)
     if isinstance(fetched, Stored):
         return fetched
     if is_final:
         return _invalid_failure(fetched)
     partial.begin(None, None, unsound=sha256)
-    return _once(store, partial, url, policy, heartbeat)
+    return _once(store, partial, url, policy, heartbeat, check)
 
 
 def _fault_failure(fault: Fault) -> FetchFailure:

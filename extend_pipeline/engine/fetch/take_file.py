@@ -6,12 +6,13 @@ from typing import Final
 
 from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
 from extend_pipeline.engine.fetch.collect import keep_film, result_key
+from extend_pipeline.engine.fetch.examiner import Examiner
 from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import Stored
 
 _AWAITED: Final = frozenset({S.SUCCEEDED, S.RESULT_LOST, S.QUARANTINED})
@@ -27,37 +28,38 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
         return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
     require_space(pipeline.store, size)
-    try:
-        stored = pipeline.store.ingest(
-            _pieces(file),
-            expected_bytes=size,
-            max_bytes=pipeline.settings.max_file_bytes,
-            check=isolated_probe.check_file,
-            wanted_for=key,
-        )
-    except isolated_probe.ProbeUnavailable as error:
-        return _unchecked(file, error)
-    if not isinstance(stored, Stored):
-        return Declined(f"{file} is no valid video: {stored.reason}")
-    with pipeline.ledger.read() as connection:
-        others = queries.attempts_of(connection, [row.video_key])
-        videos = queries.videos(connection, keys=[row.video_key])
-    known = {other.sha256: f"{other.video_key}/{other.hop}" for other in others}
-    known |= {other.film_sha256: f"{other.video_key}/{other.hop}" for other in others}
-    known |= {video.source_sha256: f"{video.video_key} before its first extension" for video in videos}
-    if (held := known.get(stored.sha256)) is not None:
-        return Declined(f"{file} is the film of {held}; nothing was changed")
-    try:
-        moved = keep_film(pipeline, row, stored, actor=actor_of(who, why))
-    except isolated_probe.ProbeUnavailable as error:
-        return _unchecked(file, error)
+    with Examiner(pipeline, row) as examiner:
+        try:
+            stored = pipeline.store.ingest(
+                _pieces(file),
+                expected_bytes=size,
+                max_bytes=pipeline.settings.max_file_bytes,
+                check=examiner.check,
+                wanted_for=key,
+            )
+        except ProbeUnavailable as error:
+            return _unchecked(file, error)
+        if not isinstance(stored, Stored):
+            return Declined(f"{file} is no valid video: {stored.reason}")
+        with pipeline.ledger.read() as connection:
+            others = queries.attempts_of(connection, [row.video_key])
+            videos = queries.videos(connection, keys=[row.video_key])
+        known = {other.sha256: f"{other.video_key}/{other.hop}" for other in others}
+        known |= {other.film_sha256: f"{other.video_key}/{other.hop}" for other in others}
+        known |= {video.source_sha256: f"{video.video_key} before its first extension" for video in videos}
+        if (held := known.get(stored.sha256)) is not None:
+            return Declined(f"{file} is the film of {held}; nothing was changed")
+        try:
+            moved = keep_film(pipeline, row, stored, examiner, actor=actor_of(who, why))
+        except ProbeUnavailable as error:
+            return _unchecked(file, error)
     if not isinstance(moved, Moved):
         return Declined(f"{where} has changed meanwhile: it is {moved.state} now; nothing was changed, look again")
     pipeline.store.forget(key)
     return Resolved(f"{where} is stored, {stored.probe.duration_ms / 1000:g} s; the next advance goes on from it")
 
 
-def _unchecked(file: Path, error: isolated_probe.ProbeUnavailable) -> Declined:
+def _unchecked(file: Path, error: ProbeUnavailable) -> Declined:
     return Declined(f"{file} could not be checked here: {error}; try again")
 
 

@@ -24,7 +24,7 @@ class Goal:
         """Return whether nothing more is bought: the length is reached within the tolerance, or all steps are done."""
         if self.steps is not None:
             return hops_done >= self.steps
-        return duration_ms is not None and duration_ms >= self._enough_ms
+        return duration_ms is not None and duration_ms >= self.enough_ms
 
     def is_passed(self, duration_ms: int | None, hops_done: int) -> bool:
         """Return whether the full target is reached, so that a hop beyond it doesn't belong to the video."""
@@ -44,7 +44,8 @@ class Goal:
         return limits if self.at_most_ms is None else {**limits, "at_most_ms": self.at_most_ms}
 
     @property
-    def _enough_ms(self) -> int:
+    def enough_ms(self) -> int:
+        """Return the length from which on nothing more is bought, where a length is the target (ms)."""
         assert self.to_ms is not None
         return self.to_ms - self.tolerance_ms
 

@@ -4,8 +4,9 @@ from their URLs."""
 import logging
 from typing import Final
 
+from extend_pipeline.engine.fetch.examiner import Examiner, parent_file, put_poster
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
-from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, parent_file, put_poster, stored_file
+from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, stored_file
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import FetchLease
@@ -23,7 +24,7 @@ SOURCE_GONE_AFTER: Final = 3  # tries in a row in which a source is reported as 
 _log = logging.getLogger(__name__)
 
 
-def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> None:
+def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Examiner) -> None:
     """Record that a result was fetched again. Different bytes replace the attempt's file, because the provider has no
     others, and are recorded as an event. Raise ProbeUnavailable where this machine can't analyse the film."""
     key = FileKey(attempt.attempt_id, Role.RESULT)
@@ -35,10 +36,10 @@ def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> No
     )
     data: dict[str, object] = {}
     if same:
-        put_poster(pipeline, attempt, stored)
+        put_poster(pipeline, stored, examiner)
     else:
         _log.warning("%s/%s: %s", attempt.video_key, attempt.hop, message)
-        data = {**file_columns(stored), "poster_path": put_poster(pipeline, attempt, stored)}
+        data = {**file_columns(stored), "poster_path": put_poster(pipeline, stored, examiner)}
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if data:
             account, video = attempt.account, attempt.video_key

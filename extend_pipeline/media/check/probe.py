@@ -1,17 +1,25 @@
 """Whether a file is a valid, whole film, and what it holds: counted from its packets, not taken from its header."""
 
+from __future__ import annotations
+
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.media.check.container import NotVideo, recognise
 from extend_pipeline.media.check.isobmff import StructureError
 from extend_pipeline.media.check.movie import Movie, Track
 from extend_pipeline.media.check.sample_table import MAX_VIDEO_SAMPLES
+from extend_pipeline.media.frames import FrameReader, PacketList, read_packets
 from extend_pipeline.media.libav import FrameError, end_of, open_video
 from extend_pipeline.media.upright import turn_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 MIN_SIDE: Final = 16  # one macroblock; no provider makes films near it
 MAX_SIDE: Final = 8_192  # 8K, and twice the side of a 4K portrait; libav allocates width × height per frame
@@ -55,18 +63,6 @@ class InvalidFile:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    """The packets of a file. `declared_s` is the container's own duration, `reached_s` the end of its last packet."""
-
-    probe: Probe
-    track_id: int
-    packets: int
-    damaged: int
-    declared_s: float
-    reached_s: float
-
-
 def is_plausible(probe: Probe) -> bool:
     """Return whether all values are within their bounds, which later code relies on."""
     return (
@@ -82,12 +78,19 @@ def is_plausible(probe: Probe) -> bool:
 
 def probe(path: Path) -> Probe | InvalidFile:
     """Read every video packet of the file and decode its first frame. Raises OSError; content never raises."""
-    scanned = _scan(path)
-    return scanned if isinstance(scanned, InvalidFile) else scanned.probe
+    try:
+        with open_video(path) as (container, stream):
+            return _probe(container, stream, read_packets(container, stream))
+    except FrameError as error:
+        return InvalidFile(str(error))
 
 
-def check_file(path: Path) -> ValidFile | InvalidFile:
-    """Compare a file's claims with its contents. Raises OSError; content never raises."""
+def check_file(path: Path, look: Callable[[Probe, FrameReader], None] | None = None) -> ValidFile | InvalidFile:
+    """Compare a file's claims with its contents. Raises OSError; content never raises.
+
+    `look` is called with the open film if it is whole, to read frames from it; an error that it lets through from libav
+    makes the file invalid.
+    """
     kind = recognise(path)
     if isinstance(kind, NotVideo):
         return InvalidFile(kind.reason)
@@ -98,44 +101,54 @@ def check_file(path: Path) -> ValidFile | InvalidFile:
         return InvalidFile(str(error))
     except struct.error:
         return InvalidFile("a part of the file ends before its own fields do")
-    return _check_streams(path) if movie is None else _check_mp4(path, movie)
+    if movie is not None and (fault := _header_fault(movie)):
+        return InvalidFile(fault)
+    try:
+        with open_video(path, kind=kind) as (container, stream):
+            packets = read_packets(container, stream, all_streams=movie is None)
+            probed = _probe(container, stream, packets)
+            if isinstance(probed, InvalidFile):
+                return probed
+            if movie is None:
+                fault = _stream_fault(packets, declared_s=(container.duration or 0) / 1_000_000)
+            else:
+                fault = _mp4_fault(path, movie.video(stream.id), probed, packets)
+            if fault:
+                return InvalidFile(fault)
+            if look is not None:
+                look(probed, FrameReader(container, stream, packets))
+            return ValidFile(probed)
+    except FrameError as error:
+        return InvalidFile(str(error))
 
 
-def _check_streams(path: Path) -> ValidFile | InvalidFile:
-    """Compare the packets of a file outside the MP4 family with its declared duration."""
-    scanned = _scan(path, all_streams=True)
-    if isinstance(scanned, InvalidFile):
-        return scanned
-    if scanned.damaged:
-        return InvalidFile(f"{scanned.damaged:,} of {scanned.packets:,} video frames are damaged or cut short")
-    if scanned.reached_s < scanned.declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * scanned.declared_s):
-        return InvalidFile(
-            f"the file claims {scanned.declared_s:.2f} s, but what is in it ends at {scanned.reached_s:.2f} s: "
+def _stream_fault(packets: PacketList, *, declared_s: float) -> str | None:
+    """Return what a file outside the MP4 family declares and does not hold; None if they agree."""
+    if packets.damaged:
+        return f"{packets.damaged:,} of {packets.count:,} video frames are damaged or cut short"
+    if packets.reached_s < declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * declared_s):
+        return (
+            f"the file claims {declared_s:.2f} s, but what is in it ends at {packets.reached_s:.2f} s: "
             "the file was cut short"
         )
-    return ValidFile(scanned.probe)
+    return None
 
 
-def _check_mp4(path: Path, movie: Movie) -> ValidFile | InvalidFile:
+def _mp4_fault(path: Path, track: Track | None, probed: Probe, packets: PacketList) -> str | None:
     """Compare the header of an MP4 or QuickTime file with the packets that libav can read, because a file that was cut
-    at 70 % with its header in front still reports its full duration (docs/architecture.md, "Media")."""
-    if fault := _header_fault(movie):
-        return InvalidFile(fault)
-    scanned = _scan(path)
-    if isinstance(scanned, InvalidFile):
-        return scanned
-    track = movie.video(scanned.track_id)
+    at 70 % with its header in front still reports its full duration (docs/architecture.md, "Media"). Raises FrameError.
+    """
     if track is None:
-        return InvalidFile("the video stream that libav found is not in the file's header")
-    packets, damaged = scanned.packets, scanned.damaged
-    if packets != track.samples:
+        return "the video stream that libav found is not in the file's header"
+    if packets.count != track.samples:
         # An edit list hides packets from a reader that applies it, so count again without it.
-        stored = _scan(path, edits=False)
-        if isinstance(stored, InvalidFile):
-            return stored
-        packets, damaged = stored.packets, stored.damaged
-    reason = _content_fault(track, probed=scanned.probe, packets=packets, damaged=damaged)
-    return InvalidFile(reason) if reason else ValidFile(scanned.probe)
+        with open_video(path, edits=False) as (container, stream):
+            stored = read_packets(container, stream)
+            invalid = _probe(container, stream, stored)
+        if isinstance(invalid, InvalidFile):
+            return invalid.reason
+        packets = stored
+    return _content_fault(track, probed=probed, packets=packets.count, damaged=packets.damaged)
 
 
 def _header_fault(movie: Movie) -> str | None:
@@ -175,55 +188,32 @@ def _content_fault(track: Track, *, probed: Probe, packets: int, damaged: int) -
     return None
 
 
-def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | InvalidFile:
-    """Read every video packet, or those of all streams; decode as many as the first frame needs."""
-    try:
-        with open_video(path, edits=edits) as (container, stream):
-            packets = damaged = 0
-            spans: list[tuple[int, int]] = []
-            frame = None
-            reached_s = 0.0
-            for packet in container.demux() if all_streams else container.demux(stream):
-                if all_streams and packet.size:
-                    begins = packet.pts if packet.pts is not None else packet.dts or 0
-                    reached_s = max(reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
-                if packet.stream.index != stream.index:
-                    continue
-                if frame is None:
-                    frame = next(iter(stream.decode(packet)), None)
-                if packet.size == 0 and packet.dts is None:
-                    continue  # the last packet only flushes the decoder
-                packets += 1
-                if packets > MAX_VIDEO_SAMPLES:
-                    return InvalidFile(f"the file has more than {MAX_VIDEO_SAMPLES:,} video frames, the most allowed")
-                damaged += packet.is_corrupt
-                start = packet.pts if packet.pts is not None else packet.dts
-                if start is not None and not packet.is_discard:
-                    spans.append((start, packet.duration or 0))
-            if not spans or stream.time_base is None:
-                return InvalidFile("the video stream holds no frames")
-            if frame is None:
-                return InvalidFile("not one video frame can be decoded")
-            if fault := _size_fault(frame.width, frame.height):
-                return InvalidFile(fault)
-            length = end_of(spans) - min(start for start, _ in spans)
-            rate = stream.average_rate
-            sides = (frame.width, frame.height)
-            width, height = reversed(sides) if turn_of(frame).transposed else sides
-            probed = Probe(
-                duration_ms=round(length * stream.time_base * 1000),
-                width=width,
-                height=height,
-                codec=stream.codec_context.name,
-                frames=len(spans),
-                fps=float(rate) if rate else None,
-                has_audio=bool(container.streams.audio),
-            )
-            if not 0 < probed.duration_ms <= MAX_DURATION_MS:
-                return InvalidFile(f"the video claims to last {float(length * stream.time_base):,.3f} s")
-            if not is_plausible(probed):
-                return InvalidFile("the file's video properties are not possible")
-            declared_s = (container.duration or 0) / 1_000_000
-            return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
-    except FrameError as error:
-        return InvalidFile(str(error))
+def _probe(container: InputContainer, stream: VideoStream, packets: PacketList) -> Probe | InvalidFile:
+    """Return what the packets of an open file and its first frame show."""
+    starts = ((packet.pts if packet.pts is not None else packet.dts, packet.duration) for packet in packets.shown)
+    spans = [(start, duration) for start, duration in starts if start is not None]
+    frame = packets.first
+    if not spans or stream.time_base is None:
+        return InvalidFile("the video stream holds no frames")
+    if frame is None:
+        return InvalidFile("not one video frame can be decoded")
+    if fault := _size_fault(frame.width, frame.height):
+        return InvalidFile(fault)
+    length = end_of(spans) - min(start for start, _ in spans)
+    rate = stream.average_rate
+    sides = (frame.width, frame.height)
+    width, height = reversed(sides) if turn_of(frame).transposed else sides
+    probed = Probe(
+        duration_ms=round(length * stream.time_base * 1000),
+        width=width,
+        height=height,
+        codec=stream.codec_context.name,
+        frames=len(spans),
+        fps=float(rate) if rate else None,
+        has_audio=bool(container.streams.audio),
+    )
+    if not 0 < probed.duration_ms <= MAX_DURATION_MS:
+        return InvalidFile(f"the video claims to last {float(length * stream.time_base):,.3f} s")
+    if not is_plausible(probed):
+        return InvalidFile("the file's video properties are not possible")
+    return probed

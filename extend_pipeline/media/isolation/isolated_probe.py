@@ -1,26 +1,27 @@
 """Checks of films from outside in a process with limited memory, CPU time and file size.
 
-The functions are those of `probe.py`, `seam.py`, `poster.py` and `film.py`, run by a worker of `pool.py`. A worker's
+The functions are those of `probe.py`, `examine.py` and `film.py`, run by a worker of `pool.py`. A worker's
 results are validated as untrusted input, because a film that exploits a decoder controls them.
 """
 
 import base64
 import binascii
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from extend_pipeline.media.analysis.examine import Examined, ResultContext
+from extend_pipeline.media.analysis.kept_frames import MAX_FILE_BYTES
+from extend_pipeline.media.analysis.seam import IDENTICAL_DB, UNMEASURED, Seam
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, is_plausible
 from extend_pipeline.media.isolation.pool import FileCrashedWorker, ProbeUnavailable, WorkerPool, shared_pool
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.join.film import Joined
-from extend_pipeline.media.libav import FrameError
-from extend_pipeline.media.seam import IDENTICAL_DB, UNMEASURED, Seam
 
-__all__ = ["ProbeUnavailable", "check_file", "join", "make_poster", "measure_seam"]
+__all__ = ["ProbeUnavailable", "check_file", "examine", "join"]
 
-READ: Final = Bounds()
+READ: Final = Bounds(file_bytes=MAX_FILE_BYTES)
 # Some frames need the film decoded from its start; a minute of 4K takes about one minute of CPU time.
 FRAMES_CPU_S: Final = 300.0
 # Encoding a film of 180 s again takes some minutes.
@@ -39,46 +40,45 @@ def check_file(path: Path, *, workers: WorkerPool | None = None) -> ValidFile | 
         return InvalidFile(str(error))
 
 
-def measure_seam(*, parent: Path, result: Path, workers: WorkerPool | None = None) -> Seam:
-    """Run `seam.measure_seam` in a worker. Raises ProbeUnavailable, OSError."""
-    task = {"do": "seam", "parent": _absolute(parent), "result": _absolute(result)}
-    try:
-        return _seam((workers or shared_pool(READ)).run(task, cpu_s=FRAMES_CPU_S))
-    except FileCrashedWorker:
-        return UNMEASURED
-
-
-def make_poster(
-    *,
-    parent: Path | None,
-    result: Path,
-    parent_ms: int | None,
-    max_bytes: int = 10_000,
-    segment: bool = False,
-    workers: WorkerPool | None = None,
-) -> bytes:
-    """Run `poster.make_poster` in a worker. Raises FrameError, ProbeUnavailable, OSError."""
+def examine(path: Path, context: ResultContext, *, workers: WorkerPool | None = None) -> Examined | InvalidFile:
+    """Run `examine.examine` in a worker. A whole file whose frames end two workers is examined without them. Raises
+    ProbeUnavailable, OSError."""
     task = {
-        "do": "poster",
-        "parent": None if parent is None else _absolute(parent),
-        "result": _absolute(result),
-        "parent_ms": parent_ms,
-        "max_bytes": max_bytes,
-        "segment": segment,
+        name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(context).items()
     }
     try:
-        match (workers or shared_pool(READ)).run(task, cpu_s=FRAMES_CPU_S):
-            case {"jpeg": str(text)} if len(text) <= 4 * max_bytes:
-                jpeg = base64.b64decode(text, validate=True)
-                if jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= max_bytes:
-                    return jpeg
-            case {"invalid": str(reason)}:
-                raise FrameError(_printable(reason))
-            case _:
-                pass
-    except (FileCrashedWorker, binascii.Error) as error:
-        raise FrameError(str(error)) from error
-    raise FrameError(_INVALID_MESSAGE)
+        result = (workers or shared_pool(READ)).run(
+            {"do": "examine", "path": _absolute(path), **task}, cpu_s=FRAMES_CPU_S
+        )
+    except FileCrashedWorker:
+        # its packets alone decide whether a paid film is stored
+        checked = check_file(path, workers=workers)
+        if isinstance(checked, InvalidFile):
+            return checked
+        return Examined(checked.probe, seam=None if context.parent is None else UNMEASURED)
+    match result:
+        case {"valid": valid, "seam": seam, "jpeg": jpeg, "kept": bool(kept)}:
+            checked = _check_result({"valid": valid})
+        case _:
+            checked, seam, jpeg, kept = _check_result(result), None, None, False
+    if isinstance(checked, InvalidFile):
+        return checked
+    return Examined(
+        checked.probe,
+        seam=None if context.parent is None else _seam(seam),
+        poster=_jpeg(jpeg, max_bytes=context.poster_bytes),
+        kept=kept,
+    )
+
+
+def _jpeg(text: Any, *, max_bytes: int) -> bytes | None:
+    if not isinstance(text, str) or len(text) > 4 * max_bytes:
+        return None
+    try:
+        jpeg = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return jpeg if jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= max_bytes else None
 
 
 def join(

@@ -21,6 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from extend_pipeline.media.analysis.classify import OutputKind
+from extend_pipeline.media.analysis.examine import Examined, ResultContext, examine
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, cpu_taken
 from extend_pipeline.media.libav import FrameError
@@ -84,31 +86,38 @@ def _run(task: Task) -> Mapping[str, Any]:
         return {"failed": [0, type(error).__name__]}
 
 
+def _examine(task: Task) -> dict[str, Any]:
+    parent, parent_frames, keep = (
+        None if task[name] is None else Path(task[name]) for name in ("parent", "parent_frames", "keep")
+    )
+    context = ResultContext(
+        parent=parent,
+        parent_frames=parent_frames,
+        parent_ms=task["parent_ms"],
+        kind=None if task["kind"] is None else OutputKind(task["kind"]),
+        longest_added_ms=task["longest_added_ms"],
+        keep=keep,
+        keep_below_ms=task["keep_below_ms"],
+        poster_bytes=task["poster_bytes"],
+    )
+    match examine(Path(task["path"]), context):
+        case InvalidFile(reason):
+            return {"invalid": reason}
+        case Examined(probe, seam, poster, kept):
+            return {
+                "valid": asdict(probe),
+                "seam": None if seam is None else asdict(seam),
+                "jpeg": None if poster is None else base64.b64encode(poster).decode("ascii"),
+                "kept": kept,
+            }
+
+
 def _check(task: Task) -> dict[str, Any]:
     match check_file(Path(task["path"])):
         case ValidFile(probe):
             return {"valid": asdict(probe)}
         case InvalidFile(reason):
             return {"invalid": reason}
-
-
-def _seam(task: Task) -> dict[str, Any]:
-    from extend_pipeline.media.seam import measure_seam
-
-    return asdict(measure_seam(parent=Path(task["parent"]), result=Path(task["result"])))
-
-
-def _poster(task: Task) -> dict[str, Any]:
-    from extend_pipeline.media.poster import make_poster
-
-    jpeg = make_poster(
-        parent=None if task["parent"] is None else Path(task["parent"]),
-        result=Path(task["result"]),
-        parent_ms=task["parent_ms"],
-        max_bytes=task["max_bytes"],
-        segment=task["segment"],
-    )
-    return {"jpeg": base64.b64encode(jpeg).decode("ascii")}
 
 
 def _film(task: Task) -> dict[str, Any]:
@@ -124,7 +133,6 @@ def _film(task: Task) -> dict[str, Any]:
 
 _TASKS: Final[Mapping[str, Callable[[Task], dict[str, Any]]]] = {
     "check": _check,
-    "seam": _seam,
-    "poster": _poster,
+    "examine": _examine,
     "film": _film,
 }

@@ -17,8 +17,7 @@ import pytest
 from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_rest, fetch_whole
-from extend_pipeline.media.check import probe
-from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.check.probe import check_file
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.http.download import DownloadPolicy
@@ -36,12 +35,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     content = make_clip(tmp_path_factory.mktemp("films") / "film.mp4", seconds=2).read_bytes()
     assert len(content) > 2 * CUT
     return content
-
-
-@pytest.fixture(autouse=True)
-def _films_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check films in this process instead of in a worker."""
-    monkeypatch.setattr(isolated_probe, "check_file", probe.check_file)
 
 
 @pytest.fixture
@@ -98,7 +91,7 @@ def fetch(store: LocalStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored
     """Fetch once, as a round of `advance` does."""
     with store.partial(KEY) as partial:
         assert partial is not None
-        return fetch_rest(store, partial, url, policy)
+        return fetch_rest(store, partial, url, policy, None, check_file)
 
 
 def left(store: LocalStore) -> list[Path]:
@@ -229,15 +222,13 @@ import sys
 from pathlib import Path
 from extend_pipeline.base.failpoints import arm_from_environment
 from extend_pipeline.engine.fetch.resume import fetch_rest
-from extend_pipeline.media.check import probe
-from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.check.probe import check_file
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.http.download import DownloadPolicy
 arm_from_environment()
-isolated_probe.check_file = probe.check_file
 store = LocalStore(Path(sys.argv[1]))
 with store.partial("result:a1") as partial:
-    fetch_rest(store, partial, sys.argv[2], DownloadPolicy(allow_local=True))
+    fetch_rest(store, partial, sys.argv[2], DownloadPolicy(allow_local=True), None, check_file)
 """
 
 
@@ -285,9 +276,9 @@ def test_two_writers_never_share_a_partial_file_nor_wait_for_a_stopped_one(store
         stopped.append([film[:5_000]])
         with LocalStore(store.root).partial(KEY) as second:
             assert second is None
-        outcome = fetch_whole(store, KEY, server.base_url, LOCAL)
+        outcome = fetch_whole(store, KEY, server.base_url, LOCAL, None, check_file)
         assert isinstance(outcome, Stored)
-        assert fetch_rest(store, stopped, server.base_url, LOCAL) == outcome
+        assert fetch_rest(store, stopped, server.base_url, LOCAL, None, check_file) == outcome
     assert left(store) == []
 
 

@@ -4,7 +4,7 @@ around a fetch (engine/chains/test_crash_walk.py, engine/chains/test_crash_walk_
 
 from __future__ import annotations
 
-from extend_pipeline.media import poster, seam
+from extend_pipeline.media.analysis import examine
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.join import film
@@ -13,6 +13,5 @@ from extend_pipeline.media.join import film
 def read_films_here() -> None:
     """Make this process, a child of the tests, read films in itself from now on."""
     isolated_probe.check_file = probe.check_file  # type: ignore[assignment]
-    isolated_probe.measure_seam = seam.measure_seam  # type: ignore[assignment]
-    isolated_probe.make_poster = poster.make_poster  # type: ignore[assignment]
+    isolated_probe.examine = examine.examine  # type: ignore[assignment]
     isolated_probe.join = film.join  # type: ignore[assignment]

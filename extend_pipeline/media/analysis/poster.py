@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.frames import FrameReader, open_frames
+from extend_pipeline.media.frames import FrameReader
 from extend_pipeline.media.libav import FrameError
 
 if TYPE_CHECKING:
@@ -19,40 +18,13 @@ QUALITIES: Final = (4, 8, 14, 22, 31)  # mjpeg's quantiser: 2 is the best, 31 th
 SEAM_SLACK_S: Final = 0.01  # durations are kept in whole milliseconds, frames start at fractions of one
 
 
-def make_poster(
-    *,
-    parent: Path | None,
-    result: Path,
-    parent_ms: int | None,
-    max_bytes: int = 10_000,
-    segment: bool = False,
-) -> bytes:
-    """Return a JPEG strip of at most `max_bytes`: the parent's last frame | the first new one | the result's last one.
+def choose_panels(film: FrameReader, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
+    """Return the indexes of the panels in a result: the last frame before the new part, the first new one, the last.
 
-    Without a parent file, the first panel is the result's own frame just before `parent_ms`; without `parent_ms` too,
-    its first frame, and the middle panel is half-way. `segment`: the result holds only the new part, so the first new
-    frame is its first one. A result that is no longer than the parent counts as a segment.
-
-    Raises FrameError if frames can't be decoded or no strip fits, OSError if a file can't be read.
+    The first is shown only where there is no parent file. Without `parent_ms` it is the result's first frame, and the
+    middle panel is half-way. `segment`: the result holds only the new part, so the first new frame is its first one. A
+    result that is no longer than the parent counts as a segment.
     """
-    with open_frames(result) as film:
-        before, new, last = _choose(film, parent_ms=parent_ms, segment=segment)
-        if parent is None:
-            frames = film.frames({before, new, last})
-            panels = [frames[before], frames[new], frames[last]]
-        else:
-            frames = film.frames({new, last})
-            panels = [_last_frame(parent), frames[new], frames[last]]
-        for width in PANEL_WIDTHS:
-            strip = _strip(panels, width)
-            for jpeg in _encodings(strip):
-                if len(jpeg) <= max_bytes:
-                    return jpeg
-    raise FrameError(f"no poster fits into {max_bytes:,} bytes; allow more")
-
-
-def _choose(film: FrameReader, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
-    """Return the indexes of the panels in the result: before the seam, after it, at the end."""
     last = len(film.ticks) - 1
     if parent_ms is None:
         return 0, 0 if segment else last // 2, last
@@ -62,10 +34,15 @@ def _choose(film: FrameReader, *, parent_ms: int | None, segment: bool) -> tuple
     return max(0, first_new - 1), first_new, last
 
 
-def _last_frame(path: Path) -> VideoFrame:
-    with open_frames(path) as film:
-        last = len(film.ticks) - 1
-        return film.frames({last})[last]
+def draw_poster(panels: Sequence[VideoFrame], *, max_bytes: int) -> bytes:
+    """Return a JPEG strip of three frames, of at most `max_bytes`: the parent's last one | the first new one | the
+    result's last one. Raises FrameError if no strip fits."""
+    for width in PANEL_WIDTHS:
+        strip = _strip(panels, width)
+        for jpeg in _encodings(strip):
+            if len(jpeg) <= max_bytes:
+                return jpeg
+    raise FrameError(f"no poster fits into {max_bytes:,} bytes; allow more")
 
 
 def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:

@@ -20,7 +20,7 @@ frames at the parent's instants are. A whole film that was drawn or cropped anew
 from enum import StrEnum
 from typing import Final
 
-from extend_pipeline.media.seam import Seam
+from extend_pipeline.media.analysis.seam import Seam
 
 MIN_DIFFERENCE_MS: Final = 500  # below 1 s, the shortest extension on offer; above encoders' differences at the end
 SEGMENT_SLACK_MS: Final = 1_000  # how much a segment may exceed the longest extension
