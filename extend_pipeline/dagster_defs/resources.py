@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,13 +62,17 @@ class HomeResource(dg.ConfigurableResource[Any]):
         return f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example"
 
     @contextmanager
-    def open(self) -> Iterator[Pipeline]:
+    def open(self, *, get_deadline_s: float | None = None) -> Iterator[Pipeline]:
         """Yield the open home. It also opens if catalogue or accounts have mistakes, because paid tasks must be polled
         and fetched; the caller reports the mistakes. Raises Failure with every mistake of the settings, and of the
-        files if there is no ledger yet. No message contains a secret."""
+        files if there is no ledger yet. No message contains a secret. `get_deadline_s` shortens the deadline of
+        queries, for a tick."""
         try:
             settings = self.settings()
             marks, configuration = _read_configuration(settings)
+            if get_deadline_s is not None:
+                settings = settings.model_copy(update={"get_deadline_s": min(get_deadline_s, settings.get_deadline_s)})
+                configuration = replace(configuration, settings=settings)
             with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
         except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may be moved away meanwhile

@@ -28,6 +28,16 @@ from extend_pipeline.ledger.write.catalog_sync import Progress
 
 
 @dataclass
+class Examined:
+    """The results of one look at stored films: the videos whose results were classified again, and VIDEO/HOP or VIDEO
+    of what was restored."""
+
+    analysed: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    disk_error: DiskError | None = None
+
+
+@dataclass
 class Round:
     """What one round did, and the plan at its end."""
 
@@ -113,21 +123,16 @@ def advance(
     ledger is not the one that the home remembers, or the media store is missing. `stop` ends the round after the
     current step. Raises NotOpenError when the ledger was moved.
     """
-    must_take_writes(pipeline.ledger)
     began_ms = pipeline.now_ms()
-    pipeline.refresh()
-    ahead_ms = ledger_ahead_ms(pipeline)
-    declare_catalogue(pipeline)
-    watch_store(pipeline)
+    ahead_ms = begin(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
     ended = polled.succeeded or polled.failed
     lower_prices = lower_prices_now(pipeline, since_ms=began_ms) if ended else ()
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
-    restored: list[str] = []
-    analysed: list[str] = []
-    disk_error = prepared.disk_error or _examine_again(pipeline, restored, analysed)
+    examined = Examined(disk_error=prepared.disk_error) if prepared.disk_error else examine(pipeline)
+    disk_error, analysed = examined.disk_error, examined.analysed
     before = plan(plan_input(pipeline, videos=videos, unfinished=True, afresh=analysed))
     submitted = SubmitReport()
     after = before
@@ -151,24 +156,35 @@ def advance(
         disk_error,
         ahead_ms,
         lower_prices,
-        restored,
+        examined.restored,
     )
 
 
-def _examine_again(pipeline: Pipeline, restored: list[str], analysed: list[str]) -> DiskError | None:
-    """Classify results of unknown kind again, whose videos are added to `analysed`, and restore missing films and
-    sources, whose names are added to `restored`. Return an error of our own disk instead of raising it, because the
-    rest of the round can continue."""
+def begin(pipeline: Pipeline) -> int:
+    """Read changed files, declare the catalogue and look after the media store, before a plan. Return by how many ms
+    the ledger's last event is dated after now. Raises NotOpenError when the ledger was moved."""
+    must_take_writes(pipeline.ledger)
+    pipeline.refresh()
+    ahead_ms = ledger_ahead_ms(pipeline)
+    declare_catalogue(pipeline)
+    watch_store(pipeline)
+    return ahead_ms
+
+
+def examine(pipeline: Pipeline) -> Examined:
+    """Classify results of unknown kind again and restore missing films and sources. An error of our own disk is part of
+    the report and not raised, because other work can continue."""
+    report = Examined()
     try:
-        analysed += analyse_again(pipeline)
-        restored += restore_parts(pipeline)
+        report.analysed += analyse_again(pipeline)
+        report.restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = queries.awaited(connection)
-        if (disk_error := as_disk_error(error, pipeline.settings, awaited=awaited)) is None:
+        report.disk_error = as_disk_error(error, pipeline.settings, awaited=awaited)
+        if report.disk_error is None:
             raise
-        return disk_error
-    return None
+    return report
 
 
 def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:

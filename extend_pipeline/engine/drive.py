@@ -1,5 +1,5 @@
-"""Drive the engine by rounds until nothing is left to do, and wait between them. The command line and Dagster's runs
-both use this; the ledger decides which process does what."""
+"""Drive the engine until nothing is left to do: each account in lanes of its own, and a plan whenever something has
+changed. The command line and Dagster's runs both use this; the ledger decides which process does what."""
 
 import threading
 import time
@@ -7,9 +7,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Final
 
-from extend_pipeline.engine.advance import Round, advance
+from extend_pipeline.engine.advance import Round
+from extend_pipeline.engine.dispatch import Dispatcher
 from extend_pipeline.engine.fetch.collect import result_key
+from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.lanes import Lanes, Stop
 from extend_pipeline.engine.leftover_tasks import leftover_tasks
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
@@ -61,31 +64,35 @@ def rounds(
     max_seconds: float | None = None,
     linger_s: float | None = None,
     stop: threading.Event | None = None,
+    gap_s: float = 0.0,
 ) -> Iterator[Round]:
-    """Yield each round when it is finished, and wait between rounds until the next work is due; at least one round.
+    """Yield a round whenever a plan was made: the plan, and what was done since the one before; at least one round.
+    Meanwhile the accounts' work goes on (`dispatch`), and where nothing runs, wait until the next is due.
 
-    Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (the current step
-    is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in 5 s;
-    the caller publishes at the end.
+    Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (what is under way
+    is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in
+    5 s; the caller publishes at the end. Two plans are `gap_s` apart at least.
     """
     _sweep(pipeline)
     stop = stop or threading.Event()
     ends_s = None if max_seconds is None else time.monotonic() + max_seconds
-    published_ms = pipeline.now_ms()
-    while True:
-        publish = abs(pipeline.now_ms() - published_ms) >= MAX_WAIT_MS  # a clock may be set back
-        finished = advance(pipeline, videos=videos, publish=publish, stop=stop)
-        if publish:
-            published_ms = pipeline.now_ms()
-        yield finished
-        wait_ms = next_wait_ms(pipeline, finished, videos=videos)
-        left_ms = None if ends_s is None else (ends_s - time.monotonic()) * 1000
-        if wait_ms is None or (left_ms is not None and left_ms <= 0):
-            return
-        if linger_s is not None and not _is_due_within(pipeline, finished, linger_s):
-            return
-        if stop.wait(min(wait_ms, left_ms if left_ms is not None else wait_ms) / 1000):
-            return
+    with Lanes(Stop(stop)) as lanes:
+        dispatcher = Dispatcher(pipeline, lanes, videos=videos, gap_s=gap_s)
+        is_last = False
+        while True:
+            finished = dispatcher.plan(last=is_last)
+            yield finished
+            if is_last:
+                return
+            has_changed = dispatcher.work(ends_s=ends_s)
+            is_last = stop.is_set() or (ends_s is not None and time.monotonic() >= ends_s)
+            if has_changed or is_last:
+                continue
+            wait_ms = next_wait_ms(pipeline, finished, videos=videos)
+            if wait_ms is None or (linger_s is not None and not _is_due_within(pipeline, finished, linger_s)):
+                return
+            left_ms = wait_ms if ends_s is None else (ends_s - time.monotonic()) * 1000
+            is_last = stop.wait(max(min(wait_ms, left_ms), 0) / 1000)
 
 
 def next_wait_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:
@@ -104,7 +111,11 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ADOPTED_WAIT_MS
-        scheduled = queries.scheduled_videos(connection, accounts=pollable, adopted_since_ms=since_ms)
+        waiting = contact.waits(pipeline, connection)
+        scheduled = queries.scheduled_videos(connection, accounts=pollable - waiting.keys(), adopted_since_ms=since_ms)
+        for name in pollable & waiting.keys():  # an account that doesn't reply is asked later than its tasks are due
+            looks = queries.scheduled_videos(connection, accounts=[name], adopted_since_ms=since_ms)
+            scheduled |= {key: max(at_ms, waiting[name]) for key, at_ms in looks.items()}
     for video in finished.plan.needs_person:  # later rounds poll its tasks too, but no process needs to wait for that
         if video.edit is None or video.running is None:  # a running task of a video with an undecided edit is awaited
             scheduled.pop(video.key, None)

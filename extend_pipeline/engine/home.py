@@ -90,7 +90,12 @@ class Pipeline:
     owner: str = field(default_factory=process_name)
     new_token: Callable[[], str] = fresh_token
     _providers: dict[str, Provider] = field(default_factory=dict)
+    _retired: list[Provider] = field(default_factory=list)
+    """Clients of accounts that have changed since; requests of theirs may be under way."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    claiming: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a thread reads the limits and the space on the disk and claims, and while the configuration changes,
+    so that no account leaves it between its limits and its claims."""
     marks: tuple[object, ...] = ()
     works: bool = True
     """Whether this process polls and submits; a process that only reads needs no keys."""
@@ -167,23 +172,24 @@ class Pipeline:
         if marks == self.marks and not self.configuration.problems:
             return
         before = self.accounts
-        self.configuration = opened_configuration(
-            read_configuration(self.settings, PROVIDERS, now=self.now(), keep=self.works), self.ledger, keep=True
-        )
+        read = read_configuration(self.settings, PROVIDERS, now=self.now(), keep=self.works)
+        with self.claiming:
+            self.configuration = opened_configuration(read, self.ledger, keep=True)
         self.marks = marks
         self.had_valid_files = self.had_valid_files or not self.configuration.problems
         if self.accounts == before:
             return
         with self._lock:
-            for provider in self._providers.values():
-                provider.close()
+            # a request may be under way, and one that is cut off could be paid for
+            self._retired += self._providers.values()
             self._providers.clear()
 
     def close(self) -> None:
         """Close the connections to providers and to the ledger."""
-        for provider in self._providers.values():
+        for provider in (*self._providers.values(), *self._retired):
             provider.close()
         self._providers.clear()
+        self._retired.clear()
         self.ledger.close()
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.base.units import amount_micros, from_micros, from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskSpace
@@ -48,8 +49,23 @@ class AccountStatus:
     stopped: str | None
     other_days: tuple[str, ...] = ()
     """Days of an earlier time zone of the home whose spending counts for today too."""
+    silent_submits: int = 0
+    silent_queries: int = 0
+    """How many submits and queries in a row the provider has left without a reply."""
+    asked_at_ms: int | None = None
+    """When a provider that does not reply is asked again (UTC ms); None where it replies."""
     last_good: bool = False
     """Whether this is the last good entry of the account, because accounts.yaml doesn't give a valid one now."""
+
+    @property
+    def silence(self) -> str:
+        """Return what shows that the provider does not reply, as a part of a sentence; empty where it replies."""
+        if not self.silent_submits and not self.silent_queries:
+            return ""
+        kinds = ((self.silent_submits, "submit"), (self.silent_queries, "look"))
+        counts = " and ".join(counted(count, noun) for count, noun in kinds if count)
+        asked = "" if self.asked_at_ms is None else f"; asked again {from_ms(self.asked_at_ms):%Y-%m-%d %H:%M:%S} UTC"
+        return f"no reply to {counts} in a row{asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,5 +245,8 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         max_in_flight=account.max_in_flight,
         paused=totals.paused,
         stopped=stopped,
+        silent_submits=totals.silent_submits,
+        silent_queries=totals.silent_queries,
+        asked_at_ms=totals.ask_at or None,
         last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )

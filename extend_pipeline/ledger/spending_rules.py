@@ -13,7 +13,7 @@ from enum import Enum, StrEnum
 from typing import Final, Self
 
 from extend_pipeline.base.days import UTC_ZONE
-from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
+from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, is_ahead, still_waits
 
 
 class _Ends(Enum):
@@ -46,6 +46,7 @@ class BlockReason(StrEnum):
     SLOTS = "no_free_slot", _Ends.AFTER_OTHER_ATTEMPTS
     DAY_BUDGET = "day_budget", _Ends.AUTOMATICALLY
     BACKOFF = "backing_off", _Ends.AUTOMATICALLY
+    SILENT = "no_reply", _Ends.AUTOMATICALLY
     EXPOSED = "as_much_at_stake_as_allowed", _Ends.AFTER_OTHER_ATTEMPTS
     EARLIER_TAKE = "earlier_take_running", _Ends.AUTOMATICALLY
     IN_DOUBT_CHECKING = "in_doubt_checking", _Ends.AUTOMATICALLY
@@ -114,6 +115,13 @@ class BudgetLimits:
     zone: str = UTC_ZONE
 
 
+MAX_SILENT_SUBMITS: Final = 2
+"""The submits in a row that an account's provider may leave without a reply. After them nothing is sent until a query
+was answered."""
+
+REPLY_COUNTS_MS: Final = 60_000
+"""For how long a reply shows that an account's provider replies, in ms."""
+
 NO_LIMITS: Final = BudgetLimits(0, 0, 0, 0)
 """The limits of an account without a budget. They block every step, even without a rule of their own."""
 
@@ -139,6 +147,12 @@ class AccountTotals:
     """Whether its last submit was refused or could not be sent. Then one probe at a time is sent until one is
     accepted."""
     has_unsent: bool = False
+    silent_submits: int = 0
+    """How many submits in a row the provider has left without a reply, since it last answered anything."""
+    replied_at: int | None = None
+    silent_queries: int = 0
+    ask_at: int = 0
+    """When the provider is next asked whether it replies, after it was silent."""
     in_doubt_micros: int = 0
     sending_micros: int = 0
     """Units claimed or being sent."""
@@ -213,6 +227,10 @@ def _probe(spending: Spending) -> BlockReason | None:
     return BlockReason.BACKOFF if spending.account.probing and spending.account.has_unsent else None
 
 
+def _silent(spending: Spending) -> BlockReason | None:
+    return BlockReason.SILENT if spending.account.silent_submits >= MAX_SILENT_SUBMITS else None
+
+
 def _slots(spending: Spending) -> BlockReason | None:
     return BlockReason.SLOTS if spending.account.in_flight >= spending.account.limits.max_in_flight else None
 
@@ -240,6 +258,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _day_budget,
     _backoff,
     _probe,
+    _silent,
     _slots,
     _exposure,
 )
@@ -249,3 +268,13 @@ RULES: Final[tuple[Rule, ...]] = (
 def block_reason(spending: Spending) -> BlockReason | None:
     """Return why the step may not be paid for now; None if no rule blocks it."""
     return next((reason for rule in RULES if (reason := rule(spending)) is not None), None)
+
+
+def awaits_reply(account: AccountTotals, now_ms: int) -> bool:
+    """Return whether few of an account's submits may be without a reply at a time, because it is not known to reply: a
+    submit was silent since it last did, or that is longer ago than a minute. The claim alone asks this, because what is
+    being sent changes with every POST."""
+    replied_at = account.replied_at
+    if account.silent_submits or replied_at is None or is_ahead(replied_at, now_ms):
+        return True
+    return replied_at + REPLY_COUNTS_MS <= now_ms

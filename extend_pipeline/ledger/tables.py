@@ -7,8 +7,9 @@ the prediction) are projections of `events`.
 `declared_catalogue` tells which catalogue the videos were last compared with, so that an unchanged one isn't compared
 again; without its row the next comparison is of every video.
 
-`schedule`, `backoff` and `inbox` are hints (when to look again, which worker is looking, what callbacks reported):
-losing them costs a poll, never a task or a credit, so they are not in the events.
+`schedule`, `backoff`, `contacts` and `inbox` are hints (when to look again, which worker is looking, when a provider
+last replied, what callbacks reported): losing them costs a poll, never a task or a credit, so they are not in the
+events.
 """
 
 from typing import Final
@@ -282,6 +283,7 @@ accounts = Table(
     Column("stopped_at", BigInteger),
     Column("first_name", Text),
     Column("refused_keys", Text),
+    Column("silent_submits", Integer, nullable=False, server_default="0"),
     Column("seq", BigInteger, nullable=False),
 )
 
@@ -386,6 +388,15 @@ backoff = Table(
     Column("not_before", BigInteger, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("note", Text, nullable=False),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("replied_at", BigInteger),
+    Column("silences", Integer, nullable=False),
+    Column("ask_at", BigInteger, nullable=False),
 )
 
 PROJECTED: Final[tuple[Table, ...]] = (

@@ -35,6 +35,7 @@ def test_one_run_advances_every_video_and_a_second_reports_nothing(place: Place)
         "nothing_in_doubt",
         "nothing_ends_soon",
         "configuration_is_sound",
+        "accounts_reply",
         "books_agree",
         "invariants_hold",
         "durations_grew",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -62,33 +64,6 @@ def test_sensors_skip_while_there_are_no_accounts(place: Place) -> None:
         tick = place.sensor(name)
         assert not tick.run_requests
         check_user_text(tick.skip_message)
-
-
-def test_partitions_are_listed_only_when_the_set_of_videos_has_changed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listed: list[str] = []
-
-    def list_partitions(instance: dg.DagsterInstance, name: str) -> list[str]:
-        listed.append(name)
-        return list(listing(instance, name))
-
-    listing = dg.DagsterInstance.get_dynamic_partitions
-    place.write([video("one"), video("two")])
-    place.sensor("catalog_sensor")
-    cursor = place.sensor("catalog_sensor").cursor
-    monkeypatch.setattr(dg.DagsterInstance, "get_dynamic_partitions", list_partitions)
-    assert place.sensor("catalog_sensor", cursor=cursor).cursor == cursor
-    assert listed == []
-    place.write([{**video("one"), "extend": {"to": 21}}])  # an edit and a withdrawal change no partition
-    assert place.sensor("catalog_sensor", cursor=cursor).cursor == cursor
-    assert listed == []
-    place.write([{**video("one"), "extend": {"to": 21}}, video("three")])
-    place.sensor("catalog_sensor", cursor=cursor)
-    assert listed
-    with dg.DagsterInstance.ephemeral() as fresh:  # a lost DAGSTER_HOME has lost the cursor too
-        place.sensor("catalog_sensor", fresh)
-        assert sorted(fresh.get_dynamic_partitions("videos")) == ["one", "three", "two"]
 
 
 def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) -> None:
@@ -197,7 +172,10 @@ def test_a_blocked_video_requests_one_run_and_no_more(place: Place) -> None:
         check_user_text(tick.skip_message)
 
 
-def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(place: Place) -> None:
+def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "1")  # so that the order of the accounts is known
     names = ["k1", "k2"]
     entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
     place.plant(entries)
@@ -219,6 +197,31 @@ def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(p
         assert {row.state for row in queries.attempts_of(connection, [entry["key"] for entry in entries])} == {
             "succeeded"
         }
+
+
+def test_an_account_that_does_not_reply_costs_no_other_its_tick_and_is_asked_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_GET_DEADLINE_S", "0.5")
+    names = ["silent", "whole"]
+    entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
+    place.plant(entries)
+    url, rhythm = place.sandbox.base_url, {"first_after": 0, "every": 30}
+    write_home(place.home, url, entries, accounts=[account(url, name=name, poll=rhythm) for name in names])
+    place.sensor("catalog_sensor")
+    place.materialise("extension_requests", keys=[entry["key"] for entry in entries])
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as server:
+        silent = account(f"http://127.0.0.1:{server.getsockname()[1]}", name="silent", poll=rhythm)
+        write_home(place.home, url, entries, accounts=[silent, account(url, name="whole", poll=rhythm)])
+        place.sensor("kling_poll_sensor")
+        with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+            states = {row.account: row.state for row in queries.attempts_of(connection, [e["key"] for e in entries])}
+            contacts = queries.contacts(connection)
+        assert states == {"silent": "submitted", "whole": "succeeded"}
+        assert (contacts["silent"].silences, contacts["whole"].silences) == (1, 0)
+        place.sensor("kling_poll_sensor")  # too early to ask again
+        with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+            assert queries.contacts(connection)["silent"] == contacts["silent"]
 
 
 def test_the_nightly_backfill_requests_one_run_while_a_video_is_unfinished(place: Place, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_opening_again_changes_nothing(ledger_url: str) -> None:
         second.close()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0009"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0009", "0010"])
 def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
     revision: str, ledger_url: str, tmp_path: Path
 ) -> None:

@@ -197,7 +197,8 @@ def _account(account: AccountStatus) -> dict[str, Any]:
         "budget": None
         if account.total is None
         else _fields(account, "per_day", "total", "in_doubt", in_doubt="in_doubt_cap"),
-        **_fields(account, "in_flight", "max_in_flight", "paused", "stopped"),
+        **_fields(account, "in_flight", "max_in_flight", "paused", "stopped", "silent_submits", "silent_queries"),
+        "asked_again_at": iso(account.asked_at_ms),
     }
 
 

@@ -129,6 +129,8 @@ _TEXTS: Final[Mapping[str, str]] = {
     "key_refused": "key refused",
     "key_accepted": "another key is accepted, and it starts again",
     "account_stop_lifted": "goes on",
+    "account_silent": "did not reply to a submit",
+    "account_replied": "replies again",
 }
 
 

@@ -81,6 +81,8 @@ def standing(account: AccountStatus) -> str:
     reasons = ["paused"] if account.paused else []
     if account.stopped:
         reasons.append(f"stopped: {shortened(account.stopped, MAX_MESSAGE)}")
+    if account.silence:
+        reasons.append(account.silence)
     if account.total is None:
         reasons.append("no budget")
     if account.last_good:

@@ -9,7 +9,12 @@ import dagster as dg
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.outcome import outcome
-from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
+from extend_pipeline.dagster_defs.checks.provider import (
+    accounts_reply,
+    books_agree,
+    nothing_ends_soon,
+    nothing_in_doubt,
+)
 from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
@@ -123,6 +128,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
+    dg.AssetCheckKey(COSTS.asset, "accounts_reply"): accounts_reply,
     LEDGER_IS_KNOWN: ledger_is_known,
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,

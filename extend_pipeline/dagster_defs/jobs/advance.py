@@ -30,6 +30,9 @@ UNFINISHED_RUN: Final = (
     DagsterRunStatus.CANCELING,
 )
 
+ROUND_S: Final = 0.5
+"""Seconds between two rounds of a run, because Dagster takes some 20 ms to store each of a round's events."""
+
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
@@ -54,7 +57,7 @@ def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, ho
     with home.open() as pipeline:
         linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
         recorder = Recorder(context.instance, pipeline)
-        for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds):
+        for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
             last = now

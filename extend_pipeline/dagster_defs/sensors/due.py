@@ -1,10 +1,12 @@
 """Do the work of a poll sensor's tick: poll the due tasks of some accounts, then find what a run would have to do."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.doubt.recover import lease_is_over
 from extend_pipeline.engine.fetch.collect import FETCHED
+from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
@@ -21,18 +23,22 @@ from extend_pipeline.ledger.write.webhook_inbox import ENDED
 
 
 def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:
-    """Poll the accounts one by one until `deadline` on `clock` (seconds), longest overdue first. Return how many tasks
-    were polled. The other accounts follow in the next tick."""
-    looked_at = 0
-    try_other_keys(pipeline, [name for name in accounts if name not in pipeline.without_key()])
+    """Poll the accounts side by side until `deadline` on `clock` (seconds), longest overdue first, so that one that
+    does not reply costs no other its tick. Return how many tasks were polled. Those that were not reached follow in the
+    next tick."""
+
+    def poll(name: str) -> int:
+        if clock() >= deadline:
+            return 0
+        try_other_keys(pipeline, [name] if name not in pipeline.without_key() else [])
+        return poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
+
     with pipeline.ledger.read() as connection:
         due_at = queries.first_due(connection)
     now_ms = pipeline.now_ms()
-    for name in sorted(accounts, key=lambda name: due_at.get(name, now_ms)):
-        if clock() >= deadline:
-            break
-        looked_at += poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
-    return looked_at
+    overdue_first = sorted(accounts, key=lambda name: due_at.get(name, now_ms))
+    with ThreadPoolExecutor(pipeline.settings.max_polls, thread_name_prefix="account") as pool:
+        return sum(pool.map(poll, overdue_first))
 
 
 def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
@@ -42,13 +48,16 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     pollable = [name for name in accounts if name not in pipeline.without_key()]
     work = []
     watch_store(pipeline)  # because without a run nothing else would notice that files are missing
+    with ledger.read() as connection:
+        silent = contact.waits(pipeline, connection)
+    replying = [name for name in pollable if name not in silent]
     fetches = schedule.fetch_waits(pipeline.settings, accounts)
-    look_ups = schedule.lookup_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
+    look_ups = schedule.lookup_waits(pipeline.settings, {name: pipeline.accounts[name] for name in replying})
     if job_queue.has_due(ledger, now_ms=now_ms, states=FETCHED, accounts=fetches):
         work.append("results to fetch")
     if job_queue.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
         work.append("attempts in doubt to look up")
-    callbacks = schedule.callback_waits(pipeline.settings, pollable)
+    callbacks = schedule.callback_waits(pipeline.settings, replying)
     if job_queue.has_due(ledger, now_ms=now_ms, states=sorted(ENDED), accounts=callbacks):
         work.append("callbacks for attempts that have ended")
     now = plan(plan_input(pipeline, unfinished=True))

@@ -28,6 +28,9 @@ from extend_pipeline.ledger.write.catalog_sync import last_declared
 TICK_S: Final = 40.0
 """Seconds that a tick works. Dagster ends a tick after 60 s, and its results must be written by then."""
 
+GET_S: Final = 10.0
+"""Seconds that a query of a tick may take, so that an account that does not reply leaves time for what else is due."""
+
 LIST_AGAIN_MS: Final = 3_600_000  # partitions that were removed by hand come back within an hour
 KEYS_A_TICK: Final = 5_000  # Dagster stores a tick's requests as one row; the rest follows in the next ticks
 
@@ -128,7 +131,7 @@ def build_poll_sensor(
         deadline = clock() + tick_s
         if reason := home.why_not_set_up():
             return dg.SkipReason(reason)
-        with home.open() as pipeline:
+        with home.open(get_deadline_s=GET_S) as pipeline:
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             lacking = [f"account {name}: {fault}" for name, fault in pipeline.without_key().items() if name in names]
             wrong = "; ".join(filter(None, (summarize_mistakes(mistakes(pipeline)), *lacking)))

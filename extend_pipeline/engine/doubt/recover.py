@@ -9,6 +9,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
 from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
+from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import note_outcomes, try_other_keys
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan import hop_state
@@ -21,11 +22,13 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline.ledger.write.job_queue import Unscheduled
 from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.ledger.write.webhook_inbox import ENDED
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
 from extend_pipeline.providers.registry import spec_of
 
@@ -51,18 +54,47 @@ class RecoverReport:
 def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> RecoverReport:
     """Replay the spool, end the leases of dead processes, and look up the attempts in doubt: first the tasks that
     callbacks named, then by our own keys."""
+    report = recover_home(pipeline)
+    look_up(pipeline, pipeline.accounts if accounts is None else accounts, report)
+    return report
+
+
+def recover_home(pipeline: Pipeline) -> RecoverReport:
+    """Replay the spool, end the leases of dead processes and restore lost hints. Sends nothing."""
     report = RecoverReport()
-    without_key = pipeline.without_key()
-    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in without_key]
-    try_other_keys(pipeline, names)
     report.found += replay_spool(pipeline)
     _end_leases(pipeline, report)
     _release_dead_leases(pipeline)
     _restore_hints(pipeline)
+    return report
+
+
+def look_up(pipeline: Pipeline, accounts: Collection[str], report: RecoverReport) -> None:
+    """Look up the attempts in doubt of the accounts: first the tasks that callbacks named, then by our own keys. An
+    account that does not reply is sent one free query at most."""
+    without_key = pipeline.without_key()
+    names = [name for name in accounts if name not in without_key]
+    try_other_keys(pipeline, names)
+    names = contact.ask_silent(pipeline, names)
     report.found += look_into_callbacks(pipeline, names)
     report.found += look_into_late_callbacks(pipeline, names)
     _look_up(pipeline, names, report)
-    return report
+
+
+def wants_look_up(pipeline: Pipeline) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the accounts that have something to look up or are to be asked whether they reply, and those that are
+    stopped."""
+    late = schedule.callback_waits(pipeline.settings, pipeline.accounts)
+    with pipeline.ledger.read() as connection:
+        rows, contacts = queries.accounts(connection), queries.contacts(connection)
+        names = {*queries.predicted_in(connection, (S.IN_DOUBT,))}
+        names |= job_queue.due_accounts(connection, now_ms=pipeline.now_ms(), states=sorted(ENDED), accounts=late)
+        waiting = contact.waits(pipeline, connection)
+    stopped = {name for name, row in rows.items() if row.stopped_reason is not None}
+    names |= stopped | {name for name, row in rows.items() if row.silent_submits >= MAX_SILENT_SUBMITS}
+    names |= {name for name, row in contacts.items() if row.silences}
+    usable = pipeline.accounts.keys() - pipeline.without_key().keys()
+    return frozenset(names & usable - waiting.keys()), frozenset(stopped & usable)
 
 
 def lease_is_over(row: AttemptRow, now_ms: int) -> bool:
@@ -179,6 +211,9 @@ def _decide_lookups(
         for row, outcome in looked_up:
             _decide_lookup(tx, pipeline.accounts[row.account], row, outcome, controls.get(row.account), report)
             note_outcomes(tx, pipeline.accounts[row.account], [outcome])
+        for name in {row.account for row, _ in looked_up}:
+            outcomes = [outcome for row, outcome in looked_up if row.account == name]
+            contact.note_queries(tx, pipeline.accounts[name], outcomes, pipeline.settings)
 
 
 def _control_lookup(pipeline: Pipeline, account: str) -> LastLook | None:

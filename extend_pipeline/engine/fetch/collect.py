@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -70,9 +70,7 @@ def collect_due(
     """Fetch every due result, `max_downloads` at a time. The first one for which the disk has no space ends the round,
     because the others would fail too."""
     report = CollectReport()
-    if not pipeline.asked_for_room:
-        pipeline.asked_for_room = True
-        _release_waiting_for_space(pipeline)
+    release_waiting_for_space(pipeline)
     names = list(pipeline.accounts if accounts is None else accounts)
     lock = threading.Lock()
     size = pipeline.settings.max_downloads
@@ -93,7 +91,30 @@ def collect_due(
     return report
 
 
-def _release_waiting_for_space(pipeline: Pipeline) -> None:
+def lease_results(
+    pipeline: Pipeline, account: str, limit: int, *, videos: Collection[str] | None = None
+) -> list[Callable[[], CollectReport]]:
+    """Lease up to `limit` due results of an account, soonest-expiring first; return a job for each, which fetches
+    it."""
+    leased_at = pipeline.now_ms()
+    return [
+        partial(_fetch_leased, pipeline, due, FetchLease(pipeline, due.attempt.attempt_id, leased_at=leased_at))
+        for due in _lease_due(pipeline, [account], videos, limit)
+    ]
+
+
+def _fetch_leased(pipeline: Pipeline, due: ScheduledAttempt, lease: FetchLease) -> CollectReport:
+    report = CollectReport()
+    with released_on_error(pipeline, [due.attempt.attempt_id]):
+        _collect_or_wait(pipeline, report, threading.Lock(), due, lease)
+    return report
+
+
+def release_waiting_for_space(pipeline: Pipeline) -> None:
+    """Make due now, once for an opened home, what waits for space on the disk."""
+    if pipeline.asked_for_room:
+        return
+    pipeline.asked_for_room = True
     with pipeline.ledger.read() as connection:
         hints = queries.hints(connection)
     waiting = [key for key, hint in hints.items() if hint.look.cause is LookCause.NO_ROOM and not hint.owner]

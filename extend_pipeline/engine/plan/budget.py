@@ -145,6 +145,13 @@ def _backoff(name: str, spending: Spending) -> Blocker:
     return Blocker(BlockReason.BACKOFF, message, todo, until_ms if waits else None)
 
 
+def _silent(name: str, spending: Spending) -> Blocker:
+    submits = counted(spending.account.silent_submits, "submit")
+    message = f"account {name} does not reply: {submits} in a row had no response, so nothing more is sent"
+    todo = "nothing: it is asked less and less often, and continues when a query was answered"
+    return Blocker(BlockReason.SILENT, message, todo, max(spending.account.ask_at, spending.now_ms))
+
+
 def _slots(name: str, spending: Spending) -> Blocker:
     message = f"all {spending.account.limits.max_in_flight} slots of account {name} are in use"
     return Blocker(BlockReason.SLOTS, message, "nothing, or raise max_in_flight if your plan has more slots")
@@ -184,6 +191,7 @@ TEXTS: Final[Mapping[BlockReason, Callable[[str, Spending], Blocker]]] = {
     BlockReason.TOTAL_BUDGET: _total_budget,
     BlockReason.DAY_BUDGET: _day_budget,
     BlockReason.BACKOFF: _backoff,
+    BlockReason.SILENT: _silent,
     BlockReason.SLOTS: _slots,
     BlockReason.EXPOSED: _exposed,
     BlockReason.IN_DOUBT_CAP: _in_doubt_cap,

@@ -9,6 +9,7 @@ from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.clock import lift_own_stops
 from extend_pipeline.engine.guards.keys import note_outcomes
 from extend_pipeline.engine.home import Pipeline
@@ -48,13 +49,14 @@ def poll_due(
 ) -> PollReport:
     """Poll every due task of the accounts (all by default), by list pages or by bounded concurrent GETs. Accounts whose
     key this process lacks are left to other processes; an account that was stopped because of this machine's clock,
-    certificate or proxy is tried first. `may_continue` is called before each batch of single queries; False ends the
-    round."""
+    certificate or proxy is tried first, and one that does not reply is sent one free query at most. `may_continue` is
+    called before each batch of single queries; False ends the round."""
     report = PollReport()
     without_key = pipeline.without_key()
     names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in without_key]
     polled = {name: pipeline.accounts[name] for name in names}
     lift_own_stops(pipeline, polled)
+    polled = {name: polled[name] for name in contact.ask_silent(pipeline, names)}
     waits = schedule.poll_waits(pipeline.settings, polled)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits):
         return report
@@ -106,6 +108,9 @@ def _poll_account(
         outcomes, requests = _query(provider, [due.attempt.task for due in part], pool)
         report.requests += requests
         _record(pipeline, account, list(zip(part, outcomes, strict=True)), report)
+        if not any(contact.has_reply(outcome) for outcome in outcomes):
+            release_leases(pipeline, [due.attempt.attempt_id for due in remaining[start + size :]])
+            break
 
 
 def _query(provider: Provider, task_ids: list[str], pool: ThreadPoolExecutor) -> tuple[list[QueryOutcome], int]:
@@ -146,6 +151,7 @@ def _record(
         tx.expect([due.attempt.attempt_id for due, _ in outcomes])
         observed = [observe(tx, pipeline, due, outcome) for due, outcome in outcomes]
         note_outcomes(tx, account, [outcome for _, outcome in outcomes])
+        contact.note_queries(tx, account, [outcome for _, outcome in outcomes], pipeline.settings)
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(outcomes)

@@ -27,6 +27,8 @@ CALLBACK_LOOKUP_MAX_MS: Final = 3_600_000  # so that a task that is not found is
 
 SOURCE_AGAIN_MS: Final = 600_000  # between two tries to fetch a source that was unreachable
 
+ASK_MAX_MS: Final = 300_000  # between two questions to an account that doesn't reply; as after failed polls
+
 BACKOFF_FIRST_MS: Final = 1_000  # of an account after a refused submit; doubles with every refusal in a row
 BACKOFF_MAX_MS: Final = 60_000  # a hop runs 4 to 6 minutes, so a slot becomes free within minutes
 
@@ -42,6 +44,19 @@ def next_poll(account: Account, *, tries: int, retry_after_s: float, now_ms: int
     every_ms = account.poll.every_s * 1000
     gap = min(every_ms * 2 ** min(tries, 10), max(FAILED_POLL_MAX_MS, every_ms)) if tries else every_ms
     return now_ms + int(max(gap, min(retry_after_s * 1000, POLL_RETRY_AFTER_MAX_MS)) * (1 + JITTER * jitter))
+
+
+def ask_gap_ms(account: Account, silences: int) -> int:
+    """Return for how many ms an account is asked nothing after `silences` queries in a row without a reply; it doubles
+    with each."""
+    every_ms = account.poll.every_s * 1000
+    return int(min(every_ms * 2 ** min(silences, 10), max(ASK_MAX_MS, every_ms)))
+
+
+def max_ask_wait_ms(settings: Settings, account: Account) -> int:
+    """Return how many ms ahead the next question to an account that doesn't reply can lie: the longest gap, or the time
+    for which a worker asks."""
+    return int(max(ASK_MAX_MS, account.poll.every_s * 1000, settings.get_deadline_s * 1000))
 
 
 def next_fetch(*, tries: int, now_ms: int) -> int:

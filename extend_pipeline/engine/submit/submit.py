@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside, remember
 from extend_pipeline.engine.home import Pipeline
@@ -17,7 +18,7 @@ from extend_pipeline.engine.submit.record_outcome import SubmitResult, record_ou
 from extend_pipeline.engine.submit.spool import UnrecordedError, spool_acceptances
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.spending_rules import BudgetLimits
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.claims import ClaimRefused, ClaimRequest, claim
@@ -50,20 +51,25 @@ class SubmitReport:
         return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
 
 
-def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None = None) -> SubmitReport:
-    """Submit the plan's due steps, several at once, in waves. `stop` ends it after the current wave."""
+def submit_due(
+    pipeline: Pipeline, plan: Plan, *, account: str | None = None, stop: threading.Event | None = None
+) -> SubmitReport:
+    """Submit the plan's due steps (of all accounts or of one), several at once, in waves. `stop` ends it after the
+    current wave."""
     report = SubmitReport()
     size = pipeline.settings.max_submits
-    caps = pipeline.budget_limits()
-    steps = [step for step in plan.due if step.video.account in caps]
+    steps = [step for step in plan.due if account in (None, step.video.account)]
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="submit") as pool:
-        for start in range(0, len(steps), size):
-            if stop is not None and stop.is_set():
-                break
-            wave = steps[start : start + size][: _free_results(pipeline)]
-            if not wave:
-                break
-            _wave(pipeline, wave, caps, pool, report)
+        while steps and not (stop is not None and stop.is_set()):
+            with pipeline.claiming:
+                caps = pipeline.budget_limits()
+                steps = [step for step in steps if step.video.account in caps]
+                wave = steps[:size][: _free_results(pipeline)]
+                if not wave:
+                    break
+                claims = _claim(pipeline, wave, caps, report)
+            _send(pipeline, claims, pool, report)
+            steps = [*claims.waiting, *steps[len(wave) :]]
     return report
 
 
@@ -74,13 +80,18 @@ def _free_results(pipeline: Pipeline) -> int | None:
     return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
 
 
-def _wave(
-    pipeline: Pipeline,
-    steps: Sequence[DueStep],
-    caps: Mapping[str, BudgetLimits],
-    pool: ThreadPoolExecutor,
-    report: SubmitReport,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wave:
+    """The claims of one wave, the steps that wait for a reply to them, and each step by its attempt."""
+
+    claimed: tuple[ClaimRequest, ...]
+    waiting: list[DueStep]
+    by_request: Mapping[str, PreparedSubmit]
+
+
+def _claim(
+    pipeline: Pipeline, steps: Sequence[DueStep], caps: Mapping[str, BudgetLimits], report: SubmitReport
+) -> _Wave:
     by_request = {(ready := prepare_submit(pipeline, step)).request.attempt_id: ready for step in steps}
     lease_ms = int(pipeline.settings.lease_s * 1000)
     failpoint("submit.before_claim")
@@ -94,13 +105,20 @@ def _wave(
             owner=pipeline.owner,
             lease_until=now_ms + lease_ms,
             ledger_accepted=look_inside(home, pipeline.ledger, tx.connection).may_spend,
+            max_unanswered=MAX_SILENT_SUBMITS,
         )
         failpoint("submit.in_claim")
     remember(pipeline.settings, pipeline.ledger)
     failpoint("submit.after_claim")
-    report.refused.extend(result.refused)
-    grouped = [request for request in result.claimed if request.submit_class == "A"]
-    alone = [request for request in result.claimed if request.submit_class != "A"]
+    waiting = [refused for refused in result.refused if result.claimed and refused.reason is BlockReason.SILENT]
+    report.refused.extend(refused for refused in result.refused if refused not in waiting)
+    return _Wave(result.claimed, [by_request[refused.request.attempt_id].step for refused in waiting], by_request)
+
+
+def _send(pipeline: Pipeline, wave: _Wave, pool: ThreadPoolExecutor, report: SubmitReport) -> None:
+    """Mark the claims as sending, send each once and record the outcomes."""
+    grouped = [request for request in wave.claimed if request.submit_class == "A"]
+    alone = [request for request in wave.claimed if request.submit_class != "A"]
     futures: list[Future[SubmitResult]] = []
     marked: set[str] = set()
     # after a crash no look-up resolves the doubts of the others, so each of them is marked just before its own POST
@@ -108,9 +126,9 @@ def _wave(
         for group in (grouped, *([request] for request in alone)):
             sendable, lease_until = _mark_sending(pipeline, group)
             marked.update(request.attempt_id for request in group)
-            futures += [pool.submit(_post, pipeline, by_request[r.attempt_id], lease_until) for r in sendable]
+            futures += [pool.submit(_post, pipeline, wave.by_request[r.attempt_id], lease_until) for r in sendable]
     except BaseException:
-        _release_unsent(pipeline, [request for request in result.claimed if request.attempt_id not in marked])
+        _release_unsent(pipeline, [request for request in wave.claimed if request.attempt_id not in marked])
         raise
     finally:
         # where the ledger fails in the middle of a wave, the POSTs in flight are paid, and their outcomes are recorded
@@ -188,6 +206,9 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], rep
                 tx.expect([result.request.attempt_id for result in results])
                 for result in results:
                     record_outcome(tx, result, pipeline.accounts[result.request.account])
+                for name in dict.fromkeys(result.request.account for result in results):
+                    outcomes = [result.outcome for result in results if result.request.account == name]
+                    contact.note_submits(tx, name, outcomes)
             failpoint("submit.after_outcome")
         except BaseException as error:  # noqa: BLE001 - full disk, lost database, Ctrl-C: the task is paid
             crashed = UnrecordedError(spool_acceptances(pipeline, results), error)

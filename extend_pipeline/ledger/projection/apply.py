@@ -100,6 +100,14 @@ def _account_paused(rows: StateRows, event: Event) -> None:
     change_account(rows, event, paused=True)
 
 
+def _account_silent(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, silent_submits=event.data["silent_submits"])
+
+
+def _account_replied(rows: StateRows, event: Event) -> None:
+    change_account(rows, event, silent_submits=0)
+
+
 def _reconciled(rows: StateRows, event: Event) -> None:
     table = tables.reconciliations
     own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
@@ -151,6 +159,8 @@ PROJECTIONS: Final[dict[str, Callable[[StateRows, Event], None]]] = {
     "account_resumed": _account_resumed,
     "account_stop_lifted": _account_stop_lifted,
     "account_paused": _account_paused,
+    "account_silent": _account_silent,
+    "account_replied": _account_replied,
     "key_refused": _key_refused,
     "key_accepted": _key_accepted,
     "reconciled": _reconciled,

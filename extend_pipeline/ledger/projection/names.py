@@ -46,6 +46,7 @@ def _account_renamed(rows: StateRows, event: Event) -> None:
     if new_row is not None:
         merged["committed_micros"] += new_row.committed_micros
         merged["in_flight"] += new_row.in_flight
+        merged["silent_submits"] = max(old_row.silent_submits, new_row.silent_submits)
         merged["paused"] = old_row.paused or new_row.paused
         if old_row.stopped_reason is None:
             merged |= {name: new_row._mapping[name] for name in ("stopped_reason", "stopped_message", "stopped_at")}

@@ -53,6 +53,7 @@ _ORDER: Final = (
     tables.accounts,
     tables.schedule,
     tables.backoff,
+    tables.contacts,
 )
 """The tables with pending rows, each after those that its rows refer to."""
 

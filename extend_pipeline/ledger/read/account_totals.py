@@ -18,6 +18,7 @@ def account_totals(
     depends on what is being sent or in doubt, and not on what is finished."""
     rows = queries.accounts(connection)
     backoffs = queries.backoffs(connection)
+    contacts = queries.contacts(connection)
     today = budget_days.committed(connection, now_ms, zone=zone, accounts=accounts)
     in_doubt = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
     sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
@@ -25,6 +26,7 @@ def account_totals(
     totals = {}
     for name in accounts:
         row, backoff, spent = rows.get(name), backoffs.get(name), today.get(name, Today())
+        contact = contacts.get(name)
         totals[name] = AccountTotals(
             everything_paused=bool(everywhere and everywhere.paused),
             paused=bool(row and row.paused),
@@ -36,6 +38,10 @@ def account_totals(
             backing_off_until=backoff.not_before if backoff else None,
             probing=bool(backoff and backoff.failures),
             has_unsent=name in sending,
+            silent_submits=row.silent_submits if row else 0,
+            replied_at=contact.replied_at if contact else None,
+            silent_queries=contact.silences if contact else 0,
+            ask_at=contact.ask_at if contact else 0,
             in_doubt_micros=in_doubt.get(name, 0),
             sending_micros=sending.get(name, 0),
             zone=zone,

@@ -7,7 +7,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, case, fal
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
-from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, CompleteVideo, VideoRow, video_row
+from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, CompleteVideo, ContactRow, VideoRow, video_row
 from extend_pipeline.ledger.states import LIVE, UNFINISHED, AttemptState, VideoState
 
 FEW_TRIES = 5  # to fetch a missing file again, within a minute
@@ -159,6 +159,11 @@ def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[s
 def backoffs(connection: Connection) -> dict[str, BackoffRow]:
     """Return the accounts that back off, by name."""
     return {row.account: BackoffRow(*row) for row in connection.execute(select(tables.backoff))}
+
+
+def contacts(connection: Connection) -> dict[str, ContactRow]:
+    """Return when each account's provider last replied, by account name."""
+    return {row.account: ContactRow(*row) for row in connection.execute(select(tables.contacts))}
 
 
 def hints(connection: Connection) -> dict[str, Hint]:

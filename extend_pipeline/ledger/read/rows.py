@@ -70,6 +70,7 @@ class AccountRow:
     stopped_at: int | None
     first_name: str | None
     refused_keys: str | None
+    silent_submits: int
     seq: int
 
 
@@ -81,6 +82,17 @@ class BackoffRow:
     not_before: int
     failures: int
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """When an account's provider last replied (UTC ms), how many queries in a row it has left without a reply, and when
+    it may be asked again (UTC ms)."""
+
+    account: str
+    replied_at: int | None
+    silences: int
+    ask_at: int
 
 
 @dataclass(frozen=True, slots=True)

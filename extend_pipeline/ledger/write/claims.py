@@ -11,14 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.queries import chunks
-from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason, BudgetLimits, Spending, block_reason
+from extend_pipeline.ledger.spending_rules import (
+    AccountTotals,
+    BlockReason,
+    BudgetLimits,
+    Spending,
+    awaits_reply,
+    block_reason,
+)
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
 
@@ -101,13 +108,15 @@ def claim(
     owner: str,
     lease_until: int,
     ledger_accepted: bool = True,
+    max_unanswered: int | None = None,
 ) -> ClaimResult:
     """Claim the requests that no rule blocks; none if the home does not know this ledger (`ledger_accepted`).
-    `lease_until` is UTC ms. Raises KeyError if an account has no limits in `caps`, because without a budget nothing is
+    `lease_until` is UTC ms. `max_unanswered` submits of an account may be without a reply while it isn't known to reply
+    (None: not checked). Raises KeyError if an account has no limits in `caps`, because without a budget nothing is
     spent."""
     claimed: list[ClaimRequest] = []
     refused: list[ClaimRefused] = []
-    seen = _read(tx, requests, caps, ledger_accepted=ledger_accepted)
+    seen = _read(tx, requests, caps, ledger_accepted=ledger_accepted, max_unanswered=max_unanswered)
     for request in requests:
         limits = caps[request.account]
         reason = _block_reason(seen, request, tx.now_ms)
@@ -136,12 +145,14 @@ def claim(
 class _Seen:
     """What the transaction has read for its requests, kept up with each claim that it makes: totals by account, tries
     (ID, chain digest, state) by video and hop with the newest first, the declared videos, and buyers (video, account)
-    by purchase."""
+    by purchase. `may_send` has the accounts that are not known to reply, and to how many submits more of each a reply
+    may be awaited."""
 
     totals: dict[str, AccountTotals]
     tries: dict[tuple[str, int], list[tuple[str, str, AttemptState]]]
     declared: frozenset[str]
     buyers: dict[str, list[tuple[str, str]]]
+    may_send: dict[str, int]
 
     def add(self, request: ClaimRequest) -> None:
         """Count a claim that was made."""
@@ -150,6 +161,8 @@ class _Seen:
         self.tries.setdefault((request.video_key, request.hop), []).insert(0, this)
         if request.purchase is not None:
             self.buyers.setdefault(request.purchase, []).append((request.video_key, request.account))
+        if request.account in self.may_send:
+            self.may_send[request.account] -= 1
 
 
 _TRIES: Final = (
@@ -171,7 +184,12 @@ def _totals(tx: LedgerTransaction, account: str, limits: BudgetLimits, *, ledger
 
 
 def _read(
-    tx: LedgerTransaction, requests: Sequence[ClaimRequest], caps: Mapping[str, BudgetLimits], *, ledger_accepted: bool
+    tx: LedgerTransaction,
+    requests: Sequence[ClaimRequest],
+    caps: Mapping[str, BudgetLimits],
+    *,
+    ledger_accepted: bool,
+    max_unanswered: int | None,
 ) -> _Seen:
     """Read all that the requests are checked against, by a few statements however many requests there are."""
     connection = tx.connection
@@ -189,13 +207,27 @@ def _read(
     purchases = [request.purchase for request in requests if request.purchase is not None and not request.buys_again]
     for bought_step in bought(connection, purchases):
         buyers.setdefault(bought_step.purchase, []).append((bought_step.video_key, bought_step.account))
-    return _Seen(totals, tries, frozenset(declared), buyers)
+    may_send = {} if max_unanswered is None else _may_send(tx, totals, max_unanswered)
+    return _Seen(totals, tries, frozenset(declared), buyers, may_send)
+
+
+def _may_send(tx: LedgerTransaction, totals: Mapping[str, AccountTotals], max_unanswered: int) -> dict[str, int]:
+    """Return how many submits more each account that is not known to reply may be sent."""
+    unproven = {name: account for name, account in totals.items() if awaits_reply(account, tx.now_ms)}
+    if not unproven:
+        return {}
+    table, states = tables.attempts, (AttemptState.CLAIMED.value, AttemptState.SENDING.value)
+    counted = select(table.c.account, func.count().label("attempts")).where(table.c.state.in_(states))
+    sent = {row.account: row.attempts for row in tx.connection.execute(counted.group_by(table.c.account))}
+    return {name: max_unanswered - account.silent_submits - sent.get(name, 0) for name, account in unproven.items()}
 
 
 def _block_reason(seen: _Seen, request: ClaimRequest, now_ms: int) -> BlockReason | None:
     spending = Spending(request.predicted_micros, request.submit_class, seen.totals[request.account], now_ms)
     if (reason := block_reason(spending)) is not None:
         return reason
+    if seen.may_send.get(request.account, 1) <= 0:
+        return BlockReason.SILENT
     if _tried_meanwhile(seen, request) or (request.must_be_declared and request.video_key not in seen.declared):
         return BlockReason.CHANGED
     if not request.buys_again and _bought_by_another(seen, request):

@@ -4,7 +4,7 @@ at the cost of one poll each."""
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
@@ -111,6 +111,21 @@ def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], ac
     query = select(schedule.c.attempt_id).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
     with ledger.read() as connection:
         return connection.execute(query.where(_is_due(states, accounts, now_ms)).limit(1)).first() is not None
+
+
+def due_accounts(
+    connection: Connection, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]
+) -> frozenset[str]:
+    """Return the accounts for which `lease_due` would find anything."""
+    attempts, schedule = tables.attempts, tables.schedule
+    query = select(attempts.c.account).join(schedule, attempts.c.attempt_id == schedule.c.attempt_id)
+    return frozenset(connection.execute(query.where(_is_due(states, accounts, now_ms)).distinct()).scalars())
+
+
+def next_due(connection: Connection, *, after_ms: int) -> int | None:
+    """Return the first due time after a moment (UTC ms); None without one."""
+    due_at = tables.schedule.c.due_at
+    return connection.execute(select(func.min(due_at)).where(due_at > after_ms)).scalar()
 
 
 def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], now_ms: int) -> ColumnElement[bool]:

@@ -68,7 +68,8 @@ def rename(tx: LedgerTransaction, renames: Renames) -> None:
         tx.append("account_named", account=new, data={"first_name": old})
     for new, old in renames.accounts.items():
         tx.append("account_renamed", account=new, data={"was": old})
-        tx.connection.execute(delete(tables.backoff).where(tables.backoff.c.account == old))
+        for table in (tables.backoff, tables.contacts):
+            tx.connection.execute(delete(table).where(table.c.account == old))
         for table in (tables.schedule, tables.inbox):
             tx.connection.execute(update(table).where(table.c.account == old).values(account=new))
     for new, old in renames.videos.items():

@@ -70,3 +70,11 @@ def test_a_failing_task_is_polled_less_often_and_within_bounds(
     least_ms = every_s * 1000 * (1 - schedule.JITTER)
     bounds_ms = (every_s * 1000, schedule.FAILED_POLL_MAX_MS, schedule.POLL_RETRY_AFTER_MAX_MS)
     assert int(least_ms) <= gap_ms <= max(bounds_ms) * (1 + schedule.JITTER)
+
+
+@given(st.floats(min_value=0.01, max_value=86_400), tries)
+def test_an_account_that_does_not_reply_is_asked_less_and_less_often(every_s: float, silences: int) -> None:
+    asked = account(every_s=every_s)
+    gap_ms = schedule.ask_gap_ms(asked, silences + 1)
+    assert schedule.ask_gap_ms(asked, silences) <= gap_ms <= schedule.max_ask_wait_ms(SETTINGS, asked)
+    assert schedule.ask_gap_ms(asked, 100) == int(max(schedule.ASK_MAX_MS, every_s * 1000)) or every_s < 0.3

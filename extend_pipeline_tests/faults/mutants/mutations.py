@@ -41,7 +41,7 @@ MUTANTS: Final = (
             Edit(
                 _SUBMIT,
                 "sendable, lease_until = _mark_sending(pipeline, group)",
-                "sendable, lease_until = list(group), now_ms + lease_ms",
+                "sendable, lease_until = list(group), pipeline.now_ms() + int(pipeline.settings.lease_s * 1000)",
             ),
             Edit(
                 _SUBMIT,
@@ -211,8 +211,8 @@ MUTANTS: Final = (
         (
             Edit(
                 _ADVANCE,
-                "    pipeline.refresh()\n",
-                "    pipeline.refresh()\n"
+                "    ahead_ms = begin(pipeline)\n",
+                "    ahead_ms = begin(pipeline)\n"
                 "    if pipeline.configuration.problems:\n"
                 "        return Round(plan(plan_input(pipeline, videos=videos)))\n",
             ),

@@ -1,0 +1,243 @@
+"""Start the work of each account in lanes of its own: look-ups, polls, fetches, sources and submits. One thread plans,
+starts and takes reports; what the jobs learn they write down themselves, in short transactions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from extend_pipeline.engine.advance import Examined, Round, begin, examine, record_progress
+from extend_pipeline.engine.doubt.recover import RecoverReport, look_up, recover_home, wants_look_up
+from extend_pipeline.engine.fetch.collect import FETCHED, CollectReport, lease_results, release_waiting_for_space
+from extend_pipeline.engine.guards import contact
+from extend_pipeline.engine.guards.disk_space import DiskError
+from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.lanes import Lane, Lanes, Stage, add
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling import schedule
+from extend_pipeline.engine.polling.deductions import lower_prices_now
+from extend_pipeline.engine.polling.poll import PollReport, poll_due
+from extend_pipeline.engine.publish import publish_if_due
+from extend_pipeline.engine.submit.source_probe import PrepareReport, needs_source, prepare
+from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
+from extend_pipeline.ledger.states import POLLED, AttemptState, VideoState
+from extend_pipeline.ledger.write import job_queue
+
+PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make changes that no job of this one reports
+PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of what the last one took
+MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
+REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
+
+IN_DOUBT: Final = (AttemptState.IN_DOUBT,)
+
+
+@dataclass
+class _Done:
+    """The reports of the jobs that have ended since the last plan."""
+
+    recovered: RecoverReport = field(default_factory=RecoverReport)
+    polled: PollReport = field(default_factory=PollReport)
+    collected: CollectReport = field(default_factory=CollectReport)
+    submitted: SubmitReport = field(default_factory=SubmitReport)
+    prepared: PrepareReport = field(default_factory=PrepareReport)
+    examined: Examined = field(default_factory=Examined)
+
+    @property
+    def disk_error(self) -> DiskError | None:
+        """Return the error of our own disk, of films or sources."""
+        return self.examined.disk_error or self.prepared.disk_error
+
+
+class Dispatcher:
+    """The work of one process on a home, in lanes: of all videos or the named ones."""
+
+    def __init__(self, pipeline: Pipeline, lanes: Lanes, *, videos: Collection[str] | None, gap_s: float) -> None:
+        self.pipeline, self.lanes = pipeline, lanes
+        self.videos, self.gap_s = videos, gap_s
+        self.changed = False
+        """Whether a job has ended since the last plan that changes what a plan finds."""
+        self._done = _Done()
+        self._planned_at = self._plan_took = 0.0
+        self._began_ms = pipeline.now_ms()
+        self._had_disk_error = False
+        self._rested: dict[Lane, int] = {}
+        self._published_ms = pipeline.now_ms()
+        self._next_look_ms: int | None = None
+
+    def plan(self, *, last: bool = False) -> Round:
+        """Take the reports, plan, and start what the plan finds due. With `last`, wait for the jobs and start
+        nothing."""
+        pipeline = self.pipeline
+        self._take_reports(of_all=last)
+        began, since_ms = time.monotonic(), self._began_ms
+        self._began_ms = pipeline.now_ms()
+        ahead_ms = begin(pipeline)
+        add(self._done.recovered, recover_home(pipeline))
+        done, self._done, self.changed = self._done, _Done(), False
+        ended = done.polled.succeeded or done.polled.failed
+        planned = plan(plan_input(pipeline, videos=self.videos, unfinished=True, afresh=done.examined.analysed))
+        finished = Round(
+            planned,
+            done.recovered,
+            done.polled,
+            done.collected,
+            done.submitted,
+            record_progress(pipeline, planned),
+            mistakes(pipeline),
+            accounts_left_alone(pipeline, planned),
+            done.prepared,
+            done.disk_error,
+            ahead_ms,
+            lower_prices_now(pipeline, since_ms=since_ms) if ended else (),
+            done.examined.restored,
+        )
+        self._planned_at = time.monotonic()
+        self._plan_took = self._planned_at - began
+        self._had_disk_error = finished.disk_error is not None
+        if not last:
+            self._start_planned(finished)
+        return finished
+
+    def work(self, *, ends_s: float | None) -> bool:
+        """Start what becomes due until another plan is worth making, or no job runs. Return whether it is. `ends_s` is
+        on the monotonic clock."""
+        while True:
+            self._take_reports()
+            now_s = time.monotonic()
+            if self.lanes.stop.is_set() or (ends_s is not None and now_s >= ends_s):
+                return True
+            gap_s = max(self._plan_took * PLAN_SHARE, self.gap_s) if self.changed else PLAN_EVERY_MS / 1000
+            plan_s = self._planned_at + gap_s
+            if now_s >= plan_s:
+                return True
+            self._start_due()
+            if not self.lanes.is_busy and (not self.changed or now_s >= self._planned_at + self.gap_s):
+                return self.changed
+            waits_s = [plan_s - now_s, *([] if ends_s is None else [ends_s - now_s])]
+            if self._next_look_ms is not None:
+                waits_s.append(max((self._next_look_ms - self.pipeline.now_ms()) / 1000, MIN_LOOK_S))
+            self.lanes.wait(min(waits_s))
+
+    def _take_reports(self, *, of_all: bool = False) -> None:
+        done = self._done
+        for lane, report in self.lanes.reports(of_all=of_all):
+            match report:
+                case RecoverReport():
+                    add(done.recovered, report)
+                case PollReport():
+                    add(done.polled, report)
+                case CollectReport():
+                    add(done.collected, report)
+                case PrepareReport():
+                    add(done.prepared, report)
+                case SubmitReport():
+                    add(done.submitted, report)
+                case Examined():
+                    add(done.examined, report)
+                case _:
+                    pass  # of a publish, which changes no plan
+            self.changed = self.changed or lane.stage is Stage.SUBMIT
+        self.changed = self.changed or self._has_news()
+
+    def _has_news(self) -> bool:
+        done = self._done
+        news = (done.recovered, done.collected, done.prepared, done.polled, done.examined)
+        lists = [value for report in news for value in vars(report).values() if isinstance(value, list)]
+        return any(lists) or (done.disk_error is not None and not self._had_disk_error)
+
+    def _start_planned(self, finished: Round) -> None:
+        pipeline, planned = self.pipeline, finished.plan
+        release_waiting_for_space(pipeline)
+        asked, stopped = wants_look_up(pipeline)
+        for name in asked:
+            self._start_rested(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
+        for name in stopped:
+            self._start(Lane(Stage.POLL, name), self._poll(name))
+        self._start(Lane(Stage.EXAMINE), partial(examine, pipeline))
+        self._start_sources(planned)
+        is_full = finished.disk_error is not None or finished.collected.disk_error is not None
+        if not is_full:
+            for name in {step.video.account for step in planned.due}:
+                submit = partial(submit_due, pipeline, planned, account=name, stop=self.lanes.stop)
+                self._start(Lane(Stage.SUBMIT, name), submit)
+        if abs(pipeline.now_ms() - self._published_ms) >= PLAN_EVERY_MS:  # a clock may be set back
+            self._published_ms = pipeline.now_ms()
+            self._start(Lane(Stage.PUBLISH), partial(publish_if_due, pipeline))
+
+    def _start_sources(self, planned: Plan) -> None:
+        catalogue = self.pipeline.configuration.catalogue.videos
+        waiting: dict[str, list[str]] = {}
+        for video in planned.videos:
+            if video.state is not VideoState.COMPLETE and needs_source(catalogue[video.key]):
+                waiting.setdefault(video.account, []).append(video.key)
+        for name, keys in waiting.items():
+            self._start_rested(Lane(Stage.PREPARE, name), partial(prepare, self.pipeline, videos=keys))
+
+    def _start_due(self) -> None:
+        """Start polls, look-ups and fetches that are due. An account has one job of each kind but of fetches, of which
+        it has its share."""
+        pipeline = self.pipeline
+        now_ms, settings = pipeline.now_ms(), pipeline.settings
+        pollable = {name: pipeline.accounts[name] for name in pipeline.accounts.keys() - pipeline.without_key().keys()}
+        keyed = {name: account for name, account in pollable.items() if account.submit_class == "A"}
+        polls, look_ups = schedule.poll_waits(settings, pollable), schedule.lookup_waits(settings, keyed)
+        fetches = schedule.fetch_waits(settings, pipeline.accounts)
+        with pipeline.ledger.read() as connection:
+            silent = contact.waits(pipeline, connection)
+            to_poll = job_queue.due_accounts(connection, now_ms=now_ms, states=POLLED, accounts=polls)
+            doubtful = job_queue.due_accounts(connection, now_ms=now_ms, states=IN_DOUBT, accounts=look_ups)
+            to_fetch = job_queue.due_accounts(connection, now_ms=now_ms, states=FETCHED, accounts=fetches)
+            next_due_ms = job_queue.next_due(connection, after_ms=now_ms)
+        self._next_look_ms = min([*silent.values(), *([] if next_due_ms is None else [next_due_ms])], default=None)
+        for name in to_poll - silent.keys():
+            self._start(Lane(Stage.POLL, name), self._poll(name))
+        for name in doubtful - silent.keys():
+            self._start(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
+        self._start_fetches(to_fetch)
+
+    def _start_fetches(self, due: Collection[str]) -> None:
+        if self._done.collected.disk_error is not None:
+            return  # the others would fail too
+        fetching = {*due, *(name for name in self.pipeline.accounts if self.lanes.running(Lane(Stage.FETCH, name)))}
+        for name in due:
+            lane = Lane(Stage.FETCH, name)
+            free = share(self.pipeline.settings.max_downloads, len(fetching)) - self.lanes.running(lane)
+            if free > 0 and not self.lanes.stop.is_set():
+                for job in lease_results(self.pipeline, name, free, videos=self.videos):
+                    self.lanes.start(lane, job)
+
+    def _poll(self, name: str) -> Callable[[], PollReport]:
+        stop = self.lanes.stop
+        return partial(
+            poll_due, self.pipeline, videos=self.videos, accounts=[name], may_continue=lambda: not stop.is_set()
+        )
+
+    def _start(self, lane: Lane, job: Callable[[], object]) -> None:
+        """Start a job unless one of its lane runs or the work is stopped."""
+        if not self.lanes.running(lane) and not self.lanes.stop.is_set():
+            self.lanes.start(lane, job)
+
+    def _start_rested(self, lane: Lane, job: Callable[[], object]) -> None:
+        """Start a job of a lane that has rested since its last one."""
+        now_ms = self.pipeline.now_ms()
+        if abs(now_ms - self._rested.get(lane, 0)) >= REST_MS:
+            self._rested[lane] = now_ms
+            self._start(lane, job)
+
+
+def share(total: int, accounts: int) -> int:
+    """Return how many of `total` downloads at a time one of so many accounts may have: an equal part, and at least
+    one."""
+    return max(1, -(-total // max(accounts, 1)))
+
+
+def _look_up(pipeline: Pipeline, name: str) -> RecoverReport:
+    report = RecoverReport()
+    look_up(pipeline, [name], report)
+    return report

@@ -1,0 +1,152 @@
+"""A provider that takes connections and never replies: two submits are in doubt at most, by however many processes, and
+it is asked less and less often until it replies."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from sqlalchemy import func, select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.status import accounts_now
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, REPLY_COUNTS_MS, BlockReason
+from extend_pipeline.ledger.write import claims, contacts
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, entry, source_id
+from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request
+
+ACCOUNT = "kling-main"
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The address of a server that takes connections and never replies."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def careful_claim(ledger: Ledger, *videos: str, now_ms: int = NOON) -> list[BlockReason | None]:
+    """Claim a hop of each video as the submit stage does; return why each was refused, None where it was claimed."""
+    requests = [request(video) for video in videos]
+    with ledger.write(now_ms=now_ms, actor="me") as tx:
+        result = claims.claim(
+            tx,
+            requests,
+            caps=CAPS,
+            owner="me",
+            lease_until=now_ms + 180_000,
+            max_unanswered=MAX_SILENT_SUBMITS,
+        )
+    reasons = {refused.request.video_key: refused.reason for refused in result.refused}
+    return [reasons.get(video) for video in videos]
+
+
+def silent(ledger: Ledger, times: int = 1) -> None:
+    """Record submits without a reply."""
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        contacts.silent_submits(tx, ACCOUNT, times)
+
+
+def replied(ledger: Ledger, *, now_ms: int = NOON) -> None:
+    """Record a reply."""
+    with ledger.write(now_ms=now_ms, actor="me") as tx:
+        contacts.replied(tx, ACCOUNT)
+
+
+def test_of_an_account_that_is_not_known_to_reply_two_submits_wait_for_a_reply_at_most(ledger: Ledger) -> None:
+    assert careful_claim(ledger, "a", "b", "c") == [None, None, BlockReason.SILENT]
+    replied(ledger)
+    assert careful_claim(ledger, "c", "d", now_ms=NOON + REPLY_COUNTS_MS - 1) == [None, None]
+    assert careful_claim(ledger, "e", now_ms=NOON + REPLY_COUNTS_MS) == [BlockReason.SILENT]
+    assert careful_claim(ledger, "e", now_ms=NOON - 3_600_000) == [BlockReason.SILENT]  # a clock that was ahead
+
+
+def test_after_two_silent_submits_nothing_is_claimed_until_a_reply(ledger: Ledger) -> None:
+    claim(ledger, request("first"))  # the account is known
+    replied(ledger)
+    silent(ledger)
+    assert careful_claim(ledger, "a") == [BlockReason.SILENT]  # with the one that is still being sent it would be three
+    silent(ledger)
+    assert claim(ledger, request("a")).refused[0].reason is BlockReason.SILENT  # the rule, not the count alone
+    with ledger.read() as connection:
+        assert account_totals(connection, [ACCOUNT], NOON, zone="UTC")[ACCOUNT].silent_submits == 2
+    assert check_invariants(ledger) == []  # the same by a replay
+    replied(ledger)
+    assert careful_claim(ledger, "a", "b", "c") == [None, None, None]
+    assert check_invariants(ledger) == []
+
+
+def test_processes_that_claim_at_once_send_two_together(ledger_url: str) -> None:
+    opened = [open_ledger(ledger_url) for _ in range(4)]
+    try:
+        ready = threading.Barrier(len(opened))
+        taken: list[BlockReason | None] = []
+
+        def take(number: int) -> None:
+            ready.wait()
+            taken.extend(careful_claim(opened[number], f"a{number}", f"b{number}"))
+
+        threads = [threading.Thread(target=take, args=(number,)) for number in range(len(opened))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(taken, key=str) == [None] * 2 + [BlockReason.SILENT] * 6
+    finally:
+        for ledger in opened:
+            ledger.close()
+
+
+def test_a_silent_account_has_two_doubts_and_few_questions_and_goes_on_when_it_replies(
+    home: EngineHome, silent_url: str
+) -> None:
+    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(6)])
+    entries = [entry(f"v{number}", source_id(number)) for number in range(6)]
+    home.write(entries, account(silent_url))
+    home.options |= {"get_deadline_s": 0.2, "post_deadline_s": 0.3}
+    clock = JumpClock()
+    with home.open(clock) as first, home.open(clock, owner="another:1:1") as second:
+        asked = [silence_of(first)]
+        for _ in range(4):
+            for pipeline in (first, second):
+                now = advance(pipeline, publish=False)
+                clock.skip(min(next_wait_ms(pipeline, now) or 0, MAX_WAIT_MS))
+            asked.append(silence_of(first))
+        assert in_doubt(first) == MAX_SILENT_SUBMITS
+        assert {video.blocker.reason for video in now.plan.videos if video.blocker} >= {BlockReason.SILENT}
+        (status,) = accounts_now(first)
+        assert (status.silent_submits, status.silent_queries > 0, status.asked_at_ms is not None) == (2, True, True)
+        assert asked == sorted(asked)
+        home.accounts(account(home.sandbox.base_url))  # it replies again
+        for _ in range(60):
+            now = advance(first, publish=False)
+            if (wait := next_wait_ms(first, now)) is None:
+                break
+            clock.skip(wait if wait < MAX_WAIT_MS else 60_000)
+        (status,) = accounts_now(first)
+        assert (status.silence, status.silent_submits) == ("", 0)
+        assert len(home.sandbox.tasks()) >= 4
+        assert check_invariants(first.ledger) == []
+
+
+def silence_of(pipeline: Pipeline) -> int:
+    """How many queries in a row had no reply."""
+    (status,) = accounts_now(pipeline)
+    return status.silent_queries
+
+
+def in_doubt(pipeline: Pipeline) -> int:
+    """How many attempts are in doubt."""
+    table = tables.attempts
+    with pipeline.ledger.read() as connection:
+        count = select(func.count()).select_from(table).where(table.c.state == "in_doubt")
+        return int(connection.execute(count).scalar_one())

@@ -1,0 +1,146 @@
+"""Four accounts at once: one that never replies, one whose films come slowly, one whose third calls fail, and one that
+is whole. The whole one finishes as if it were alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.base.failpoints import FailpointError
+from extend_pipeline.engine.advance import Round
+from extend_pipeline.engine.dispatch import share
+from extend_pipeline.engine.drive import advance_until_idle, rounds
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.lanes import Lane, Lanes, Stage, Stop
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, source_id
+
+HOPS = 3
+VIDEOS = 4
+SLOW_S = 3.0  # a film of the slow account
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The address of a server that takes connections and never replies."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def plant(sandbox: SandboxHandle, name: str, first: int) -> list[dict[str, Any]]:
+    """Plant the sources of an account; return its entries."""
+    numbers = range(first, first + VIDEOS)
+    sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in numbers])
+    # sandboxes count their videos alike, so that two accounts would seem to buy the same
+    again = {"again": True}
+    return [entry(f"{name}-{number}", source_id(number), account=name, steps=HOPS) | again for number in numbers]
+
+
+def states(pipeline: Pipeline) -> Counter[tuple[str, str]]:
+    """Count the attempts by account and state."""
+    table = tables.attempts
+    with pipeline.ledger.read() as connection:
+        return Counter((row.account, row.state) for row in connection.execute(select(table.c.account, table.c.state)))
+
+
+def test_no_account_waits_for_another(home: EngineHome, make_home: Callable[..., EngineHome], silent_url: str) -> None:
+    slow, faulty = make_home("slow").sandbox, make_home("faulty").sandbox
+    entries = [
+        *plant(home.sandbox, "silent", 0),
+        *plant(slow, "slow", 10),
+        *plant(faulty, "faulty", 20),
+        *plant(home.sandbox, "whole", 30),
+    ]
+    slow.faults([{"kind": "timeout_before", "where": "download", "times": 99, "hold": SLOW_S}])
+    faulty.faults([{"kind": "5xx_before", "where": "query", "skip": skip} for skip in range(2, 60, 3)])
+    home.write(
+        entries,
+        account(silent_url, "silent"),
+        account(slow.base_url, "slow"),
+        account(faulty.base_url, "faulty"),
+        account(home.sandbox.base_url, "whole"),
+    )
+    home.options |= {"post_deadline_s": 2.0, "lease_s": 7.5, "get_deadline_s": 1.0, "download_silence_s": 9.0}
+    stop = threading.Event()
+    seen: list[Counter[tuple[str, str]]] = []
+    with home.open() as pipeline:
+
+        def look(_now: Round) -> None:
+            seen.append(states(pipeline))
+            if seen[-1]["whole", "stored"] == VIDEOS * HOPS and seen[-1]["faulty", "stored"] == VIDEOS * HOPS:
+                stop.set()
+
+        advance_until_idle(pipeline, max_seconds=90, on_round=look, stop=stop)
+        at_the_end = states(pipeline)
+        assert at_the_end["whole", "stored"] == at_the_end["faulty", "stored"] == VIDEOS * HOPS
+        assert at_the_end["slow", "stored"] < VIDEOS * HOPS
+        assert max(counted["silent", "in_doubt"] for counted in seen) == MAX_SILENT_SUBMITS
+        # nothing is left as being sent, and no lease is held after an orderly end
+        assert not {state for _, state in at_the_end} & {"claimed", "sending"}
+        with pipeline.ledger.read() as connection:
+            assert set(connection.execute(select(tables.schedule.c.owner)).scalars()) <= {""}
+        assert check_invariants(pipeline.ledger) == []
+
+
+def test_an_error_in_a_lane_ends_the_drive_when_what_was_sent_is_recorded(home: EngineHome) -> None:
+    home.seeded(4)
+    failpoints.arm("collect.before_stored=raise")
+    try:
+        with home.open() as pipeline:
+            with pytest.raises(FailpointError):
+                advance_until_idle(pipeline, max_seconds=30)
+            failpoints.arm("")
+            assert not {state for _, state in states(pipeline)} & {"claimed", "sending"}
+            advance_until_idle(pipeline, max_seconds=30)
+            assert states(pipeline) == {("k", "stored"): 4}
+    finally:
+        failpoints.arm("")
+
+
+def test_a_drive_that_is_stopped_ends_with_a_plan_of_what_there_is(home: EngineHome) -> None:
+    home.seeded(3)
+    stop = threading.Event()
+    with home.open() as pipeline:
+        yielded = []
+        for now in rounds(pipeline, stop=stop):
+            yielded.append(now)
+            stop.set()
+        assert len(yielded) == 2  # the one that began the work, and the one after what was under way had ended
+        assert sum(now.submitted.posts for now in yielded) == len(home.sandbox.tasks())
+
+
+def test_lanes_raise_the_first_error_after_every_job_has_ended() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        raise LookupError
+
+    def finish() -> None:
+        release.wait(10)
+        ended.set()
+
+    with Lanes(Stop(threading.Event())) as lanes:
+        lanes.start(Lane(Stage.SUBMIT, "a"), finish)
+        lanes.start(Lane(Stage.POLL, "b"), fail)
+        lanes.wait(10)
+        release.set()
+        with pytest.raises(LookupError):
+            list(lanes.reports())
+        assert ended.is_set()
+        assert not lanes.is_busy
+
+
+@pytest.mark.parametrize(("total", "accounts", "each"), [(4, 0, 4), (4, 1, 4), (4, 3, 2), (4, 9, 1), (1, 2, 1)])
+def test_downloads_are_shared_by_the_accounts_that_have_some(total: int, accounts: int, each: int) -> None:
+    assert share(total, accounts) == each
