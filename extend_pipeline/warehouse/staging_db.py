@@ -288,9 +288,12 @@ def _arrays(batch: Batch) -> dict[str, Any]:
     import numpy as np
 
     kinds: dict[str, tuple[Any, Any]] = {"VARCHAR": (object, ""), "BIGINT": (np.int64, 0), "BOOLEAN": (np.bool_, False)}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, type_, values in zip(batch.names, batch.types, batch.columns, strict=True):
         dtype, blank = kinds[type_]
-        filled = np.array([blank if value is None else value for value in values], dtype=dtype)
-        arrays[name] = np.ma.masked_array(filled, mask=[value is None for value in values])
+        if values.count(None):
+            filled = np.array([blank if value is None else value for value in values], dtype=dtype)
+            arrays[name] = np.ma.masked_array(filled, mask=[value is None for value in values])
+        else:
+            arrays[name] = np.array(values, dtype=dtype)
     return arrays

@@ -21,7 +21,7 @@ from extend_pipeline_tests.warehouse.conftest import Place
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_changes, "ROWS_A_READ", 2)
+    monkeypatch.setattr(ledger_changes, "VALUES_A_READ", 60)
     monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 12)
     monkeypatch.setattr(chunks, "ATTEMPTS_A_READ", 2)
 
@@ -42,7 +42,7 @@ def contents(place: Place) -> list[Any]:
 def test_chunks_give_the_same_file_as_one_read(ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(ledger)
     place.publish(ledger)
-    monkeypatch.setattr(ledger_changes, "ROWS_A_READ", 1)
+    monkeypatch.setattr(ledger_changes, "VALUES_A_READ", 1)
     monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 1)
     other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
     other.publish(ledger)
