@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from extend_pipeline.media.classify import OutputKind
 from sqlalchemy import select, update
 
 from benchmarks.generate.films import Film
@@ -30,6 +29,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.claims import claim
+from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.store import POSTER, MediaRef
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
 

@@ -37,6 +37,7 @@ OURS = {
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
     "dagster_defs/assets/tables.py": {"table.preview", "table.relation", "PREVIEW_ROWS"},
     "ledger/tables.py": {"_live_list"},
+    "config/memo/snapshot.py": {"column", "_marks(len(part))", "_marks(len(Entry._fields))"},
     "ledger/projection/state_rows.py": {"table.name", "columns", "values", "', '.join(keys)", "', '.join(changes)"},
     "sandbox/store/database.py": {"TABLES"},
     # the sandbox's own columns, when its state is of an older version

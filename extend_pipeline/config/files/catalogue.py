@@ -17,7 +17,7 @@ from extend_pipeline.config.model.provider import Providers, columns
 FOLDER: Final = "catalog"
 _YAML: Final = (".yaml", ".yml")
 _CSV: Final = ".csv"
-_UNREAD: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
+_SKIPPED: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _below(home: Path, folder: str, issues: list[ConfigIssue]) -> Iterator[Catal
         return
     for item in items:
         name = f"{folder}/{os.fsencode(item.name).decode('utf-8', 'backslashreplace')}"
-        if item.name.startswith(_UNREAD):
+        if item.name.startswith(_SKIPPED):
             continue
         if item.is_dir(follow_symlinks=False):
             yield from _below(home, f"{folder}/{item.name}", issues)

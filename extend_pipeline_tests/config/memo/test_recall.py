@@ -222,19 +222,19 @@ MISTAKES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def _told(problems: tuple[ConfigIssue, ...], home: Path) -> list[str]:
+def _texts(problems: tuple[ConfigIssue, ...], home: Path) -> list[str]:
     return [problem.text().replace(str(home), "HOME") for problem in problems]
 
 
 @pytest.mark.parametrize("edit", MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_are_told_as_if_nothing_was_remembered(edit: Callable[[Path], object], tmp_path: Path) -> None:
+def test_mistakes_are_reported_as_if_nothing_was_remembered(edit: Callable[[Path], object], tmp_path: Path) -> None:
     home = write(tmp_path / "home")
     whole = read(home)
     kept = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and "state" not in path.parts}
     edit(home)
     plain, after = afresh(home, tmp_path / "copy"), read(home)
     assert plain.problems
-    assert _told(after.problems, home) == _told(plain.problems, tmp_path / "copy")
+    assert _texts(after.problems, home) == _texts(plain.problems, tmp_path / "copy")
     assert list(after.catalogue.videos) == list(plain.catalogue.videos)
     assert after.catalogue.digest == ""
     shutil.rmtree(home / "catalog")
@@ -244,7 +244,7 @@ def test_mistakes_are_told_as_if_nothing_was_remembered(edit: Callable[[Path], o
     assert read(home).catalogue.digest == whole.catalogue.digest
 
 
-def test_two_entries_of_one_key_are_told_with_both_places(tmp_path: Path) -> None:
+def test_two_entries_of_one_key_are_reported_with_both_places(tmp_path: Path) -> None:
     home = write(tmp_path / "home")
     read(home)
     MISTAKES["a key of another file"](home)
