@@ -36,6 +36,7 @@ def written(place: Place, pipeline: Pipeline, *, most: int = 1_000) -> list[str]
     return assets
 
 
+BY_KEY = "video_key IN"  # how a statement reads the rows of videos
 ALL = ["source_videos", "extension_requests", "completed_extensions"]
 
 
@@ -43,7 +44,7 @@ def test_a_new_recorder_reads_nothing_that_is_recorded(place: Place, pipeline: P
     assert written(place, pipeline) == ALL
     with recorded(pipeline.ledger) as statements:
         assert written(place, pipeline) == []
-    assert not [text for text, _ in statements if "video_key IN" in text]
+    assert not [text for text, _ in statements if BY_KEY in text]
     assert place.instance.get_dynamic_partitions("videos") == ["one"]
 
 

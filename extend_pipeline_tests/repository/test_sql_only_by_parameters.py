@@ -36,6 +36,8 @@ OURS = {
     },
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
     "dagster_defs/assets/tables.py": {"table.preview", "table.relation", "PREVIEW_ROWS"},
+    # marks of parameters, and one of our own columns
+    "config/memo/snapshot.py": {"column", "_marks(len(part))", "_marks(len(Entry._fields))"},
     "ledger/tables.py": {"_live_list"},
     "config/memo/snapshot.py": {"column", "_marks(len(part))", "_marks(len(Entry._fields))"},
     "ledger/projection/state_rows.py": {"table.name", "columns", "values", "', '.join(keys)", "', '.join(changes)"},

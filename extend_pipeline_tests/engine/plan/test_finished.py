@@ -10,6 +10,8 @@ from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, branch, drive, entry, source_id
 from extend_pipeline_tests.support.ledger.plans import recorded
 
+ATTEMPTS_BY_KEY = "attempts.video_key IN"  # how a statement reads the attempts of videos
+
 
 def in_order(pipeline: Pipeline, **options: object) -> list[tuple[str, VideoPlan]]:
     """Return the plan's videos with their keys."""
@@ -46,7 +48,7 @@ def test_no_attempt_of_a_finished_video_is_read(home: EngineHome) -> None:
         drive(pipeline)
         with recorded(pipeline.ledger) as statements:
             plan(plan_input(pipeline))
-        assert not [text for text, _ in statements if "attempts.video_key IN" in text]
+        assert not [text for text, _ in statements if ATTEMPTS_BY_KEY in text]
 
 
 def test_an_edited_one_is_walked_and_the_others_are_not(home: EngineHome) -> None:
