@@ -252,6 +252,8 @@ TAKEN_BACK = (
     "DROP INDEX ix_attempts_adopted",
     "DROP INDEX ix_attempts_unknown_kind",
     "DROP TABLE declared_catalogue",
+    "ALTER TABLE accounts DROP COLUMN silent_submits",
+    "DROP TABLE contacts",
 )
 """What takes back the migrations from 0011 on, which have no way down of their own."""
 
