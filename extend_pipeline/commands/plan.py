@@ -21,7 +21,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import PlanInput
 from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
-from extend_pipeline.engine.store.missing import store_now
+from extend_pipeline.engine.store.missing import AT_A_GLANCE, store_now
 from extend_pipeline.engine.submit.source_probe import with_measured_sources
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.registry import PROVIDERS
@@ -48,7 +48,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
     if error is not None and (not configuration.catalogue.videos or as_json):
         raise error
     with open_home(settings, configuration=configuration, works=False) as pipeline:
-        pipeline.store_doubt = store_now(pipeline).doubt
+        pipeline.store_doubt = store_now(pipeline, limit=AT_A_GLANCE).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if error is None:  # a mistake may hide a video or an account
             selection.require_known(made.videos, pipeline.accounts)

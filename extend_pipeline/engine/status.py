@@ -17,7 +17,7 @@ from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
-from extend_pipeline.engine.store.missing import StoreNow, store_now
+from extend_pipeline.engine.store.missing import AT_A_GLANCE, StoreNow, store_now
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.account_totals import account_totals
@@ -160,7 +160,7 @@ class Status:
 
 def status(pipeline: Pipeline) -> Status:
     """Read the status of a home; writes nothing."""
-    store = store_now(pipeline)
+    store = store_now(pipeline, limit=AT_A_GLANCE)
     pipeline.store_doubt = store.doubt
     read = plan_input(pipeline)
     with pipeline.ledger.read() as connection:

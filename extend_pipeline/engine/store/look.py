@@ -23,7 +23,8 @@ AT_A_TIME: Final = 1_000  # files that are compared in one go, where a folder do
 @dataclass
 class StoreLook:
     """The result of one look. `expected` and `gone` cover the files that were not recorded as missing; `back` holds
-    missing files that are there again, `still_missing` those that are not: missing, lost or forgotten."""
+    missing files that are there again, `still_missing` those that are not: missing, lost or forgotten. `next_folder` is
+    where a look goes on that ended at its limit; None where it came to the end of the store."""
 
     marked: bool
     folder_exists: bool
@@ -34,6 +35,7 @@ class StoreLook:
     unknown: int = 0
     unknown_bytes: int = 0
     unknown_paths: list[str] = field(default_factory=list)
+    next_folder: int | None = None
 
     @property
     def doubt(self) -> str:
@@ -68,14 +70,15 @@ def doubt_about_store(*, marked: bool, folder_exists: bool, expected: int, gone:
     return ""
 
 
-def look(pipeline: Pipeline) -> StoreLook:
-    """Compare the whole store with the ledger; write nothing. Raise OSError where a folder can't be read."""
+def look(pipeline: Pipeline, *, first: int = 0, limit: int | None = None) -> StoreLook:
+    """Compare the store with the ledger; write nothing: the whole store, or from a folder (its place in FOLDERS) on the
+    folders with the first `limit` files. Raise OSError where a folder can't be read."""
     store = pipeline.store
     result = StoreLook(store.mark() is not None, store.is_there())
     with pipeline.ledger.read() as connection:
         known = files.found_missing(connection, states=(*files.OPEN, "forgotten"))
     missing = {file.key: file for file in known}
-    start, width = 0, 1
+    start, width, compared = first, 1, 0
     while folders := FOLDERS[start : start + width]:
         # the ledger is read first, so that files stored later are in the listing too. The reads are short, because on
         # SQLite an open read delays commits
@@ -84,6 +87,10 @@ def look(pipeline: Pipeline) -> StoreLook:
         films = {name: film for folder in folders for name, film in store.films_in(folder).items()}
         _compare_folders(result, expected, films, missing)
         start += width
+        compared += len(expected)
+        if limit is not None and compared >= limit and start < len(FOLDERS):
+            result.next_folder = start
+            break
         width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
     again = {file.key for _, file in result.back}
     result.still_missing = [file for key, file in missing.items() if key not in again]

@@ -2,6 +2,7 @@
 there."""
 
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.home import Pipeline
@@ -67,11 +68,16 @@ class StoreNow:
         return not self.doubt and not self.missing
 
 
-def store_now(pipeline: Pipeline) -> StoreNow:
-    """Compare the whole store with the ledger, and add the files that are recorded as missing. Write nothing to the
-    ledger; where files are newly missing, the next round compares at once and has them fetched."""
+AT_A_GLANCE: Final = 10_000
+"""Files that a command compares which is not about the store: 0.3 s. Rounds compare and record all of them."""
+
+
+def store_now(pipeline: Pipeline, *, limit: int | None = None) -> StoreNow:
+    """Compare the store with the ledger, or the first `limit` files of it, and add the files that are recorded as
+    missing. Write nothing to the ledger; where files are newly missing, the next round compares at once and has them
+    fetched."""
     try:
-        result = look(pipeline)
+        result = look(pipeline, limit=limit)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
     rows = [row for row in result.still_missing if row.state in files.OPEN]
