@@ -181,6 +181,16 @@ def test_init_does_not_add_examples_to_a_catalogue_kept_as_csv(tmp_path: Path) -
     assert not (tmp_path / "catalog.yaml").exists()
 
 
+def test_init_does_not_add_examples_to_a_catalogue_of_many_files(tmp_path: Path) -> None:
+    (tmp_path / "catalog" / "spring").mkdir(parents=True)
+    for name in ("catalog/a.yaml", "catalog/spring/b.csv"):
+        (tmp_path / name).write_text("key,account\n", encoding="utf-8")
+    result = Cli(tmp_path)("init", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["existing"] == ["catalog"]
+    assert not (tmp_path / "catalog.yaml").exists()
+
+
 def test_init_where_nothing_can_be_written_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     result = Cli(tmp_path / "file" / "home")("init")

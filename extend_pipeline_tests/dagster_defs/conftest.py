@@ -50,13 +50,13 @@ class Place:
         """Return how many charges there are upstream for the source of an entry."""
         return sum(charge["video_id"] == self.source(key) for charge in self.sandbox.charges()["charges"])
 
-    def sensor(self, name: str, instance: dg.DagsterInstance | None = None) -> Any:
+    def sensor(self, name: str, instance: dg.DagsterInstance | None = None, *, cursor: str | None = None) -> Any:
         """Evaluate one tick of a sensor, carry out its partition requests as the daemon would, and return its
         SensorExecutionData."""
         instance = instance or self.instance
         sensor = self.defs.get_repository_def().get_sensor_def(name)
         with dg.build_sensor_context(
-            instance=instance, resources={"home": self.resource}, definitions=self.defs
+            instance=instance, resources={"home": self.resource}, definitions=self.defs, cursor=cursor
         ) as context:
             data = sensor.evaluate_tick(context)
         for request in data.dynamic_partitions_requests or []:

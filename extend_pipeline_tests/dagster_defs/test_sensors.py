@@ -66,6 +66,33 @@ def test_sensors_skip_while_there_are_no_accounts(place: Place) -> None:
         check_user_text(tick.skip_message)
 
 
+def test_partitions_are_listed_only_when_the_set_of_videos_has_changed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+
+    def list_partitions(instance: dg.DagsterInstance, name: str) -> list[str]:
+        listed.append(name)
+        return list(listing(instance, name))
+
+    listing = dg.DagsterInstance.get_dynamic_partitions
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    cursor = place.sensor("catalog_sensor").cursor
+    monkeypatch.setattr(dg.DagsterInstance, "get_dynamic_partitions", list_partitions)
+    assert place.sensor("catalog_sensor", cursor=cursor).cursor == cursor
+    assert listed == []
+    place.write([{**video("one"), "extend": {"to": 21}}])  # an edit and a withdrawal change no partition
+    assert place.sensor("catalog_sensor", cursor=cursor).cursor == cursor
+    assert listed == []
+    place.write([{**video("one"), "extend": {"to": 21}}, video("three")])
+    place.sensor("catalog_sensor", cursor=cursor)
+    assert listed
+    with dg.DagsterInstance.ephemeral() as fresh:  # a lost DAGSTER_HOME has lost the cursor too
+        place.sensor("catalog_sensor", fresh)
+        assert sorted(fresh.get_dynamic_partitions("videos")) == ["one", "three", "two"]
+
+
 def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) -> None:
     place.write([video("one"), video("two")])
     check_user_text(place.sensor("catalog_sensor").skip_message)

@@ -39,7 +39,6 @@ OURS = {
     # marks of parameters, and one of our own columns
     "config/memo/snapshot.py": {"column", "_marks(len(part))", "_marks(len(Entry._fields))"},
     "ledger/tables.py": {"_live_list"},
-    "config/memo/snapshot.py": {"column", "_marks(len(part))", "_marks(len(Entry._fields))"},
     "ledger/projection/state_rows.py": {"table.name", "columns", "values", "', '.join(keys)", "', '.join(changes)"},
     "sandbox/store/database.py": {"TABLES"},
     # the sandbox's own columns, when its state is of an older version
