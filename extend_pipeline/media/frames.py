@@ -18,6 +18,7 @@ from extend_pipeline.media.upright import upright
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -37,23 +38,28 @@ class ShownPacket(NamedTuple):
 @dataclass(slots=True)
 class PacketList:
     """The video packets of a file. `count` includes packets that an edit list hides. `first` is the first frame that
-    could be decoded. `reached_s` is the end of the last packet of all streams, 0 if only video was read."""
+    could be decoded. `changes`: the decoder's parameters change within the file. `reached_s` is the end of the last
+    packet of the streams that were read, and `others` the number of those that are no video."""
 
     count: int = 0
     damaged: int = 0
+    changes: bool = False
+    others: int = 0
     shown: list[ShownPacket] = field(default_factory=list)
     first: VideoFrame | None = None
     reached_s: float = 0.0
 
 
-def read_packets(container: InputContainer, stream: VideoStream, *, all_streams: bool = False) -> PacketList:
-    """Read every video packet, or those of all streams; decode as many as the first frame needs. Raises FrameError."""
+def read_packets(container: InputContainer, stream: VideoStream, also: Sequence[Stream] = ()) -> PacketList:
+    """Read every video packet, and those of other streams; decode as many as the first frame needs. Raises
+    FrameError."""
     packets = PacketList()
-    for packet in container.demux() if all_streams else container.demux(stream):
-        if all_streams and packet.size:
+    for packet in container.demux(stream, *also):
+        if packet.size:
             begins = packet.pts if packet.pts is not None else packet.dts or 0
             packets.reached_s = max(packets.reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
         if packet.stream.index != stream.index:
+            packets.others += bool(packet.size)
             continue
         if packets.first is None:
             packets.first = next(iter(stream.decode(packet)), None)
@@ -63,6 +69,7 @@ def read_packets(container: InputContainer, stream: VideoStream, *, all_streams:
         if packets.count > MAX_VIDEO_SAMPLES:
             raise FrameError(f"the file has more than {MAX_VIDEO_SAMPLES:,} video frames, the most allowed")
         packets.damaged += packet.is_corrupt
+        packets.changes |= packet.has_sidedata("new_extradata")
         if not packet.is_discard:
             packets.shown.append(ShownPacket(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
     return packets

@@ -105,7 +105,8 @@ def check_file(path: Path, look: Callable[[Probe, FrameReader], None] | None = N
         return InvalidFile(fault)
     try:
         with open_video(path, kind=kind) as (container, stream):
-            packets = read_packets(container, stream, all_streams=movie is None)
+            others = [other for other in container.streams if other.index != stream.index] if movie is None else []
+            packets = read_packets(container, stream, others)
             probed = _probe(container, stream, packets)
             if isinstance(probed, InvalidFile):
                 return probed

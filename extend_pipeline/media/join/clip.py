@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extend_pipeline.media.frames import read_packets
 from extend_pipeline.media.libav import FrameError, end_of, open_video
 from extend_pipeline.media.upright import Turn, turn_of
 
@@ -109,7 +110,7 @@ def audio_of(container: InputContainer) -> AudioStream | None:
 def read_clip(path: Path) -> Clip:
     """Read the file's packets and decode its first frame. Raises FrameError, OSError."""
     with open_video(path) as (container, stream):
-        return _read_packets(path, container, stream, _audio_coding(container))
+        return _clip(path, container, stream, _audio_coding(container))
 
 
 def _audio_coding(container: InputContainer) -> AudioCoding | None:
@@ -137,40 +138,20 @@ def _decode_times(shown: list[int], stored: list[int | None]) -> tuple[int, ...]
     return tuple(tick - ahead for tick in ordered)
 
 
-def _read_packets(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
-    spans: list[tuple[int, int]] = []
-    dts: list[int | None] = []
-    hidden = changes = False
-    first_packet: tuple[int, bool] | None = None
-    frame = None
-    audio_packets = 0
-    streams = [stream] if audio is None else [stream, audio_of(container)]
-    for packet in container.demux([source for source in streams if source is not None]):
-        if packet.size == 0:
-            continue  # the last packet only flushes the decoder
-        if packet.stream.index != stream.index:
-            audio_packets += 1
-            continue
-        if frame is None:
-            frame = next(iter(stream.decode(packet)), None)
-        if packet.is_discard or packet.pts is None:
-            hidden = True
-            continue
-        changes |= packet.has_sidedata("new_extradata")
-        first_packet = first_packet or (packet.pts, packet.is_keyframe)
-        spans.append((packet.pts, packet.duration or 0))
-        dts.append(packet.dts)
-        last_duration = packet.duration or 0
-    if frame is None and spans:
-        frame = next(iter(stream.decode(None)), None)
-    if first_packet is None or frame is None or stream.time_base is None:
+def _clip(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
+    source = None if audio is None else audio_of(container)
+    packets = read_packets(container, stream, [] if source is None else [source])
+    shown = [packet for packet in packets.shown if packet.pts is not None]
+    spans = [(packet.pts or 0, packet.duration) for packet in shown]
+    frame = packets.first
+    if frame is None or not shown or stream.time_base is None:
         raise FrameError("the file has no video frame that can be decoded")
     starts = tuple(sorted(start for start, _ in spans))
     end = end_of(spans)
     if len(set(starts)) != len(starts) or end <= starts[-1]:
         raise FrameError("the video frames' times are not in order")
     context = stream.codec_context
-    decoded_at = _decode_times([start for start, _ in spans], dts)
+    decoded_at = _decode_times([start for start, _ in spans], [packet.dts for packet in shown])
     return Clip(
         path=path,
         video=VideoCoding(
@@ -186,10 +167,10 @@ def _read_packets(path: Path, container: InputContainer, stream: VideoStream, au
         starts=starts,
         end=end,
         dts=decoded_at,
-        next_dts=decoded_at[-1] + last_duration,
-        clean_start=first_packet == (starts[0], True),
-        hidden=hidden,
-        changes=changes,
-        audio=audio if audio_packets else None,
+        next_dts=decoded_at[-1] + shown[-1].duration,
+        clean_start=shown[0].is_keyframe and shown[0].pts == starts[0],
+        hidden=len(shown) < packets.count,
+        changes=packets.changes,
+        audio=audio if packets.others else None,
         unknown_audio=audio is None and bool(container.streams.audio),
     )

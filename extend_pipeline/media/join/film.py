@@ -13,8 +13,8 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
-from extend_pipeline.media.check.probe import InvalidFile, check_file
-from extend_pipeline.media.frames import open_frames
+from extend_pipeline.media.check.probe import InvalidFile, Probe, check_file
+from extend_pipeline.media.frames import FrameReader, open_frames
 from extend_pipeline.media.join.audio import Readable, copied_audio, encoded_audio, readable_audio
 from extend_pipeline.media.join.clip import Clip, read_clip
 from extend_pipeline.media.join.plan import AudioPlan, common_clock, frame_slots, plan_audio, reencode_reason
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 SEAM_FRAMES: Final = 5  # compared after the seam, because a wrong parameter set shows in the first frames
@@ -165,20 +166,24 @@ def _fault(path: Path, parent: Clip, segment: Clip, *, copy: bool) -> InvalidFil
     """Return what is wrong with the film, None if it is whole, as long as both parts, and readable over the seam."""
     import numpy as np
 
-    checked = check_file(path)
+    added = len(segment.starts) if copy else len(frame_slots(parent, segment, common_clock(parent, segment)))
+    seam = len(parent.starts)
+    after = sorted({*range(min(SEAM_FRAMES, added)), added - 1})
+    written: dict[int, VideoFrame] = {}
+
+    def look(probe: Probe, film: FrameReader) -> None:
+        if probe.frames == seam + added:
+            written.update(film.frames({seam - 1, *(seam + index for index in after)}))
+
+    checked = check_file(path, look)
     if isinstance(checked, InvalidFile):
         return checked
     probe = checked.probe
-    added = len(segment.starts) if copy else len(frame_slots(parent, segment, common_clock(parent, segment)))
     if probe.frames != len(parent.starts) + added:
         return InvalidFile(f"it has {probe.frames:,} video frames instead of {len(parent.starts) + added:,}")
     expected_ms = float(parent.duration_s + segment.duration_s) * 1000
     if abs(probe.duration_ms - expected_ms) > 1 + 1000 / min(parent.rate, segment.rate):
         return InvalidFile(f"it lasts {probe.duration_ms / 1000:.3f} s instead of {expected_ms / 1000:.3f} s")
-    seam = len(parent.starts)
-    after = sorted({*range(min(SEAM_FRAMES, added)), added - 1})
-    with open_frames(path) as film:
-        written = film.frames({seam - 1, *(seam + index for index in after)})
     if not copy:
         return None
     with open_frames(parent.path) as part:
