@@ -74,6 +74,8 @@ DEEP: Final = (
     "media/test_joined_audio.py",
     "base/test_names.py::test_a_valid_name_is",
     "dagster_defs/test_tables.py::test_advance_job_publishes_itself",
+    # each part of the benchmark, as small as it can be
+    "benchmarks/test_parts.py",
     # a network of its own
     "engine/network/test_private_gateway.py",
     # secrets in outputs and files, and permissions

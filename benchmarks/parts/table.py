@@ -29,10 +29,11 @@ def measure(context: Context) -> Section:
     growth = f"growth {last[0]:,} → {last[-1]:,}"
     table = []
     for name in names:
-        cells = [_cell(columns[size].get(name), context.limit_s) for size in context.sizes]
+        limit_s = context.limit_s * (3 if name.endswith("the first") else 1)
+        cells = [_cell(columns[size].get(name), limit_s) for size in context.sizes]
         pair = [columns[size].get(name) for size in last]
         factor = "–"
-        if len(last) == 2 and all(pair) and max(each.seconds for each in pair if each) < context.limit_s:
+        if len(last) == 2 and all(pair) and max(each.seconds for each in pair if each) < limit_s:
             factor = ratio(pair[1].seconds, pair[0].seconds)  # type: ignore[union-attr]
         table.append([name, *cells, factor])
     section.table(["", *(f"{size:,} videos" for size in context.sizes), growth], table)
@@ -50,17 +51,20 @@ def measure(context: Context) -> Section:
 def _rows(context: Context, home: Home) -> Rows:
     limit_s, rows = context.limit_s, Rows()
 
-    def whole(name: str, *arguments: str) -> None:
-        cost = run_cli(home.environment, *arguments, limit_s=limit_s)
+    def whole(name: str, *arguments: str, times: int = 1) -> None:
+        cost = run_cli(home.environment, *arguments, limit_s=times * limit_s)
         rows[name] = Measured(cost.wall, cost.memory)
 
-    whole("`advance`, the first", "advance")  # reads the catalogue, compares the store, publishes the whole
+    # reads the catalogue, compares the store, publishes the whole
+    whole("`advance`, the first", "advance", times=3)
     whole("`advance` with nothing to do", "advance")
     whole("`status`", "status")
     whole("`plan`", "plan")
     cost, ticks = probe("sensors", home.environment, limit_s=2 * limit_s)
     for name, lasted in ticks.items():
         rows[f"`{name}`"] = Measured(lasted)
+    cost, reported = probe("recorder", home.environment, limit_s=limit_s)
+    rows["first report of a restarted Dagster, nothing new"] = Measured(reported.get("seconds", cost.wall))
     cost, claimed = probe("claim", home.environment, limit_s=limit_s)
     rows["one claim, under the write lock"] = Measured(claimed.get("seconds", cost.wall))
     probe("changes", home.environment, limit_s=limit_s)

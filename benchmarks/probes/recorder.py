@@ -1,0 +1,40 @@
+"""How long a run's first report takes in a Dagster that was started again, and has every change already. Prints
+`seconds` and the number of `events`, which is 0."""
+
+from __future__ import annotations
+
+import os
+
+import dagster as dg
+from sqlalchemy import select
+
+from benchmarks.probes.home import Stopwatch, report
+from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED, Recorder
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.identity import read_identity
+
+
+def main() -> None:
+    """Keep the ledger's last event in Dagster's storage, as an earlier run has, and report."""
+    watch = Stopwatch()
+    home = HomeResource(home=os.environ["EXTEND_PIPELINE_HOME"])
+    with dg.DagsterInstance.ephemeral() as instance, home.open() as pipeline:
+        with pipeline.ledger.read() as connection:
+            identity = read_identity(connection)
+            key = connection.execute(select(tables.videos.c.video_key).limit(1)).scalar_one()
+        for asset in PARTITIONED:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
+        cursor = f"extend_pipeline/recorded/{identity.ledger_id}"
+        instance.daemon_cursor_storage.set_cursor_values({cursor: str(identity.seq)})
+        with watch.time("seconds"):
+            recorder, events = Recorder(instance, pipeline), 0
+            while True:
+                events += len(list(recorder.pending_events()))
+                if recorder.done:
+                    break
+    report(**watch.seconds, events=events)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Parts of `make bench`, as small as they can be: each measures something, and says so in the results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", ["table", "advance", "ledger", "warehouse", "polling"])
+def test_a_part_measures_and_writes_its_results(part: str, tmp_path: Path) -> None:
+    results = tmp_path / "results.md"
+    small = ["--sizes", "2,3", "--hops", "2", "--scale", "0.01", "--runs", "1", "--folder", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.bench", "--parts", part, *small, "--results", str(results)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+    written = results.read_text(encoding="utf-8")
+    assert written.count("\n## ") == 1
+    assert written.count("\n| ") > 3
