@@ -1,6 +1,6 @@
 """`make bench`: what the pipeline costs, as ratios to programs that do the same work, all measured in one session.
 
-`python -m benchmarks.bench --parts table,advance --sizes 1000,10000`. Writes benchmarks/results.md. The parts:
+`python -m benchmarks.bench --parts table,advance --sizes 1000,10000`. Writes the results beside this file. The parts:
 
     table       status, advance, sensors, claim, publish and invariants with 1,000 to 100,000 finished videos
     advance     the money path and the whole of it against bare scripts; four providers; small films and real ones
@@ -25,7 +25,7 @@ from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
 PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
-RESULTS = Path(__file__).parent / "results.md"
+RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class Home:
 class Context:
     """The folder and the wishes of one run. `sizes` are numbers of videos of `hops` hops; `scale` multiplies the work
     of the other parts, `runs` is how often a program is run where medians are taken; no single command may take longer
-    than `limit_s`."""
+    than `limit_s`. Other engines are kept in `environments`, outside of the repository, whose files its tests read."""
 
     folder: Path
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
@@ -43,7 +44,7 @@ class Context:
     runs: int = 3
     limit_s: float = 60.0
     database: str = "sqlite"
-    environments: Path = Path("benchmarks/.environments")
+    environments: Path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "extend_pipeline-bench"
     _made: dict[tuple[str, int], Home] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _server: Any = None
