@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, Select, Table, Text, func, select
@@ -21,7 +22,8 @@ from extend_pipeline.warehouse import schema
 
 LEDGER_TABLES: Final = (tables.videos, tables.attempts, tables.charges, tables.reconciliations)
 
-VALUES_A_READ: Final = 250_000  # some 50 ms on SQLite
+VALUES_A_READ: Final = 60_000  # some 15 ms on SQLite
+READS_A_BATCH: Final = 4
 EVENTS_AT_THE_END: Final = 1_000  # so many are read at once, with the last event's number
 
 _SPENT: Final = ("settle", "adjust")
@@ -40,12 +42,13 @@ NOTHING: Final = Mark(0, "")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The changed rows of one ledger table, by columns; `types` are DuckDB's."""
+    """Changed rows of one ledger table, by columns; `types` are DuckDB's. `fresh` rows are in no file yet."""
 
     table: str
     names: tuple[str, ...]
     types: tuple[str, ...]
     columns: tuple[Sequence[Any], ...]
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +93,25 @@ def _changes(ledger: Ledger, after: Mark) -> Iterator[Batch | Head | Diverged]:
                 totals = {} if after.seq else _totals(connection)
                 break
         for table in LEDGER_TABLES:
-            yield from _chunks(ledger, table, upto, newest.seq)
+            yield from _chunks(ledger, table, upto, newest.seq, fresh=not upto)
         upto = newest.seq
-    yield from (_batch(read) for read in rest if read.rows)
+    yield from (_batch([read], fresh=not upto) for read in rest if read.rows)
     yield Head(newest, totals)
 
 
-def _chunks(ledger: Ledger, table: Table, after: int, upto: int) -> Iterator[Batch]:
-    """Yield the rows whose last change lies between two numbers, each batch from a read of its own."""
+def _chunks(ledger: Ledger, table: Table, after: int, upto: int, *, fresh: bool) -> Iterator[Batch]:
+    """Yield the rows whose last change lies between two numbers, from short reads."""
     rows = max(1, VALUES_A_READ // len(_needed(table)))
+    reads: list[_Rows] = []
     while after < upto:
         between = (table.c.seq > after, table.c.seq <= upto)
         nth = select(table.c.seq).where(*between).order_by(table.c.seq).limit(1).offset(rows - 1)
         with ledger.read() as connection:
-            end = connection.execute(nth).scalar() or upto
-            read = _read(connection, table, after, end)
-        if read.rows:
-            yield _batch(read)
-        after = end
+            after, begin = connection.execute(nth).scalar() or upto, after
+            reads.append(_read(connection, table, begin, after))
+        if reads[0].rows and (after == upto or len(reads) == READS_A_BATCH):
+            yield _batch(reads, fresh=fresh)
+            reads = []
 
 
 def renamed(connection: Connection, since: int) -> bool:
@@ -170,19 +174,20 @@ def _fetch(connection: Connection, query: Select[Any]) -> list[Any]:
     return list(connection.execute(query).cursor.fetchall())
 
 
-def _batch(read: _Rows) -> Batch:
-    table, names = read.table, _needed(read.table)
-    loaded: dict[str, Sequence[Any]] = dict(zip(names, zip(*read.rows, strict=True), strict=True))
+def _batch(reads: Sequence[_Rows], *, fresh: bool) -> Batch:
+    table, names = reads[0].table, _needed(reads[0].table)
+    rows = chain.from_iterable(read.rows for read in reads)
+    loaded: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
     types = {name: _duckdb_type(table, name) for name in names}
     if table is tables.attempts:
         loaded["prompt"] = [prompt_of(params) for params in loaded["params"]]
         types["prompt"] = "VARCHAR"
-        units = {attempt: int(micros) for attempt, micros, _ in read.paid}
-        amounts = {attempt: int(micros) for attempt, _, micros in read.paid}
+        units = {attempt: int(micros) for read in reads for attempt, micros, _ in read.paid}
+        amounts = {attempt: int(micros) for read in reads for attempt, _, micros in read.paid}
         for name, sums in (("paid_micros", units), ("paid_amount_micros", amounts)):
             loaded[name] = [sums.get(attempt) for attempt in loaded["attempt_id"]]
             types[name] = "BIGINT"
-    return Batch(table.name, tuple(loaded), tuple(types[name] for name in loaded), tuple(loaded.values()))
+    return Batch(table.name, tuple(loaded), tuple(types[name] for name in loaded), tuple(loaded.values()), fresh)
 
 
 def _duckdb_type(table: Table, name: str) -> str:

@@ -201,7 +201,8 @@ def _take(connection: DuckDBPyConnection, batch: Batch) -> dict[str, int]:
     written = {}
     for table in FILLED_BY[batch.table]:
         delete, insert = _replacing(table)
-        connection.execute(f"{staged} {delete}")
+        if not batch.fresh:
+            connection.execute(f"{staged} {delete}")
         ((written[table.name],),) = connection.execute(f"{staged} {insert}").fetchall()
     for changed in _CHANGED_BY.get(batch.table, ()):
         connection.execute(f"{staged} {changed}")
