@@ -70,3 +70,6 @@ FINISHED: Final = frozenset({VideoState.COMPLETE, VideoState.WITHDRAWN})
 """States of a video for which nothing is bought. It is no longer walked hop by hop: its row says what it came to."""
 
 UNFINISHED: Final = frozenset(VideoState) - FINISHED
+
+ADOPTED: Final = "orphan"
+"""The chain digest of a task that was adopted from a provider's statement: it belongs to no step of the catalogue."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import ADOPTED, LIVE
 
 metadata = MetaData(
     naming_convention={
@@ -27,6 +27,7 @@ metadata = MetaData(
 )
 
 _live_list = ", ".join(sorted(f"'{state.value}'" for state in LIVE))
+_is_adopted = text(f"chain_digest = '{ADOPTED}'")
 
 ledger_head = Table(
     "ledger_head",
@@ -214,8 +215,8 @@ attempts = Table(
     Index(
         "ix_attempts_adopted",
         "state",
-        sqlite_where=text("chain_digest = 'orphan'"),
-        postgresql_where=text("chain_digest = 'orphan'"),
+        sqlite_where=_is_adopted,
+        postgresql_where=_is_adopted,
     ),
     Index(
         "ix_attempts_unknown_kind",

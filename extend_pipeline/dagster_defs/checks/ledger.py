@@ -23,7 +23,7 @@ from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.media.analysis.seam import PREFIX_DB
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.warehouse.errors import NotPublishedError

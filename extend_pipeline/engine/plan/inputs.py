@@ -115,14 +115,14 @@ def _unfinished(
 ) -> Collection[str]:
     """Return the keys of the catalogue's videos that are not complete. Entries that can't differ from the ledger's are
     known by their rows there; the others may be new."""
-    done = queries.video_keys(connection, FINISHED) - frozenset(afresh)
-    if videos is not None:
-        candidates = frozenset(videos)
-    elif within is None:
-        candidates = frozenset(pipeline.configuration.catalogue.videos)
-    else:
-        candidates = queries.video_keys(connection, UNFINISHED).union(within, afresh)
-    return candidates - done
+    if videos is None and within is None:
+        done = queries.video_keys(connection, FINISHED)
+        return frozenset(pipeline.configuration.catalogue.videos) - (done - frozenset(afresh))
+    candidates = frozenset((videos if videos is not None else within) or ())
+    done = frozenset(row.video_key for row in queries.videos(connection, keys=candidates) if row.state in FINISHED)
+    if videos is None:
+        candidates = queries.video_keys(connection, UNFINISHED).union(candidates, afresh)
+    return candidates - (done - frozenset(afresh))
 
 
 def _finished(

@@ -10,10 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.look import LastLook, LookCause
-from extend_pipeline.ledger.states import AttemptState
-
-ADOPTED: Final = "orphan"
-"""The chain digest of a task that was adopted from a provider's statement: it belongs to no step of the catalogue."""
+from extend_pipeline.ledger.states import ADOPTED, AttemptState
 
 
 class AttemptRow(NamedTuple):

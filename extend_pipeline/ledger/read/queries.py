@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, case, false, func, or_, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
+from extend_pipeline.ledger.read.attempt_row import HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
 from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, CompleteVideo, ContactRow, VideoRow, video_row
-from extend_pipeline.ledger.states import LIVE, UNFINISHED, AttemptState, VideoState
+from extend_pipeline.ledger.states import ADOPTED, LIVE, UNFINISHED, AttemptState, VideoState
 
 FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement

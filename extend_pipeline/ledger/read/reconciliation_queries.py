@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read.attempt_row import ADOPTED, AttemptRow, attempt_row
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
 from extend_pipeline.ledger.read.queries import rows_by
 from extend_pipeline.ledger.read.rows import ReconciliationRow, reconciliation_row
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import ADOPTED, AttemptState
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, ReconciliationVerdict
 
 

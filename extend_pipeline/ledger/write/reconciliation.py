@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale

@@ -17,7 +17,7 @@ from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_account, planted

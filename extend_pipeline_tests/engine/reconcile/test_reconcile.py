@@ -24,8 +24,7 @@ from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
-from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.states import ADOPTED, VideoState
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline.warehouse.read import query

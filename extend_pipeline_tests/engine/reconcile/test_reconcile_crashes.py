@@ -18,7 +18,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.processes.children import CONTEXT, Child, write_to

@@ -19,7 +19,7 @@ from extend_pipeline.engine.reconcile.run_all import reconcile_account
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline_tests.support.home.engine_home import (

@@ -34,9 +34,8 @@ from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.read.attempt_row import ADOPTED
+from extend_pipeline.ledger.states import ADOPTED, VideoState
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline.ledger.write import reconciliation as write_reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
