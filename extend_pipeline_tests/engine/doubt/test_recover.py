@@ -130,7 +130,9 @@ def child_settings(home: EngineHome) -> dict[str, Any]:
 
 def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(home: EngineHome) -> None:
     home.seeded(2)
-    sleeper = advancing(child_settings(home), home.path / "sleeper.txt", points="submit.before_sending=pause")
+    sleeper = advancing(
+        child_settings(home), home.path / "sleeper.txt", points="submit.before_sending=pause", once=True
+    )
     try:
         eventually(lambda: sleeper.is_stopped)
         assert home.sandbox.charges()["charges"] == []
@@ -153,7 +155,7 @@ def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(home: E
 
 def test_a_response_after_its_send_was_put_in_doubt_still_counts(home: EngineHome) -> None:
     home.seeded(1)
-    sleeper = advancing(child_settings(home), home.path / "sleeper.txt", points="submit.after_post=pause")
+    sleeper = advancing(child_settings(home), home.path / "sleeper.txt", points="submit.after_post=pause", once=True)
     try:
         eventually(lambda: sleeper.is_stopped)
         clock = JumpClock(int(home.options["lease_s"] * 1000) + 500)

@@ -27,7 +27,7 @@ def stopped_at(point: str, provider: str, home: EngineHome) -> Child:
     home.options.update(post_deadline_s=0.4, lease_s=5.5)
     other_home(home, provider)
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
-    stopped = advancing(settings, home.path / "stopped.txt", points=f"{point}=pause")
+    stopped = advancing(settings, home.path / "stopped.txt", points=f"{point}=pause", once=True)
     eventually(lambda: stopped.is_stopped)
     return stopped
 

@@ -103,9 +103,11 @@ def advancing(
     max_seconds: float = 30,
     confined: bool = True,
     together: Barrier | None = None,
+    once: bool = False,
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says. One that is not
-    `confined` reads films in its own process. `together` makes several begin at once, when all have the home open."""
+    `confined` reads films in its own process. `together` makes several begin at once, when all have the home open. With
+    `once` it runs one round, so that one that is stopped holds no lock of the ledger in another lane."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (
         settings,
@@ -115,6 +117,7 @@ def advancing(
         max_seconds,
         confined,
         together,
+        once,
     )
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
     with ALONE:
@@ -130,8 +133,10 @@ def _advance(
     max_seconds: float,
     confined: bool,
     together: Barrier | None,
+    once: bool,
 ) -> None:
     from extend_pipeline.config.settings import Settings
+    from extend_pipeline.engine.advance import advance
     from extend_pipeline.engine.drive import advance_until_idle
     from extend_pipeline.engine.home import open_home
     from extend_pipeline.engine.status import status
@@ -145,7 +150,10 @@ def _advance(
     with open_home(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
         if together is not None:
             together.wait(30)
-        advance_until_idle(pipeline, max_seconds=max_seconds)
+        if once:
+            advance(pipeline)
+        else:
+            advance_until_idle(pipeline, max_seconds=max_seconds)
         sys.exit(status(pipeline).exit_code)
 
 
