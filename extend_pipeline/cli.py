@@ -7,6 +7,7 @@ import ast
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import click
 
 from extend_pipeline.base import failpoints
 
+NEEDS_PERSON: Final = 1
 WRONG_USE: Final = 2
 
 
@@ -102,10 +104,29 @@ class LazyGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("stopped.", err=True)
             ctx.exit(130)
+        except EOFError as error:
+            if (advice := _cut_bytecode(error)) is None:
+                raise
+            click.echo(advice, err=True)
+            ctx.exit(NEEDS_PERSON)
         except Exception as error:  # noqa: BLE001 - the last place that can keep secrets out of a traceback
             from extend_pipeline.commands.shared.errors import report_error
 
             ctx.exit(report_error(error))
+
+
+def _cut_bytecode(error: EOFError) -> str | None:
+    """Return what to do where Python kept the half of a module's bytecode that a full disk had room for, and fails at
+    each start since; None for another error."""
+    # the name of the local variable is that of importlib's SourceLoader.get_code, which says it nowhere else
+    paths = [frame.f_locals.get("bytecode_path") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = next((path for path in paths if path is not None), None)
+    if found is None:
+        return None
+    return (
+        f"{found} was cut short, as happens when the disk fills up while a program starts for the first time.\n"
+        "Make room on the disk, remove that file, and start again: Python writes it anew. Your home is not affected."
+    )
 
 
 def _add_examples(command: click.Command, name: str) -> None:

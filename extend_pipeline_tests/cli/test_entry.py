@@ -45,6 +45,23 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         assert first[:20] in next(line for line in lines if line.split()[:1] == [name])
 
 
+def test_bytecode_that_a_full_disk_has_cut_is_named_and_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(tmp_path / "home"), "status"]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(command, env=environment, capture_output=True, check=False)
+    (compiled,) = (tmp_path / "compiled").rglob("commands/status.*.pyc")
+    whole = compiled.read_bytes()
+    compiled.write_bytes(whole[: len(whole) // 2])
+    cut = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert cut.returncode == 1
+    check_user_text(cut.stderr, without={str(compiled): "COMPILED"})
+    compiled.unlink()
+    mended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert mended.returncode == 2  # there is no home yet
+    assert compiled.exists()
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_can_be_loaded_and_explains_itself(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])

@@ -31,7 +31,7 @@ def run_by_name(names: Sequence[str]) -> list[ScenarioResult]:
     if not _own:
         _own.append(HomeFactory(new_folder()))
         Finalize(None, _own[0].close, exitpriority=10)
-    known = {scenario.name: scenario for scenario in matrix()}
+    known = {scenario.name: scenario for scenario in (*matrix(), *matrix_slice())}
     return [run_scenario(known[name], _own[0]) if name in known else SPECIALS[name](_own[0]) for name in names]
 
 

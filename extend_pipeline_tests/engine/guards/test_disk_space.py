@@ -127,6 +127,7 @@ def test_results_without_room_wait_unleased_and_are_fetched_once_there_is(make_h
     with full_tmpfs(home.settings.media_dir, size="24k"):
         with home.open() as pipeline:
             advance(pipeline, publish=False)
+            pipeline.now_ms.skip(60_000)  # type: ignore[attr-defined]
             now = advance(pipeline, publish=False)
             assert now.collected.disk_error is not None
             assert now.collected.disk_error.errno == errno.ENOSPC

@@ -42,16 +42,22 @@ EXCLUDED: Final = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """A process of `provider`'s that is killed at the `hit`-th time it comes to `point`, while `fault` is armed."""
+    """A process of `provider`'s that is killed at the `hit`-th time it comes to `point`, while `faults` are armed: one
+    in the matrix, up to two of different places in its slice."""
 
     provider: str
     point: str
-    fault: Fault
+    faults: tuple[Fault, ...]
 
     @property
     def name(self) -> str:
         """One word, by which it can be run alone."""
-        return f"{self.provider}/{self.point}/{self.fault.name}"
+        return f"{self.provider}/{self.point}/{','.join(fault.name for fault in self.faults)}"
+
+    @property
+    def by_list(self) -> bool:
+        """Whether tasks are asked for by the provider's list."""
+        return any(fault.where == "list" for fault in self.faults)
 
     @property
     def hit(self) -> int:
@@ -82,7 +88,7 @@ def is_walked(point: str, provider: str) -> bool:
 def matrix(providers: Sequence[str] = PROVIDERS) -> list[Scenario]:
     """All of it, mixed, and always in the same order: every part of it has a little of everything."""
     whole = [
-        Scenario(provider, point, fault)
+        Scenario(provider, point, (fault,))
         for provider in providers
         for point in POINTS
         if is_walked(point, provider)
@@ -92,21 +98,25 @@ def matrix(providers: Sequence[str] = PROVIDERS) -> list[Scenario]:
 
 
 def matrix_slice(providers: Sequence[str] = PROVIDERS) -> list[Scenario]:
-    """A part in which every failpoint of a provider and every fault of a provider stands at least once."""
+    """A part in which every failpoint of a provider and every fault of a provider stands at least once. A fault that
+    strikes at a question after a task is armed together with one that strikes elsewhere, as long as both kinds last:
+    a query and a list exclude each other."""
     chosen: list[Scenario] = []
-    for number, provider in enumerate(providers):
+    for provider in providers:
         points = [point for point in POINTS if is_walked(point, provider)]
-        faults = faults_of(provider)
-        # two wheels of different size, one turned a little for each provider
-        for index in range(max(len(points), len(faults))):
-            point = points[(index + 7 * number) % len(points)]
-            chosen.append(Scenario(provider, point, faults[index % len(faults)]))
+        asking = [fault for fault in faults_of(provider) if fault.where in ("query", "list")]
+        others = [fault for fault in faults_of(provider) if fault.where not in ("query", "list")]
+        # wheels of different size, one turned a little for each provider
+        turn = 7 * PROVIDERS.index(provider)
+        for index in range(max(len(points), len(asking), len(others))):
+            point = points[(index + turn) % len(points)]
+            chosen.append(Scenario(provider, point, (*asking[index : index + 1], *others[index : index + 1])))
     return chosen
 
 
 def named(name: str, among: Iterable[Scenario] | None = None) -> Scenario:
     """The scenario of that name. Raises KeyError."""
-    return {scenario.name: scenario for scenario in (among or matrix())}[name]
+    return {scenario.name: scenario for scenario in (among or (*matrix(), *matrix_slice()))}[name]
 
 
 def class_of(scenario: Scenario) -> str:

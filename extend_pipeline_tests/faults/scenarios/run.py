@@ -43,8 +43,8 @@ def measured(result: ScenarioResult, run: Callable[[], None]) -> ScenarioResult:
 
 
 def _run_scenario(scenario: Scenario, factory: HomeFactory, result: ScenarioResult) -> None:
-    home = factory.home(scenario.provider, scenario.steps, by_list=scenario.fault.where == "list")
-    home.may_cost_more = scenario.fault.kind == "odd_deduction"
+    home = factory.home(scenario.provider, scenario.steps, by_list=scenario.by_list)
+    home.may_cost_more = any(fault.kind == "odd_deduction" for fault in scenario.faults)
     home.sandbox.faults(_orders(scenario, home))
     publish = scenario.publishes
     kill(home, result, scenario.armed, publish=publish)
@@ -60,21 +60,24 @@ def _run_scenario(scenario: Scenario, factory: HomeFactory, result: ScenarioResu
     if not result.kills:
         result.findings.append(f"{scenario.point} was not reached")
     recover(home, result, publish=publish)
-    if not _fired(home):  # what the kill has left was too little for it: more work comes, and it is armed still
+    if not all(_fired(home, scenario)):  # what the kill has left was too little: more work comes, and it is armed still
         result.late = 1
         home.steps += (1, 1)
         home.write_catalogue()
         run(home, result, "late", publish=publish)
         recover(home, result, publish=publish)
-    result.fired = _fired(home)
-    if not result.fired:
-        result.findings.append(f"{scenario.fault.name} never struck")
+    fired = _fired(home, scenario)
+    result.fired = sum(fired)
+    result.findings += [
+        f"{fault.name} never struck" for fault, times in zip(scenario.faults, fired, strict=True) if not times
+    ]
     if not result.findings:
         home.tear_down()
 
 
-def _fired(home: ScenarioHome) -> int:
-    return int(home.sandbox.faults()[0]["fired"])
+def _fired(home: ScenarioHome, scenario: Scenario) -> list[int]:
+    """Return how often each fault of the scenario has struck; their orders come first."""
+    return [int(order["fired"]) for order in home.sandbox.faults()[: len(scenario.faults)]]
 
 
 def kill(home: ScenarioHome, result: ScenarioResult, points: str, **changes: Any) -> None:
@@ -87,14 +90,12 @@ def kill(home: ScenarioHome, result: ScenarioResult, points: str, **changes: Any
 
 
 def _orders(scenario: Scenario, home: ScenarioHome) -> list[dict[str, Any]]:
-    """The fault itself first. A look-up needs a doubt: the second video's answer is lost on the way."""
-    orders = [scenario.fault.order()]
-    if scenario.point.startswith("recover"):
-        lost = {"kind": "reset_after", "where": "submit", "match": {"video_id": home.source(1)}}
-        if scenario.fault.where == "submit":
-            orders = [scenario.fault.order(match={"video_id": home.source(0)})]
-        orders.append(lost)
-    return orders
+    """The faults first. A look-up needs a doubt: the second video's answer is lost on the way."""
+    if not scenario.point.startswith("recover"):
+        return [fault.order() for fault in scenario.faults]
+    first = {"match": {"video_id": home.source(0)}}
+    orders = [fault.order(**first if fault.where == "submit" else {}) for fault in scenario.faults]
+    return [*orders, {"kind": "reset_after", "where": "submit", "match": {"video_id": home.source(1)}}]
 
 
 def recover(home: ScenarioHome, result: ScenarioResult, *, publish: bool = False) -> None:
