@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -18,15 +18,14 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.lanes import Lane, Lanes, Stage, add
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
 from extend_pipeline.engine.publish import publish_if_due
-from extend_pipeline.engine.submit.source_probe import PrepareReport, needs_source, prepare
+from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare, unfetched
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
-from extend_pipeline.ledger.states import POLLED, AttemptState, VideoState
+from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import job_queue
 
 PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make changes that no job of this one reports
@@ -160,24 +159,26 @@ class Dispatcher:
         for name in stopped:
             self._start(Lane(Stage.POLL, name), self._poll(name))
         self._start(Lane(Stage.EXAMINE), partial(examine, pipeline))
-        self._start_sources(planned)
+        unfetched = self._start_sources()
         is_full = finished.disk_error is not None or finished.collected.disk_error is not None
         if not is_full:
-            for name in {step.video.account for step in planned.due}:
-                submit = partial(submit_due, pipeline, planned, account=name, stop=self.lanes.stop)
+            ready = replace(planned, videos=tuple(video for video in planned.videos if video.key not in unfetched))
+            for name in {step.video.account for step in ready.due}:
+                submit = partial(submit_due, pipeline, ready, account=name, stop=self.lanes.stop)
                 self._start(Lane(Stage.SUBMIT, name), submit)
         if abs(pipeline.now_ms() - self._published_ms) >= PLAN_EVERY_MS:  # a clock may be set back
             self._published_ms = pipeline.now_ms()
             self._start(Lane(Stage.PUBLISH), partial(publish_if_due, pipeline))
 
-    def _start_sources(self, planned: Plan) -> None:
-        catalogue = self.pipeline.configuration.catalogue.videos
+    def _start_sources(self) -> frozenset[str]:
+        """Start the fetches of sources that are due. Return their videos, which wait until that was tried."""
         waiting: dict[str, list[str]] = {}
-        for video in planned.videos:
-            if video.state is not VideoState.COMPLETE and needs_source(catalogue[video.key]):
+        if not self.pipeline.configuration.problems:
+            for video in unfetched(self.pipeline, self.videos):
                 waiting.setdefault(video.account, []).append(video.key)
         for name, keys in waiting.items():
             self._start_rested(Lane(Stage.PREPARE, name), partial(prepare, self.pipeline, videos=keys))
+        return frozenset(key for keys in waiting.values() for key in keys)
 
     def _start_due(self) -> None:
         """Start polls, look-ups and fetches that are due. An account has one job of each kind but of fetches, of which

@@ -94,7 +94,9 @@ def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
     for edge in edges:
         parent = edge["parent_video_id"]
         if parent not in results and parent not in nodes:
-            label = f"{edge['video_key']}: source {parent}, {float(edge['duration_before_s']):g} s"
+            before = edge["duration_before_s"]
+            length = "of unknown length" if before is None else f"{float(before):g} s"
+            label = f"{edge['video_key']}: source {parent}, {length}"
             nodes[parent] = Tree(text(label, "bold"))
             roots.append(nodes[parent])
         length, units = f"{float(edge['duration_after_s']):g} s", _units(edge["units"])

@@ -38,7 +38,7 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
     report = PrepareReport()
     if pipeline.configuration.problems:
         return report
-    waiting = _waiting(pipeline, videos)
+    waiting = unfetched(pipeline, videos)
     if not waiting:
         return report
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
@@ -81,7 +81,8 @@ def needs_source(video: Video) -> bool:
     return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_source_url
 
 
-def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
+def unfetched(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
+    """Return the videos whose source is to be fetched now; their first hop is submitted when that was tried."""
     without_key, now_ms = pipeline.without_key(), pipeline.now_ms()
     with pipeline.ledger.read() as connection:
         rows = queries.videos(connection, keys=videos, unfinished=True)

@@ -123,7 +123,7 @@ def test_a_doubt_is_looked_up_and_never_paid_again_with_a_wrong_clock(off_s: int
     home.sandbox.faults([{"kind": "reset_after", "where": "submit", "times": 2}])
     with home.open() as pipeline:
         advance(pipeline, publish=False)
-    assert len(home.sandbox.charges()["charges"]) == 3
+    assert len(home.sandbox.charges()["charges"]) == 2  # two in doubt are enough: the third waits for a reply
     with home.open(JumpClock(off_s * 1000)) as pipeline:
         complete(pipeline)
         assert reckon(home, pipeline.ledger).charges == 3
