@@ -51,7 +51,7 @@ def test_no_file_and_no_output_holds_a_key_after_a_run_with_failures(
     home.sandbox.faults(FAULTS)
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     output, codes = "", []
-    for number, points in enumerate(("collect.before_stored=kill", "settle.before_write=raise@1", "")):
+    for number, points in enumerate(("collect.before_stored=kill", "collect.before_stored=raise", "")):
         run = advancing(
             settings, home.path / f"run{number}.txt", points=points, skipped_ms=number * 10_000, max_seconds=6
         )
