@@ -16,7 +16,7 @@ from benchmarks.report import Section, ratio
 from benchmarks.upstream import upstream
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.sandbox import SandboxHandle
 
 TASKS: Final = 10_000

@@ -26,7 +26,7 @@ from extend_pipeline.engine.publish import publish_if_due
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare, unfetched
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.states import POLLED, AttemptState
-from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.hints import job_queue
 
 PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make changes that no job of this one reports
 PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of what the last one took

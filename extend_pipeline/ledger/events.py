@@ -9,8 +9,8 @@ from sqlalchemy import Connection, update
 
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection import apply
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.state_rows import StateRows
 
 _SET_HEAD: Final = update(tables.ledger_head)

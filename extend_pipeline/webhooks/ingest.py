@@ -7,8 +7,14 @@ from enum import StrEnum
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.write import webhook_inbox
-from extend_pipeline.ledger.write.webhook_inbox import DuplicateDelivery, Message, QuotaExceeded, Stored, WebhookTarget
+from extend_pipeline.ledger.write.hints import webhook_inbox
+from extend_pipeline.ledger.write.hints.webhook_inbox import (
+    DuplicateDelivery,
+    Message,
+    QuotaExceeded,
+    Stored,
+    WebhookTarget,
+)
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.wire.credentials import SecretFault
 from extend_pipeline.webhooks.signature import is_signed, read_signing_secrets

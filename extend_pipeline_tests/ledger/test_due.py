@@ -5,7 +5,8 @@ from __future__ import annotations
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import POLLED
-from extend_pipeline.ledger.write import job_queue, transitions
+from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, send, submit
 
 MINUTE_MS = 60_000

@@ -21,8 +21,8 @@ from extend_pipeline.ledger.database import Ledger, LedgerError, NotOpenError, o
 from extend_pipeline.ledger.handover import Moved, move, reopen
 from extend_pipeline.ledger.identity import Standing, read_identity
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline.ledger.write.claims import claim as claim_in
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, run_through
 from extend_pipeline_tests.support.processes.children import CONTEXT
 from extend_pipeline_tests.support.user_texts import check_user_text

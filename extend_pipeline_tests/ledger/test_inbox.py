@@ -12,8 +12,9 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import transitions, webhook_inbox
-from extend_pipeline.ledger.write.webhook_inbox import (
+from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write.hints import webhook_inbox
+from extend_pipeline.ledger.write.hints.webhook_inbox import (
     MAX_CALLBACK_LOOKUPS,
     MAX_TASKS,
     MAX_UNNAMED,

@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write import claims, job_queue
-from extend_pipeline.ledger.write.job_queue import MaxWaits
+from extend_pipeline.ledger.write import claims
+from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
+from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 from extend_pipeline.ledger.write.renames_and_choices import bought
-from extend_pipeline.ledger.write.webhook_inbox import ENDED
 from extend_pipeline_tests.support.ledger.plans import query_plans, recorded
 from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, request
 

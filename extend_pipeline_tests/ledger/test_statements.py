@@ -17,9 +17,10 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.projection.replay import differences, replay
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import POLLED, AttemptState
-from extend_pipeline.ledger.write import claims, controls, job_queue, transitions
+from extend_pipeline.ledger.write import claims, controls, transitions
 from extend_pipeline.ledger.write.claims import ClaimRequest
-from extend_pipeline.ledger.write.job_queue import MaxWaits
+from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, request, run_through
 

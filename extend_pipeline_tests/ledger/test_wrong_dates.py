@@ -12,7 +12,8 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import POLLED, AttemptState
-from extend_pipeline.ledger.write import controls, job_queue, transitions
+from extend_pipeline.ledger.write import controls, transitions
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit, succeed
 

@@ -22,7 +22,7 @@ from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write.webhook_inbox import MAX_CALLBACK_LOOKUPS, MAX_TASKS, token_digest
+from extend_pipeline.ledger.write.hints.webhook_inbox import MAX_CALLBACK_LOOKUPS, MAX_TASKS, token_digest
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.servers.ports import free_port

@@ -12,7 +12,7 @@ from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write import webhook_inbox
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 from extend_pipeline_tests.support.servers.ports import free_port

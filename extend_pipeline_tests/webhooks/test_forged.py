@@ -13,7 +13,7 @@ from extend_pipeline.engine.doubt import callback_lookup
 from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS
 from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write import webhook_inbox
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline.webhooks.ingest import IngestResult
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.servers.ports import free_port

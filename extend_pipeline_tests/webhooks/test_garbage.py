@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.ledger.write.webhook_inbox import MAX_CALLBACKS_PER_TASK
+from extend_pipeline.ledger.write.hints.webhook_inbox import MAX_CALLBACKS_PER_TASK
 from extend_pipeline.webhooks.ingest import IngestResult
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.servers.ports import free_port

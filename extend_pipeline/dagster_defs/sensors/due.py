@@ -18,8 +18,8 @@ from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import job_queue
-from extend_pipeline.ledger.write.webhook_inbox import ENDED
+from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 
 
 def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:

@@ -19,7 +19,8 @@ from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import job_queue, transitions, webhook_inbox
+from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write.hints import job_queue, webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 

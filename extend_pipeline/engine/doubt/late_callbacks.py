@@ -15,7 +15,8 @@ from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
+from extend_pipeline.ledger.write import reconciliation, transitions
+from extend_pipeline.ledger.write.hints import job_queue, webhook_inbox
 from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved

@@ -25,10 +25,11 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import job_queue, transitions
-from extend_pipeline.ledger.write.job_queue import Unscheduled
+from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints.job_queue import Unscheduled
+from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.ledger.write.webhook_inbox import ENDED
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
 from extend_pipeline.providers.registry import spec_of
 

@@ -22,7 +22,8 @@ from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import files, job_queue, transitions
+from extend_pipeline.ledger.write import files, transitions
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import Stored

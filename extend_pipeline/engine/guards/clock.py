@@ -8,7 +8,8 @@ from extend_pipeline.engine.guards.keys import send_free_query
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.write import controls, job_queue
+from extend_pipeline.ledger.write import controls
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault
 
 OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})

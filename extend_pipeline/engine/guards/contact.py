@@ -15,7 +15,7 @@ from extend_pipeline.ledger.clock import still_waits
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
-from extend_pipeline.ledger.write import contacts, job_queue
+from extend_pipeline.ledger.write.hints import contacts, job_queue
 from extend_pipeline.providers.protocol import (
     Page,
     QueryFailed,

@@ -26,8 +26,9 @@ from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import CompleteVideo, VideoRow
 from extend_pipeline.ledger.states import FINISHED, UNFINISHED, AttemptState, VideoState
-from extend_pipeline.ledger.write import catalog_sync, files, renames_and_choices, webhook_inbox
+from extend_pipeline.ledger.write import catalog_sync, files, renames_and_choices
 from extend_pipeline.ledger.write.catalog_sync import Declaration, LastDeclared
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 

@@ -10,7 +10,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.hints import job_queue
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from extend_pipeline.engine.polling.apply_task_state import Observed, observe
 from extend_pipeline.engine.polling.lease import release_leases, released_on_error
 from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
 from extend_pipeline.ledger.states import POLLED
-from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, QueryOutcome
 
 MAX_LEASED_A_ROUND: Final = 2_000  # tasks; the next round leases the others

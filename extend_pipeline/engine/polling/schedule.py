@@ -7,7 +7,7 @@ from typing import Final
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, is_ahead
-from extend_pipeline.ledger.write.job_queue import MaxWaits
+from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
 
 JITTER: Final = 0.2  # so that tasks submitted together are not polled together
 FAILED_POLL_MAX_MS: Final = 300_000  # after failed queries; so that the end of an outage is noticed within minutes

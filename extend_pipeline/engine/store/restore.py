@@ -15,8 +15,9 @@ from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import catalog_sync, files, job_queue, transitions
+from extend_pipeline.ledger.write import catalog_sync, files, transitions
 from extend_pipeline.ledger.write.files import FileKey, MissingFileRow, Role
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import MediaRef, Stored
 

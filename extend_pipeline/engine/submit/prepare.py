@@ -9,7 +9,7 @@ from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import other_upstreams
 from extend_pipeline.engine.plan.model import DueStep
 from extend_pipeline.ledger.write.claims import ClaimRequest
-from extend_pipeline.ledger.write.webhook_inbox import token_digest
+from extend_pipeline.ledger.write.hints.webhook_inbox import token_digest
 from extend_pipeline.providers.protocol import SubmitRequest
 
 HIDDEN: Final = "[token]"

@@ -9,8 +9,9 @@ from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
+from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.claims import ClaimRequest
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.transitions import Stale
 from extend_pipeline.providers.protocol import (

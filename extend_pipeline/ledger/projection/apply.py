@@ -10,8 +10,8 @@ from typing import Any, Final
 from sqlalchemy import insert, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection.attempts import ATTEMPT_PROJECTIONS
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.files import FILE_PROJECTIONS
 from extend_pipeline.ledger.projection.names import NAME_PROJECTIONS
 from extend_pipeline.ledger.projection.rows import change_account

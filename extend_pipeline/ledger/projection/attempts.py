@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
-from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.rows import (
     attempt_of,
     charge,

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import update
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.state_rows import StateRows, upsert
 
 

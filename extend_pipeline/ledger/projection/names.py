@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.rows import change_account
 from extend_pipeline.ledger.projection.state_rows import StateRows, upsert
 

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection import apply
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.state_rows import StateRows
 
 _CHUNK: Final = 1_000  # events held in memory at a time

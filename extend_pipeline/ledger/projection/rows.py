@@ -4,7 +4,7 @@ from typing import Any
 
 from extend_pipeline.base.units import amount_micros
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.event import Event
 from extend_pipeline.ledger.projection.state_rows import StateRows
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import SLOT_HOLDING, AttemptState

@@ -9,7 +9,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import webhook_inbox
+from extend_pipeline.ledger.write.hints import webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved, Stale, move, schedule, unschedule
 
 S = AttemptState

@@ -20,7 +20,8 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, REPLY_COUNTS_MS, BlockReason
-from extend_pipeline.ledger.write import claims, contacts
+from extend_pipeline.ledger.write import claims
+from extend_pipeline.ledger.write.hints import contacts
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, entry, source_id
 from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request
 

@@ -11,7 +11,7 @@ from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.polling.apply_task_state import observe
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import POLLED
-from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.providers.protocol import Answer, NotFound, QueryFailed, QueryFault, QueryOutcome
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
 

@@ -143,7 +143,7 @@ MUTANTS: Final = (
         "wait for a clock that was ahead",
         (
             Edit(
-                "extend_pipeline/ledger/write/job_queue.py",
+                "extend_pipeline/ledger/write/hints/job_queue.py",
                 "or_(schedule.c.due_at <= now_ms, too_far)",
                 "or_(schedule.c.due_at <= now_ms, too_far & (schedule.c.tries < 0))",
             ),

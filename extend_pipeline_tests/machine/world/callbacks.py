@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine.doubt.callback_lookup import SKEW_MS
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.write.webhook_inbox import token_digest
+from extend_pipeline.ledger.write.hints.webhook_inbox import token_digest
 from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest, ingest
 from extend_pipeline_tests.machine.world.world import World
 from extend_pipeline_tests.support.harness.charges import as_charge, attempts_in, submission_of
