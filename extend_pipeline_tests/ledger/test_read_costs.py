@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write import claims
+from extend_pipeline.ledger.write import claims, files
 from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
 from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
@@ -43,6 +43,12 @@ def test_it_is_read_by_its_index(name: str, ledger: Ledger) -> None:
     read, index = BY_INDEX[name]
     (plan,) = query_plans(ledger, read)
     assert index in plan
+
+
+def test_the_files_of_a_folder_are_read_by_their_folders(ledger: Ledger) -> None:
+    plans = query_plans(ledger, lambda c: files.hashes_in(c, "ab"))
+    indexes = ("ix_attempts_file_folder", "ix_attempts_film_folder", "ix_videos_source_folder")
+    assert [index in plan for index, plan in zip(indexes, plans, strict=True)] == [True] * 3
 
 
 def test_the_units_of_today_are_read_by_account_and_day(ledger: Ledger) -> None:

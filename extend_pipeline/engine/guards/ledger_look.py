@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable, read_home, write_memory
 from extend_pipeline.engine.guards.ledger_verdict import Facts, LedgerVerdict, decide
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import Ledger, NotOpenError
 from extend_pipeline.ledger.identity import Standing, event_digest, has_attempts, read_identity
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write import files
 from extend_pipeline.media.store import FOLDERS, MediaRef, MediaStore
 from extend_pipeline.media.stores import open_store
 
@@ -186,11 +186,12 @@ def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: 
 
 
 def _known(connection: Connection, films: Collection[str]) -> set[str]:
-    attempts, videos = tables.attempts, tables.videos
-    known: set[str] = set()
-    for column in (attempts.c.sha256, attempts.c.film_sha256, videos.c.source_sha256):
-        known.update(sha256 for (sha256,) in queries.rows_by(connection, select(column), column, films))
-    return known
+    """Return those of the films that the ledger has, folder by folder, because an index leads from a folder to its
+    files."""
+    by_folder: dict[str, set[str]] = {}
+    for sha256 in films:
+        by_folder.setdefault(sha256[:2], set()).add(sha256)
+    return {sha256 for folder, own in by_folder.items() for sha256 in own & files.hashes_in(connection, folder)}
 
 
 def _published_seq(path: Path) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, Text, func, literal_column, null, select
+from sqlalchemy import Connection, Text, bindparam, func, literal_column, null, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
@@ -133,6 +133,22 @@ def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Rol
     ):
         for row in connection.execute(query).tuples().all():
             yield role, row
+
+
+_HASHES: Final = tuple(
+    select(column).where(folder == bindparam("folder"))
+    for column, folder in (
+        (tables.attempts.c.sha256, _file_folder),
+        (tables.attempts.c.film_sha256, _film_folder),
+        (tables.videos.c.source_sha256, _source_folder),
+    )
+)
+
+
+def hashes_in(connection: Connection, folder: str) -> set[str]:
+    """Return the hashes of the files in a folder of the store that the ledger has, whatever became of their
+    attempts."""
+    return {sha256 for query in _HASHES for sha256 in connection.execute(query, {"folder": folder}).scalars()}
 
 
 def expected_file(role: Role, row: FileTuple) -> ExpectedFile:
