@@ -27,12 +27,13 @@ def main() -> None:
         _add_partitions(instance)
         for name in SENSORS:
             sensor = repository.get_sensor_def(name)
+            cursor: str | None = None
             for tick in (f"{name}, first", name):
                 with (
-                    dg.build_sensor_context(instance, resources={"home": home}) as context,
+                    dg.build_sensor_context(instance, cursor=cursor, resources={"home": home}) as context,
                     watch.time(tick),
                 ):
-                    sensor.evaluate_tick(context)
+                    cursor = sensor.evaluate_tick(context).cursor or cursor  # as the daemon keeps it
     report(**watch.seconds)
 
 
