@@ -146,8 +146,7 @@ _HASHES: Final = tuple(
 
 
 def hashes_in(connection: Connection, folder: str) -> set[str]:
-    """Return the hashes of the files in a folder of the store that the ledger has, whatever became of their
-    attempts."""
+    """Return the hashes of the files in a folder of the store that the ledger has, of attempts in any state."""
     return {sha256 for query in _HASHES for sha256 in connection.execute(query, {"folder": folder}).scalars()}
 
 
