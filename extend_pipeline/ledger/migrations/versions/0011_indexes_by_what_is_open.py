@@ -1,4 +1,4 @@
-"""Indexes by which what is open is read, whatever the number of finished videos; each of the wider ones replaces one.
+"""Indexes by which what is open is read, however many videos are finished; each of the wider ones replaces one.
 
 Revision ID: 0011
 """
