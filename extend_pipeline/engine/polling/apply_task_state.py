@@ -86,7 +86,8 @@ def _apply_view(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt
             return Observed.FAILED
         case TaskState.PROCESSING:
             _redate(tx, attempt, view)
-            transitions.move(tx, attempt.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
+            if attempt.state is S.SUBMITTED:  # it never goes back to this state
+                transitions.move(tx, attempt.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
         case TaskState.SUBMITTED:
             _redate(tx, attempt, view)
     _schedule_next(tx, pipeline, due, "; ".join(view.warnings), failed=False)

@@ -1,8 +1,7 @@
 """Poll the tasks that are in flight and due, and record their states. The cost grows with the tasks in flight, not with
 the history."""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,14 +18,14 @@ from extend_pipeline.engine.polling.lease import release_leases, released_on_err
 from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write.hints import job_queue
-from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, QueryOutcome
+from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
+from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, QueryOutcome, TaskView
 
-MAX_LEASED_A_ROUND: Final = 2_000  # tasks; the next round leases the others
+MAX_QUERIED_A_ROUND: Final = 2_000  # tasks, so that the queries are over before their leases; a later round takes more
+MAX_LISTED_A_ROUND: Final = 20_000  # tasks: forty full pages, and a lease of half a second under the write lock
 
 LIST_WORTH: Final = 8
 """With this many due tasks or more, list pages (one request each) cost less than one query a task."""
-
-MAX_PAGES: Final = 4  # a task on a later page is older than 2,000 others of its account, and is queried alone
 
 
 @dataclass
@@ -58,29 +57,31 @@ def poll_due(
     lift_own_stops(pipeline, polled)
     polled = {name: polled[name] for name in contact.ask_silent(pipeline, names)}
     waits = schedule.poll_waits(pipeline.settings, polled)
-    if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits):
+    with pipeline.ledger.read() as connection:
+        due = job_queue.due_accounts(connection, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits)
+    if not due:
         return report
-    by_account: dict[str, list[ScheduledAttempt]] = defaultdict(list)
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool:
+        for name in sorted(due):
+            leased = _lease(pipeline, name, waits[name], videos)
+            failpoint("poll.before_query")
+            with released_on_error(pipeline, [each.attempt.attempt_id for each in leased]):
+                _poll_account(pipeline, pipeline.accounts[name], leased, pool, report, may_continue)
+    return report
+
+
+def _lease(pipeline: Pipeline, name: str, waits: MaxWaits, videos: Collection[str] | None) -> list[ScheduledAttempt]:
+    has_list = pipeline.provider(name).list_page_size > 0
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        leased = job_queue.lease_due(
+        return job_queue.lease_due(
             tx,
             states=POLLED,
-            accounts=waits,
+            accounts={name: waits},
             videos=videos,
-            lease_ms=schedule.poll_lease_ms(pipeline.settings, polled.values()),
-            limit=MAX_LEASED_A_ROUND,
+            lease_ms=schedule.poll_lease_ms(pipeline.settings, [pipeline.accounts[name]]),
+            limit=MAX_LISTED_A_ROUND if has_list else MAX_QUERIED_A_ROUND,
             owner=pipeline.owner,
         )
-    for due in leased:
-        by_account[due.attempt.account].append(due)
-    failpoint("poll.before_query")
-    with (
-        released_on_error(pipeline, [due.attempt.attempt_id for due in leased]),
-        ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool,
-    ):
-        for name, due_attempts in by_account.items():
-            _poll_account(pipeline, pipeline.accounts[name], due_attempts, pool, report, may_continue)
-    return report
 
 
 def _poll_account(
@@ -94,10 +95,12 @@ def _poll_account(
     provider = pipeline.provider(account.name)
     remaining = leased
     if provider.list_page_size and len(leased) >= LIST_WORTH:
-        listed = _by_list(provider, {due.attempt.task for due in leased}, report)
-        listed_outcomes = [(due, listed[due.attempt.task]) for due in leased if due.attempt.task in listed]
-        _record(pipeline, account, listed_outcomes, report)
-        remaining = [due for due in leased if due.attempt.task not in listed]
+        missing = {due.attempt.task: due for due in leased}
+        for views in _pages(provider, missing, report):
+            _record(pipeline, account, [(missing.pop(view.task_id), Found(view)) for view in views], report)
+        remaining = list(missing.values())
+        release_leases(pipeline, [due.attempt.attempt_id for due in remaining[MAX_QUERIED_A_ROUND:]])
+        remaining = remaining[:MAX_QUERIED_A_ROUND]
     # a crash loses at most this many outcomes before their commit
     size = provider.query_batch_size or pipeline.settings.max_polls * 2
     for start in range(0, len(remaining), size):
@@ -125,19 +128,22 @@ def _query(provider: Provider, task_ids: list[str], pool: ThreadPoolExecutor) ->
     return [outcomes[task_id] for task_id in task_ids], requests
 
 
-def _by_list(provider: Provider, task_ids: set[str], report: PollReport) -> dict[str, QueryOutcome]:
-    """Read list pages until every task was seen or a page is short. New tasks may shift the pages meanwhile and a page
-    may be refused as too long; tasks that are not found are queried one by one."""
-    outcomes: dict[str, QueryOutcome] = {}
-    for number in range(1, MAX_PAGES + 1):
+def _pages(provider: Provider, missing: Collection[str], report: PollReport) -> Iterator[list[TaskView]]:
+    """Yield the `missing` tasks of each list page, newest first, until none is missing, a page is short, or the pages
+    together have found so few that queries of single tasks cost less. The caller takes what is found out of `missing`.
+    New tasks may shift the pages meanwhile, and a page may be refused as too long."""
+    found, number, worth = 0, 0, min(LIST_WORTH, provider.list_page_size)
+    while missing and found >= number * worth:
+        number += 1
         page = provider.list_page(number, provider.list_page_size)
         report.requests += 1
         if isinstance(page, QueryFailed):
-            break
-        outcomes.update({view.task_id: Found(view) for view in page.views if view.task_id in task_ids})
-        if task_ids <= outcomes.keys() or page.rows < provider.list_page_size:
-            break
-    return outcomes
+            return
+        views = {view.task_id: view for view in page.views if view.task_id in missing}
+        found += len(views)
+        yield list(views.values())
+        if page.rows < provider.list_page_size:
+            return
 
 
 def _record(

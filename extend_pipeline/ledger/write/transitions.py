@@ -6,7 +6,7 @@ first, or the provider went back in state; the late evidence is kept as an event
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from extend_pipeline.ledger import tables
@@ -165,7 +165,7 @@ def schedule(
     if state_of(tx, attempt_id) not in while_in:
         return
     place = {"attempt_id": attempt_id, "account": account, "due_at": due_at, "owner": ""}
-    tx.rows.put(tables.schedule, {**place, **asdict(look)})
+    tx.rows.put(tables.schedule, place | {name: getattr(look, name) for name in LastLook.__slots__})
 
 
 def unschedule(tx: LedgerTransaction, attempt_id: str) -> None:

@@ -19,6 +19,8 @@ from extend_pipeline.providers.protocol import (
     QueryOutcome,
     Rejected,
     SubmitOutcome,
+    TaskState,
+    TaskView,
     Unknown,
 )
 from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, may_be_duplicate_key
@@ -112,9 +114,17 @@ def parse_page(raw: RawResponse) -> PageOutcome:
         return _query_failed(envelope)
     if not isinstance(envelope.data, list):
         return malformed(envelope.answer, "the response reports success without a list")
-    rows = [read_task(row, guard=envelope.guard, raw=row_text(row, raw)) for row in envelope.data]
-    views = tuple(view for view in rows if view is not None)
-    return Page(views, malformed=len(rows) - len(views), rows=len(rows))
+    views = [view for row in envelope.data if (view := _read_row(row, envelope)) is not None]
+    rows = len(envelope.data)
+    return Page(tuple(views), malformed=rows - len(views), rows=rows)
+
+
+def _read_row(row: object, envelope: _Envelope) -> TaskView | None:
+    """Return a task of a list. Only a failed one carries its row, as evidence."""
+    view = read_task(row, guard=envelope.guard, raw="")
+    if view is None or view.state is not TaskState.FAILED:
+        return view
+    return replace(view, raw=row_text(row, envelope.raw))
 
 
 def _envelope(raw: RawResponse) -> _Envelope:

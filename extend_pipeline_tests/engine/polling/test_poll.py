@@ -89,6 +89,17 @@ def test_many_tasks_take_as_many_pages_as_they_fill_and_no_more(
     assert requested(slow) == (3, 0)
 
 
+def test_pages_on_which_too_few_are_found_are_not_read_further(
+    slow: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with in_flight(slow, 25) as (pipeline, _):
+        monkeypatch.setattr(pipeline.provider("k"), "list_page_size", LIST_WORTH + 2)
+        oldest = [f"v{number:03}" for number in range(LIST_WORTH)]
+        report = poll_due(pipeline, videos=oldest)
+        assert (report.polled, report.requests) == (LIST_WORTH, 1 + LIST_WORTH)
+    assert requested(slow) == (1, LIST_WORTH)
+
+
 def test_what_is_not_due_is_not_queried_and_an_idle_round_writes_nothing(slow: EngineHome) -> None:
     with in_flight(slow, 9) as (pipeline, clock):
         poll_due(pipeline)

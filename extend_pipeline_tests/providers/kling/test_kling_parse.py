@@ -429,7 +429,14 @@ def test_a_page_counts_the_rows_that_can_not_be_read() -> None:
     assert isinstance(page, Page)
     assert [view.task_id for view in page.views] == [ID, "827942411241803823"]
     assert (page.malformed, page.rows) == (3, 5)
-    assert json.loads(page.views[0].raw)["task_id"] == ID
+
+
+def test_only_a_failed_row_of_a_page_is_kept_as_evidence() -> None:
+    failed = done(task_id="827942411241803823", task_status="failed")
+    page = parse_page(RawResponse(200, envelope([DONE, failed])))
+    assert isinstance(page, Page)
+    assert page.views[0].raw == ""
+    assert json.loads(page.views[1].raw)["task_id"] == "827942411241803823"
 
 
 def test_an_empty_page_is_the_end_and_a_page_without_a_list_is_not() -> None:
