@@ -1,18 +1,23 @@
-"""Compare a published file with the ledger at the file's event number."""
+"""Compare a published file with the ledger at the file's event number: all of it, or with the ledger's figures at an
+earlier event, at which both agreed, and what changed since."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.read.chunks import between, videos
+from extend_pipeline.ledger.identity import event_digest
+from extend_pipeline.ledger.read.chunks import between, events
+from extend_pipeline.ledger.read.held import Held, Proof, can_go_on, renamed
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.warehouse.errors import NotPublishedError
-from extend_pipeline.warehouse.ledger_changes import Mark, head, mark_at, renamed
+from extend_pipeline.warehouse.ledger_changes import Mark, head, mark_at
 from extend_pipeline.warehouse.read import meta, query
 
 _SUMS: Final = """
@@ -29,16 +34,30 @@ _STATES: Final = """
     SELECT 'source_videos', state, count(*) FROM source_videos GROUP BY state
     UNION ALL SELECT 'extension_requests', state, count(*) FROM extension_requests GROUP BY state
 """
-_Sums = dict[tuple[str, str, str, str], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
+_CHANGED_STATES: Final = {
+    "source_videos": "SELECT state, count(*) FROM source_videos WHERE video_key IN (SELECT unnest(?)) GROUP BY state",
+    "extension_requests": (
+        "SELECT state, count(*) FROM extension_requests WHERE attempt_id IN (SELECT unnest(?)) GROUP BY state"
+    ),
+}
+_KEYS: Final = {"source_videos": tables.videos.c.video_key, "extension_requests": tables.attempts.c.attempt_id}
+_Sums = dict[tuple[str, ...], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
 
 
 def compare(ledger: Ledger, target: Path) -> list[str]:
     """Return a sentence for every figure of the published file that differs from the ledger's at `_meta.ledger_seq`.
+    Raises NotPublishedError."""
+    return compare_since(ledger, target, None).findings
+
+
+def compare_since(ledger: Ledger, target: Path, since: Held | None) -> Proof:
+    """Compare the published file with the ledger at `_meta.ledger_seq`. The ledger's figures are those at the event at
+    which both agreed, with what came since, or are read whole if the ledger can't go on from there.
 
     Row counts and sums of charges are compared at that number, however far the ledger has advanced; the number of
     videos while none was declared since. The numbers of videos and attempts by state are compared only while it is the
-    newest event, because the ledger keeps no earlier states. Nothing is compared after a rename: the next publish makes
-    the file anew. Raises NotPublishedError.
+    newest event, because the ledger keeps no earlier states; of the rows that changed, or of all. Nothing is compared
+    after a rename: the next publish makes the file anew. Raises NotPublishedError.
     """
     about = meta(target)
     if about is None:
@@ -46,36 +65,56 @@ def compare(ledger: Ledger, target: Path) -> list[str]:
     at = Mark(about.ledger_seq, about.ledger_event)
     with ledger.read() as connection:
         if mark_at(connection, at.seq) != at:
-            return [
+            message = (
                 f"{target} stands at event {at.seq}, which this ledger does not have: the ledger was restored or "
                 "replaced. Run extend-pipeline publish."
-            ]
-        counts = _ledger_counts(connection, at.seq)
-        states = _ledger_states(connection) if head(connection) == at else None
-    sums = _ledger_sums(ledger, at.seq)
+            )
+            return Proof([message], None, is_whole=True, rows=0)
+        if since is not None and not (since.seq <= at.seq and can_go_on(connection, since)):
+            since = None
+        counts = _ledger_counts(connection, at.seq, since)
+        states = _ledger_states(connection) if since is None and head(connection) == at else None
+        event = event_digest(connection, at.seq)
+    sums, rows = _ledger_sums(ledger, at.seq, since)
+    published_states = {} if states is None else _warehouse_states(target)
+    if since is not None:
+        states, published_states = _changed_states(ledger, target, at, since)
     with ledger.read() as connection:
         if renamed(connection, at.seq):
-            return []
+            return Proof([], None, since is None, rows)
     published = dict(query(target, _COUNTS).rows)
-    return [
-        *_compare_sums(sums, {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}),
+    differences = [
+        *_compare_sums(_in_units(sums), {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}),
         *_compare_counts(counts, {name: published[name] for name in counts}),
-        *([] if states is None else _compare_counts(states, _warehouse_states(target))),
+        *_compare_counts(states or {}, published_states),
     ]
+    return Proof(differences, Held(at.seq, event, {**sums, **_as_sums(counts)}), since is None, rows)
 
 
-def _ledger_sums(ledger: Ledger, seq: int) -> _Sums:
+def _as_sums(counts: Mapping[str, int]) -> dict[tuple[str, ...], tuple[int, ...]]:
+    return {(name,): (count,) for name, count in counts.items()}
+
+
+def _ledger_sums(ledger: Ledger, seq: int, since: Held | None) -> tuple[dict[tuple[str, ...], tuple[int, ...]], int]:
+    """Return the number of charges, their units and amounts (millionths) by account, entry, unit and currency, and how
+    many charges were read for it."""
     c = tables.charges.c
     keys = (c.account, c.entry, c.unit, c.currency)
     sums = (func.count(), func.sum(c.micros), func.sum(c.amount_micros))
-    of_chunk = select(*keys, *sums).where(between(c.video_key), c.seq <= seq).group_by(*keys)
-    totals: dict[tuple[str, str, str, str], tuple[int, int, int]] = {}
-    for connection, bounds in videos(ledger.read):
+    of_chunk = select(*keys, *sums).where(between(c.seq)).group_by(*keys)
+    totals = {key: figures for key, figures in since.sums.items() if len(key) == len(keys)} if since else {}
+    rows = 0
+    for connection, bounds in events(ledger.read, since.seq if since else 0, seq):
         for account, entry, unit, currency, count, micros, amount in connection.execute(of_chunk, bounds):
             before = totals.get((account, entry, unit, currency), (0, 0, 0))
             more = (before[0] + count, before[1] + int(micros), before[2] + int(amount))
             totals[account, entry, unit, currency] = more
-    return {key: (count, from_micros(micros), from_micros(amount)) for key, (count, micros, amount) in totals.items()}
+            rows += count
+    return totals, rows
+
+
+def _in_units(sums: Mapping[tuple[str, ...], tuple[int, ...]]) -> _Sums:
+    return {key: (count, from_micros(micros), from_micros(amount)) for key, (count, micros, amount) in sums.items()}
 
 
 def _compare_sums(ledger: _Sums, warehouse: _Sums) -> list[str]:
@@ -93,27 +132,34 @@ def _compare_sums(ledger: _Sums, warehouse: _Sums) -> list[str]:
     return differences
 
 
-def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
-    """Return the row count of each table at that number: what there is now, without what began since. Every row has one
-    event that began it, and stored attempts stay stored."""
+def _ledger_counts(connection: Connection, seq: int, since: Held | None) -> dict[str, int]:
+    """Return the row count of each table at that number: what there is now, without what began since, or what there was
+    at an earlier number, with what began since. Every row has one event that began it, and stored attempts stay
+    stored."""
     e = tables.events.c
 
-    def since(*kinds: str) -> int:
-        query = select(func.count()).where(e.seq > seq, e.kind.in_(kinds))
-        return int(connection.execute(query).scalar_one())
+    def begun(when: ColumnElement[bool], *kinds: str) -> int:
+        return int(connection.execute(select(func.count()).where(when, e.kind.in_(kinds))).scalar_one())
 
     def now(table: Table, *conditions: ColumnElement[bool]) -> int:
         return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
 
+    def then(name: str, table: Table, *kinds: str, where: Sequence[ColumnElement[bool]] = ()) -> int:
+        if since is not None:
+            return since.sums[name,][0] + begun(between_both, *kinds)
+        return now(table, *where) - begun(later, *kinds)
+
+    later, between_both = e.seq > seq, and_(e.seq > (since.seq if since else seq), e.seq <= seq)
     is_stored = tables.attempts.c.state == AttemptState.STORED.value
-    stored = now(tables.attempts, is_stored) - since("attempt_stored")
+    stored = then("completed_extensions", tables.attempts, "attempt_stored", where=[is_stored])
     counts = {
-        "extension_requests": now(tables.attempts) - since("attempt_claimed", "attempt_adopted"),
+        "extension_requests": then("extension_requests", tables.attempts, "attempt_claimed", "attempt_adopted"),
         "completed_extensions": stored,
         "lineage": stored,
     }
-    if not since("video_declared"):
-        counts["source_videos"] = now(tables.videos)
+    if not begun(later, "video_declared"):
+        known = None if since is None or begun(between_both, "video_declared") else since.sums.get(("source_videos",))
+        counts["source_videos"] = now(tables.videos) if known is None else known[0]
     return counts
 
 
@@ -123,6 +169,23 @@ def _ledger_states(connection: Connection) -> dict[str, int]:
         rows = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
         counts.update({f"{name} in state {row[0]}": int(row[1]) for row in rows})
     return counts
+
+
+def _changed_states(ledger: Ledger, target: Path, at: Mark, since: Held) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many of the rows that changed since are in each state, in the ledger and in the file; nothing once the
+    ledger has gone on."""
+    states: dict[str, Counter[str]] = {"ledger": Counter(), "file": Counter()}
+    for name, key in _KEYS.items():
+        keys: list[str] = []
+        for connection, bounds in events(ledger.read, since.seq, at.seq):
+            if head(connection) != at:
+                return {}, {}
+            rows = connection.execute(select(key, key.table.c.state).where(between(key.table.c.seq)), bounds).all()
+            keys += [row[0] for row in rows]
+            states["ledger"].update(f"{name} in state {state}" for _, state in rows)
+        published = query(target, _CHANGED_STATES[name], [keys]).rows if keys else []
+        states["file"].update({f"{name} in state {state}": count for state, count in published})
+    return states["ledger"], states["file"]
 
 
 def _warehouse_states(target: Path) -> dict[str, int]:

@@ -23,7 +23,7 @@ from extend_pipeline_tests.warehouse.conftest import Place
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_changes, "VALUES_A_READ", 60)
     monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 12)
-    monkeypatch.setattr(chunks, "ATTEMPTS_A_READ", 2)
+    monkeypatch.setattr(chunks, "EVENTS_A_READ", 2)
 
 
 def fill(ledger: Ledger, videos: int = 4) -> None:

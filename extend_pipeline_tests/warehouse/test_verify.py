@@ -8,9 +8,12 @@ import duckdb
 import pytest
 
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.identity import event_digest
+from extend_pipeline.ledger.read.held import Held
 from extend_pipeline.warehouse.errors import NotPublishedError
-from extend_pipeline.warehouse.verify import compare
+from extend_pipeline.warehouse.verify import compare, compare_since
 from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video, step
+from extend_pipeline_tests.support.ledger.plans import recorded
 from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
 
@@ -20,7 +23,7 @@ def falsify(target: Path, sql: str) -> None:
         connection.execute(sql)
 
 
-@pytest.mark.parametrize(
+FALSE = pytest.mark.parametrize(
     "sql",
     [
         "UPDATE charges SET units = units + 0.000001 WHERE entry = 'settle'",
@@ -33,6 +36,9 @@ def falsify(target: Path, sql: str) -> None:
         "UPDATE extension_requests SET state = 'failed'",
     ],
 )
+
+
+@FALSE
 def test_every_difference_is_reported(ledger: Ledger, place: Place, sql: str) -> None:
     seed_video(ledger, "harbour")
     seed_attempt(ledger, "a1")
@@ -62,3 +68,57 @@ def test_a_ledger_that_has_gone_on_is_compared_at_the_number_of_the_file(ledger:
 def test_there_is_nothing_to_compare_before_the_first_publish(small_ledger: Ledger, place: Place) -> None:
     with pytest.raises(NotPublishedError):
         compare(small_ledger, place.target)
+
+
+def held_now(ledger: Ledger, place: Place) -> Held:
+    """Publish, and return where the file agrees with the ledger."""
+    place.publish(ledger)
+    proof = compare_since(ledger, place.target, None)
+    assert (proof.findings, proof.is_whole) == ([], True)
+    assert proof.held is not None
+    return proof.held
+
+
+@FALSE
+def test_what_changed_is_compared_with_the_figures_of_then(ledger: Ledger, place: Place, sql: str) -> None:
+    seed_video(ledger, "harbour")
+    seed_attempt(ledger, "a1")
+    held = held_now(ledger, place)
+    seed_video(ledger, "other")
+    seed_attempt(ledger, "a2", hop=2)
+    seed_attempt(ledger, "a3", video="other", until="submitted")
+    place.publish(ledger)
+    proof = compare_since(ledger, place.target, held)
+    assert (proof.findings, proof.is_whole, proof.rows) == ([], False, 4)
+    assert proof.held == held_now(ledger, place)
+    falsify(place.target, sql)
+    assert compare_since(ledger, place.target, held).findings
+
+
+@pytest.mark.parametrize("videos", [2, 40])
+def test_the_ledger_is_read_by_what_changed(ledger: Ledger, place: Place, videos: int) -> None:
+    for number in range(videos):
+        seed_video(ledger, f"v{number}")
+        seed_attempt(ledger, f"a{number}", video=f"v{number}")
+    held = held_now(ledger, place)
+    seed_attempt(ledger, "new", video="v1", hop=2)
+    place.publish(ledger)
+    with recorded(ledger) as statements:
+        proof = compare_since(ledger, place.target, held)
+    assert (proof.findings, proof.is_whole, proof.rows) == ([], False, 3)
+    texts = [text for text, _ in statements if text.startswith("SELECT")]
+    assert len(texts) == 16
+    whole = [text for text in texts if "WHERE" not in text and "ledger_head" not in text]
+    assert whole == []
+
+
+def test_everything_is_compared_with_a_file_that_is_behind(ledger: Ledger, place: Place) -> None:
+    seed_video(ledger, "harbour")
+    seed_attempt(ledger, "a1")
+    held_before = held_now(ledger, place)
+    seed_attempt(ledger, "a2", hop=2)
+    assert not compare_since(ledger, place.target, held_before).is_whole
+    with ledger.read() as connection:
+        later = Held(held_before.seq + 1, event_digest(connection, held_before.seq + 1), held_before.sums)
+    proof = compare_since(ledger, place.target, later)
+    assert (proof.findings, proof.is_whole) == ([], True)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
-from extend_pipeline.dagster_defs.checks.outcome import outcome
+from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome
 from extend_pipeline.dagster_defs.checks.provider import (
     accounts_reply,
     books_agree,
@@ -21,30 +21,39 @@ from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.proof import prove
 from extend_pipeline.engine.status import accounts_now
-from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import prove_invariants
 from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.media.analysis.seam import PREFIX_DB
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.read import query
-from extend_pipeline.warehouse.verify import compare
+from extend_pipeline.warehouse.verify import compare_since
 
 SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: time to raise it before work stops
 
 
 def charges_reconcile(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """The warehouse's sums equal the ledger's at the event that the file names."""
-    return outcome(
-        compare(pipeline.ledger, pipeline.settings.warehouse_path),
+    """The warehouse's sums equal the ledger's at the event that the file names. The ledger's are read whole once a day,
+    and else those of the last time with the charges since."""
+    target = pipeline.settings.warehouse_path
+    return proof_outcome(
+        prove(pipeline, "charges", lambda since: compare_since(pipeline.ledger, target, since)),
+        "charges",
         "remove warehouse.work.duckdb beside the file and publish again: it is made anew from the ledger",
     )
 
 
 def invariants_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """Every invariant of the ledger holds: one live attempt, charges that match states, evidence for stored files."""
-    return outcome(check_invariants(pipeline.ledger), "extend-pipeline pause, and read the events of that attempt")
+    """Every invariant of the ledger holds: one live attempt, charges that match states, evidence for stored files. All
+    attempts are checked once a day, and else those of the videos that changed since they held; `doctor` checks all."""
+    return proof_outcome(
+        prove(pipeline, "invariants", lambda since: prove_invariants(pipeline.ledger, since=since)),
+        "attempts",
+        "extend-pipeline pause, and read the events of that attempt",
+    )
 
 
 def budgets_hold(pipeline: Pipeline) -> dg.AssetCheckResult:

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from extend_pipeline.engine.proof import Proved
+
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
 
 
@@ -24,3 +26,17 @@ def outcome(
         description="\n".join([*findings[:MAX_SHOWN], *rest, f"→ {todo}"]) if findings else "no findings",
         metadata={"findings": count, **(more or {})},
     )
+
+
+def proof_outcome(proved: Proved, rows: str, todo: str) -> dg.AssetCheckResult:
+    """Return the result of a check that proves what changed, or everything once a day. Its metadata says which, how
+    many `rows` were compared, and when everything last held."""
+    proof = proved.proof
+    more = {rows: proof.rows, **extent("everything" if proof.is_whole else "what changed", proved.whole_at_ms)}
+    return outcome(proof.findings, todo, more=more)
+
+
+def extent(compared: str, whole_at_ms: int | None) -> dict[str, Any]:
+    """Return metadata: what was compared, and when everything last was (UTC ms)."""
+    last = {} if whole_at_ms is None else {"everything_compared_at": dg.MetadataValue.timestamp(whole_at_ms / 1000)}
+    return {"compared": compared, **last}

@@ -1,52 +1,74 @@
-"""The invariants of every ledger, checked by `extend-pipeline doctor` and after every crash test. Each violation is a
-sentence that names the row.
+"""The invariants of every ledger, checked by `extend-pipeline doctor`, at the end of each run and after every crash
+test. Each violation is a sentence that names the row.
 
 A ledger is read in chunks of whole videos, each chunk in a read of its own, because on SQLite a commit waits for every
 reader. A chunk is one snapshot, so work that goes on meanwhile breaks nothing in it. Totals are compared with the
 charges up to one event: those are only appended, except where a name changes, and then the check begins again.
+
+A check that goes on from the event at which they last held runs the same statements on the videos of the attempts that
+changed since, and adds the newer charges to the sums of then.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.identity import event_digest
 from extend_pipeline.ledger.projection import invariant_queries as queries
-from extend_pipeline.ledger.read.chunks import Reads, chunks, videos
+from extend_pipeline.ledger.read.chunks import Chunks, Reads, chunks, events, named_videos, videos
+from extend_pipeline.ledger.read.held import Held, Proof, can_go_on, renamed
 
 TASKS_A_READ: Final = 20_000
-EVENTS_A_READ: Final = 5_000
 
 
 def check_invariants(ledger: Ledger) -> list[str]:
     """Return a sentence for each invariant of the ledger that does not hold. Other processes may write meanwhile."""
-    return _findings(ledger.read)
+    return prove_invariants(ledger).findings
 
 
 def findings(connection: Connection) -> list[str]:
     """Return the same as `check_invariants`, inside an open transaction."""
-    return _findings(lambda: nullcontext(connection))
+    return _prove(lambda: nullcontext(connection), None).findings
 
 
-def _findings(reads: Reads) -> list[str]:
+def prove_invariants(ledger: Ledger, *, since: Held | None = None) -> Proof:
+    """Check the invariants of what changed since they held, and of everything if the ledger can't go on from there. The
+    totals of accounts, and how many attempts are in flight, are always compared whole."""
+    return _prove(ledger.read, since)
+
+
+def _prove(reads: Reads, since: Held | None) -> Proof:
     while True:
         with reads() as connection:
+            if since is not None and not can_go_on(connection, since):
+                since = None
             last, violations = _head(connection)
+            event = event_digest(connection, last)
             accounts = list(connection.execute(select(tables.accounts)))
             days = list(connection.execute(select(tables.account_days)))
             violations += _in_flight(connection, accounts)
-        violations += _history(reads, last)
-        charged: Counter[tuple[str, str]] = Counter()
-        violations += _videos(reads, last, charged)
-        violations += _tasks(reads, accounts)
+        history = _History(since)
+        violations += history.read(reads, last)
+        if since is None:
+            some, statements = videos(reads), queries.ALL_VIDEOS
+        else:
+            some, statements = named_videos(reads, history.changed), queries.SOME_VIDEOS
+        attempts = _Attempts()
+        violations += attempts.read(some, statements)
+        changed = None if since is None else history.changed
+        violations += _tasks(reads, [row.account for row in accounts], changed)
         with reads() as connection:
-            renamed = connection.execute(queries.RENAMED, {"last": last}).first() is not None
-        if not renamed:
-            return violations + _totals(accounts, days, charged)
+            if renamed(connection, last):
+                continue
+        violations += _totals(accounts, days, history.charged)
+        held = Held(last, event, {key: (micros,) for key, micros in history.charged.items()})
+        # two changed videos that hold one task may lie in two chunks
+        return Proof(list(dict.fromkeys(violations)), held, since is None, attempts.count)
 
 
 def _head(connection: Connection) -> tuple[int, list[str]]:
@@ -58,35 +80,55 @@ def _head(connection: Connection) -> tuple[int, list[str]]:
     ]
 
 
-def _history(reads: Reads, last: int) -> Iterator[str]:
-    """Yield the numbers that have no event, and the tasks that are known although nothing was sent."""
-    for after in range(0, last, EVENTS_A_READ):
-        bounds = {"after": after, "upto": min(after + EVENTS_A_READ, last)}
-        with reads() as connection:
+class _History:
+    """The events since a check held. `charged` are all charges (micro-units) by account and budget day, and `changed`
+    the videos of the attempts that these events changed."""
+
+    def __init__(self, since: Held | None) -> None:
+        self.charged: Counter[tuple[str, ...]] = Counter()
+        self.changed: set[str] = set()
+        self._after = 0
+        self._everything = since is None
+        if since is not None:
+            self._after = since.seq
+            self.charged.update({key: micros for key, (micros,) in since.sums.items()})
+
+    def read(self, reads: Reads, last: int) -> Iterator[str]:
+        """Yield the numbers that have no event, and the tasks that are known although nothing was sent."""
+        for connection, bounds in events(reads, self._after, last):
             count = connection.execute(queries.EVENTS, bounds).scalar_one()
-            unsent = connection.execute(queries.UNSENT, bounds).scalars().all()
-        if count != bounds["upto"] - after:
-            yield f"events: {count} rows have the numbers {after + 1} to {bounds['upto']}: none may be missing"
-        for attempt_id in unsent:
-            yield f"attempt {attempt_id}: a task is known, but nothing says that it was being sent"
+            if count != bounds["upto"] - bounds["after"]:
+                numbers = f"{bounds['after'] + 1} to {bounds['upto']}"
+                yield f"events: {count} rows have the numbers {numbers}: none may be missing"
+            for attempt_id in connection.execute(queries.UNSENT, bounds).scalars():
+                yield f"attempt {attempt_id}: a task is known, but nothing says that it was being sent"
+            for account, day, micros in connection.execute(queries.CHARGED, bounds):
+                self.charged[account, day] += int(micros)
+            if not self._everything:
+                self.changed.update(connection.execute(queries.CHANGED, bounds).scalars())
 
 
-def _videos(reads: Reads, last: int, charged: Counter[tuple[str, str]]) -> Iterator[str]:
-    """Yield what is wrong in each video, and add its charges up to the last event to those of account and day."""
-    for connection, bounds in videos(reads):
-        for row in connection.execute(queries.LIVE_TWICE, bounds):
-            yield f"{row.video_key}/{row.hop}: {row.n} live attempts"
-        for row in connection.execute(queries.STORED_TWICE, bounds):
-            yield f"{row.video_key}/{row.hop}: stored {row.n} times for the same parameters"
-        for row in connection.execute(queries.ATTEMPTS, bounds):
-            yield from _attempt(row)
-        for row in connection.execute(queries.GENERATIONS, bounds):
-            yield (
-                f"{row.video_key}/{row.hop}: generation {row.generation} without an operator's decision on generation "
-                f"{row.generation - 1}"
-            )
-        for account, day, micros in connection.execute(queries.CHARGED, {**bounds, "last": last}):
-            charged[account, day] += int(micros)
+class _Attempts:
+    """The attempts of some videos; `count` of them were read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def read(self, some: Chunks, statements: queries.VideoStatements) -> Iterator[str]:
+        """Yield what is wrong in each video."""
+        for connection, bounds in some:
+            self.count += connection.execute(statements.count, bounds).scalar_one()
+            for row in connection.execute(statements.live_twice, bounds):
+                yield f"{row.video_key}/{row.hop}: {row.n} live attempts"
+            for row in connection.execute(statements.stored_twice, bounds):
+                yield f"{row.video_key}/{row.hop}: stored {row.n} times for the same parameters"
+            for row in connection.execute(statements.attempts, bounds):
+                yield from _attempt(row)
+            for row in connection.execute(statements.generations, bounds):
+                yield (
+                    f"{row.video_key}/{row.hop}: generation {row.generation} without an operator's decision on "
+                    f"generation {row.generation - 1}"
+                )
 
 
 def _attempt(row: Row[Any]) -> Iterator[str]:
@@ -107,12 +149,20 @@ def _attempt(row: Row[Any]) -> Iterator[str]:
         yield f"{in_state}: it is not scheduled, so no worker will look at it"
 
 
-def _tasks(reads: Reads, accounts: list[Row[Any]]) -> Iterator[str]:
-    for account in (row.account for row in accounts):
+def _tasks(reads: Reads, accounts: Collection[str], changed: Collection[str] | None) -> Iterator[str]:
+    """Yield the tasks that several attempts hold: all, or those of the attempts of the changed videos."""
+    if changed is not None:
+        yield from _held_twice(named_videos(reads, changed), queries.HELD_TWICE_BY_SOME)
+        return
+    for account in accounts:
         of_account = chunks(reads, queries.NTH_TASK, queries.LAST_TASK, size=TASKS_A_READ, account=account)
-        for connection, bounds in of_account:
-            for row in connection.execute(queries.HELD_TWICE, bounds):
-                yield f"task {row.task_id} of account {account} is held by {row.n} attempts"
+        yield from _held_twice(of_account, queries.HELD_TWICE)
+
+
+def _held_twice(some: Chunks, statement: Select[Any]) -> Iterator[str]:
+    for connection, bounds in some:
+        for row in connection.execute(statement, bounds):
+            yield f"task {row.task_id} of account {row.account} is held by {row.n} attempts"
 
 
 def _in_flight(connection: Connection, accounts: list[Row[Any]]) -> Iterator[str]:
@@ -122,7 +172,7 @@ def _in_flight(connection: Connection, accounts: list[Row[Any]]) -> Iterator[str
             yield f"account {row.account}: {row.in_flight} in flight, {flying.get(row.account, 0)} attempts are"
 
 
-def _totals(accounts: list[Row[Any]], days: list[Row[Any]], by_day: Counter[tuple[str, str]]) -> list[str]:
+def _totals(accounts: list[Row[Any]], days: list[Row[Any]], by_day: Counter[tuple[str, ...]]) -> list[str]:
     by_account: Counter[str] = Counter()
     for (account, _), micros in by_day.items():
         by_account[account] += micros
