@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.identity import event_digest
 
-_e = tables.events.c
-_RENAMED = select(_e.seq).where(_e.seq > bindparam("after"), _e.kind.in_(("video_renamed", "account_renamed"))).limit(1)
+_e: Final = tables.events.c
+_RENAMED: Final = (
+    select(_e.seq).where(_e.seq > bindparam("after"), _e.kind.in_(("video_renamed", "account_renamed"))).limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
