@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from extend_pipeline_tests.dagster_defs.conftest import Place
@@ -46,6 +48,19 @@ def test_one_run_advances_every_video_and_a_second_reports_nothing(place: Place)
     second = place.advance()
     assert second.success
     assert _materializations(second) == []
+    after = {event.check_name: event for event in second.get_asset_check_evaluations()}
+    assert _compared(checks) == {"charges_reconcile": "everything", "invariants_hold": "everything"}
+    assert _compared(after) == {"charges_reconcile": "what changed", "invariants_hold": "what changed"}
+    attempts = [run["invariants_hold"].metadata["attempts"].value for run in (checks, after)]
+    assert attempts == [3, 0]
+    last = [run["invariants_hold"].metadata["everything_compared_at"].value for run in (checks, after)]
+    assert last[0] == last[1]
+
+
+def _compared(checks: Mapping[str, dg.AssetCheckEvaluation]) -> dict[str, object]:
+    """Return what the checks of the whole ledger have compared."""
+    names = ("charges_reconcile", "invariants_hold")
+    return {name: checks[name].metadata["compared"].value for name in names}
 
 
 def test_work_of_the_command_line_is_reported_and_a_lost_instance_fills_up_again(place: Place) -> None:

@@ -11,7 +11,10 @@ from extend_pipeline.ledger.identity import event_digest
 
 _e: Final = tables.events.c
 _RENAMED: Final = (
-    select(_e.seq).where(_e.seq > bindparam("after"), _e.kind.in_(("video_renamed", "account_renamed"))).limit(1)
+    select(_e.seq)
+    .where(_e.seq > bindparam("after"), _e.kind.in_(("video_renamed", "account_renamed")))
+    .order_by(_e.seq)  # without it PostgreSQL may read all events for the first one
+    .limit(1)
 )
 
 
