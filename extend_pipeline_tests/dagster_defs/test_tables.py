@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 import duckdb
+import pytest
 from dagster import evaluate_automation_conditions
 
 from extend_pipeline.dagster_defs.assets.table_metadata import DURATION_SOURCES
+from extend_pipeline.dagster_defs.checks import store
 from extend_pipeline.dagster_defs.checks.ledger import CHECKS
+from extend_pipeline.engine.store import look
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.dagster_defs.conftest import Place
@@ -143,3 +146,24 @@ def test_checks_report_a_warehouse_unlike_the_ledger_and_a_used_up_budget(place:
         check_user_text(str(checks[name].description))
     assert checks["budgets_hold"].severity is dg.AssetCheckSeverity.WARN
     assert checks["charges_reconcile"].metadata["findings"].value == 1
+
+
+def test_films_are_compared_in_part_and_all_if_the_rounds_have_not_done_so_for_a_day(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write([video(f"v{number}", extend=ONE_HOP) for number in range(4)])
+    assert place.advance().success
+    monkeypatch.setattr(store, "AT_A_GLANCE", 1)
+    monkeypatch.setattr(look, "AT_A_TIME", 1)
+    with place.resource.open() as pipeline:
+        for path in pipeline.settings.media_dir.glob("??/*.mp4"):
+            path.unlink()
+        pipeline.store.set_mark(at_ms=pipeline.now_ms() - 86_000_000, new_id="ours")
+        part = store.films_are_there(pipeline).metadata
+        pipeline.store.set_mark(at_ms=pipeline.now_ms() - 86_400_000, new_id="ours")
+        whole = store.films_are_there(pipeline).metadata
+    found = [metadata["findings"].value for metadata in (part, whole)]
+    assert isinstance(found[0], int)
+    assert 1 <= found[0] < found[1] == whole["films"].value == 8
+    assert "everything_compared_at" in part
+    assert whole["compared"].value == "everything"
