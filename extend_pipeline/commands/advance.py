@@ -34,6 +34,7 @@ from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import VideoState
 
 INTERRUPTED: Final = 130
 
@@ -84,7 +85,7 @@ def advance(
             ahead_ms=ahead_ms,
             as_json=as_json,
         )
-        status = read_status(pipeline)
+        status = read_status(pipeline, brief=not as_json)
         due_ms = next_moment_ms(pipeline, Round(status.plan), videos=chosen)
         counts = {name: events.counts.get(kind, 0) for name, kind in _COUNTED.items()}
         if as_json:
@@ -187,7 +188,8 @@ def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool) -> 
     changes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     say(f"{'stopped' if stopped else 'done'}: {changes or 'nothing moved'}")
     states = Counter(video.state.value for video in status.plan.videos)
-    say(f"videos: {', '.join(f'{count} {name}' for name, count in states.items()) or 'none'}")
+    states[VideoState.COMPLETE.value] += sum(status.plan.complete.values())
+    say(f"videos: {', '.join(f'{count} {name}' for name, count in (+states).items()) or 'none'}")
     print_accounts(status.accounts)
     print_lower_prices(status)
     print_doubts(status)

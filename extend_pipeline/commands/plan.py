@@ -49,15 +49,17 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
         raise error
     with open_home(settings, configuration=configuration, works=False) as pipeline:
         pipeline.store_doubt = store_now(pipeline, limit=AT_A_GLANCE).doubt
-        made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
+        brief = not as_json and selection.may_be_brief(configuration.catalogue)
+        read_input = plan_input(pipeline, brief=brief)
+        made = make_plan(_measured(pipeline, read_input) if measure else read_input)
         if error is None:  # a mistake may hide a video or an account
             selection.require_known(made.videos, pipeline.accounts)
-        shown = replace(made, videos=selection.of(made.videos))
+        shown = selection.of(made)
         if as_json:
             emit(plan_document(shown, pipeline.accounts) | {"timezone": configuration.timezone})
         else:
-            print_videos(shown.videos, pipeline.accounts, everything=selection.everything)
-            print_totals(shown.videos, pipeline.accounts)
+            print_videos(shown, pipeline.accounts, everything=selection.everything)
+            print_totals(shown, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
             print_blockers(shown, everything=selection.everything)
             if ahead_ms := ledger_ahead_ms(pipeline):
@@ -71,7 +73,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
     ctx.exit(1 if made.needs_person or made.ledger else 0)
 
 
-def _measured(pipeline: Pipeline) -> PlanInput:
+def _measured(pipeline: Pipeline, read_input: PlanInput) -> PlanInput:
     """Return the plan's input with all sources measured. The files are fetched into a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        return with_measured_sources(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))
+        return with_measured_sources(replace(pipeline, store=LocalStore(Path(folder))), read_input)

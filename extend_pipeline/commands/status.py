@@ -38,15 +38,16 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
     Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
     with open_home(home_settings(), works=False) as pipeline:
-        current = read_status(pipeline)
+        brief = not as_json and selection.may_be_brief(pipeline.configuration.catalogue)
+        current = read_status(pipeline, brief=brief)
         if not current.mistakes:  # one may hide a video or an account
             selection.require_known(current.plan.videos, pipeline.accounts)
-        shown = replace(current.plan, videos=selection.of(current.plan.videos))
+        shown = selection.of(current.plan)
         if as_json:
             document = status_document(replace(current, plan=shown), pipeline.accounts)
             emit(document | {"timezone": pipeline.configuration.timezone})
         else:
-            print_videos(shown.videos, pipeline.accounts, everything=selection.everything)
+            print_videos(shown, pipeline.accounts, everything=selection.everything)
             print_accounts(current.accounts)
             print_zone(current.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
             if current.everything_paused:

@@ -29,7 +29,7 @@ def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[
         _other_provider(configuration, name, provider, count) for (name, provider), count in open_attempts.items()
     ]
     problems = [problem for problem in changed if problem is not None]
-    needed = in_use | configuration.catalogue.accounts()
+    needed = in_use | configuration.catalogue.accounts().keys()
     replaced = {problem.subject for problem in problems}
     kept = {
         name: account

@@ -77,6 +77,8 @@ class Doubt:
     exposure: Decimal
     age_s: float
     path: str
+    is_declared: bool = True
+    """Whether the catalogue has its video."""
 
     @property
     def sent_key(self) -> str:
@@ -137,8 +139,7 @@ class Status:
         if self.mistakes or self.left_alone:
             return 2
         stopped = any(account.stopped for account in self.accounts)
-        planned = {video.key for video in self.plan.videos}
-        left_behind = any(doubt.attempt.video_key not in planned for doubt in self.doubts)
+        left_behind = any(not doubt.is_declared for doubt in self.doubts)
         nearly_lost = any(
             item.what != "source" and item.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for item in self.expiring
         )
@@ -158,11 +159,11 @@ class Status:
         return 1 if any(reasons) else 0
 
 
-def status(pipeline: Pipeline) -> Status:
-    """Read the status of a home; writes nothing."""
+def status(pipeline: Pipeline, *, brief: bool = False) -> Status:
+    """Read the status of a home; writes nothing. A `brief` one may count complete videos instead of planning them."""
     store = store_now(pipeline, limit=AT_A_GLANCE)
     pipeline.store_doubt = store.doubt
-    read = plan_input(pipeline)
+    read = plan_input(pipeline, brief=brief)
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
@@ -171,7 +172,7 @@ def status(pipeline: Pipeline) -> Status:
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(read)
     wrong = mistakes(pipeline)
-    known = {video.key for video in planned.videos}
+    catalogue = pipeline.configuration.catalogue.videos
     return Status(
         planned,
         accounts_now(pipeline),
@@ -183,7 +184,7 @@ def status(pipeline: Pipeline) -> Status:
         tuple(orphans),
         mistakes=wrong,
         left_alone=accounts_left_alone(pipeline, planned),
-        unplanned=tuple(row for row in live if wrong and not row.is_adopted and row.video_key not in known),
+        unplanned=tuple(row for row in live if wrong and not row.is_adopted and row.video_key not in catalogue),
         disk=read.disk,
         ledger_ahead_ms=ledger_ahead_ms(pipeline),
         lower_prices=lower_prices_now(pipeline),
@@ -206,13 +207,14 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     """Return all attempts in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
-    now_ms, accounts = pipeline.now_ms(), pipeline.accounts
+    now_ms, accounts, catalogue = pipeline.now_ms(), pipeline.accounts, pipeline.configuration.catalogue.videos
     return tuple(
         Doubt(
             attempt=row,
             exposure=from_micros(row.predicted_micros),
             age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
             path=spec_of(row.provider).submit_path(row.parent_video_id, accounts.get(row.account)),
+            is_declared=row.video_key in catalogue,
         )
         for row in rows
     )

@@ -51,10 +51,10 @@ def start_unknown(video: VideoPlan) -> bool:
     return video.current_ms is None and video.target_ms is not None
 
 
-def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list[Cost]:
+def totals(plan: Plan, accounts: Mapping[str, Account]) -> list[Cost]:
     """Return the remaining cost of each account, in the order of the accounts, without videos of unknown cost."""
-    sums: dict[str, list[int]] = {}
-    for video in videos:
+    sums: dict[str, list[int]] = {name: [0, 0] for name in plan.complete}
+    for video in plan.videos:
         if video.micros_left is not None and not start_unknown(video):
             total = sums.setdefault(video.account, [0, 0])
             total[0] += video.micros_left[0]
@@ -70,7 +70,7 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Any]
         if plan.ledger is None
         else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo)},
         "videos": Lazy(lambda video: _video(video, accounts[video.account]), plan.videos),
-        "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
+        "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
         "due": len(plan.due),
         "needs_person": len(plan.needs_person),

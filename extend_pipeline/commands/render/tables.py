@@ -99,7 +99,6 @@ def print_lower_prices(status: Status) -> None:
 def print_doubts(status: Status) -> None:
     """Print every attempt in doubt with its exact request, then the attempts of accounts that accounts.yaml doesn't
     name, and the tasks that need a decision."""
-    planned = {video.key for video in status.plan.videos}
     for doubt in status.doubts:
         row = doubt.attempt
         say(
@@ -109,7 +108,7 @@ def print_doubts(status: Status) -> None:
         say(f"    POST {doubt.path} {shortened(row.request, MAX_REQUEST)}")
         key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
         say(f"    sent {'' if row.sending_at is None else minute(row.sending_at)}, {key}")
-        if row.video_key not in planned:
+        if not doubt.is_declared:
             command = f"extend-pipeline resolve {row.where} adopt TASK | write-off"
             say(f"    → its video left the catalogue; {with_home_option(command)}")
     for name, count in status.unknown_accounts:

@@ -52,21 +52,24 @@ _LIVE: Final[Mapping[Column, Callable[[VideoPlan, Account], str | Text]]] = {
 _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
-def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account], *, everything: bool = False) -> None:
-    """Print the table of videos, and how many are in each state. Of more than MANY only those that need an operator and
-    the first open ones are shown, unless `everything` is asked for: that is a table for each PAGE of them."""
+def print_videos(plan: Plan, accounts: Mapping[str, Account], *, everything: bool = False) -> None:
+    """Print the table of a plan's videos, and how many are in each state. Of more than MANY only those that need an
+    operator and the first open ones are shown, unless `everything` is asked for: that is a table for each PAGE of
+    them."""
+    videos, complete = plan.videos, sum(plan.complete.values())
     shown = videos if everything else shown_of(videos)
     for start in range(0, max(len(shown), 1), PAGE):
         page = shown[start : start + PAGE]
         print_table(
             list(_VIDEOS), ([value(video, accounts[video.account]) for value in _VIDEOS.values()] for video in page)
         )
-    states = _by_state(videos)
-    say(f"{counted(len(videos), 'video')}{': ' + states if states else ''}")
-    if len(shown) < len(videos):
+    states = _by_state(videos, complete)
+    say(f"{counted(len(videos) + complete, 'video')}{': ' + states if states else ''}")
+    if len(shown) < len(videos) + complete:
         shown_keys = {video.key for video in shown}
         others = [video for video in videos if video.key not in shown_keys]
-        say(f"not in the table: {_by_state(others)}; --all, --needs-you, --state, --account or VIDEO shows them")
+        left_out = _by_state(others, complete)
+        say(f"not in the table: {left_out}; --all, --needs-you, --state, --account or VIDEO shows them")
 
 
 def shown_of(videos: Sequence[VideoPlan]) -> Sequence[VideoPlan]:
@@ -78,9 +81,9 @@ def shown_of(videos: Sequence[VideoPlan]) -> Sequence[VideoPlan]:
     return sorted(is_open, key=lambda video: (not video.needs_person, _ORDER.get(video.state, 9)))[:MANY]
 
 
-def _by_state(videos: Sequence[VideoPlan]) -> str:
-    """Return how many videos are in each state."""
-    counts = Counter(map(state_or_due, videos))
+def _by_state(videos: Sequence[VideoPlan], complete: int) -> str:
+    """Return how many videos are in each state; `complete` are not among the videos."""
+    counts = Counter(map(state_or_due, videos)) + Counter({VideoState.COMPLETE.value: complete})
     return ", ".join(f"{counts[state]} {state}" for state in (DUE, *VideoState) if counts[state])
 
 
@@ -136,9 +139,10 @@ def _units_and_amount(of: Cost) -> tuple[str, str]:
     return f"{units} {of.unit}", f"{amount} {of.currency}"
 
 
-def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+def print_totals(plan: Plan, accounts: Mapping[str, Account]) -> None:
     """Print the remaining cost of each account, and the videos that it doesn't include."""
-    for total in totals(videos, accounts):
+    videos = plan.videos
+    for total in totals(plan, accounts):
         say(f"left to spend with {total.account}: {cost(total)}")
     branches = sum(start_unknown(video) and video.is_branch for video in videos)
     if branches:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import click
 
-from extend_pipeline.commands.render.videos import DUE, state_or_due
+from extend_pipeline.commands.render.videos import DUE, MANY, state_or_due
 from extend_pipeline.commands.shared.names import NAME, require_account, require_videos
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.plan.model import VideoPlan
+from extend_pipeline.config.model.catalogue import Catalogue
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
 
 STATES: Final = (DUE, *(state.value for state in VideoState if state not in (VideoState.NEW, VideoState.WITHDRAWN)))
@@ -42,9 +43,16 @@ class Selection:
         for name in self.accounts:
             require_account(name, accounts)
 
-    def of(self, videos: Sequence[VideoPlan]) -> tuple[VideoPlan, ...]:
-        """Return the videos that fit every filter, in their order."""
-        return tuple(video for video in videos if self._fits(video)) if self.is_narrow else tuple(videos)
+    def may_be_brief(self, catalogue: Catalogue) -> bool:
+        """Return whether no complete video is shown, so that it is enough to count them."""
+        lists_complete = self.everything or self.keys or self.accounts or VideoState.COMPLETE.value in self.states
+        return not lists_complete and len(catalogue.videos) > MANY
+
+    def of(self, plan: Plan) -> Plan:
+        """Return a plan of the videos that fit every filter, in their order."""
+        if not self.is_narrow:
+            return plan
+        return replace(plan, videos=tuple(video for video in plan.videos if self._fits(video)), complete={})
 
     def _fits(self, video: VideoPlan) -> bool:
         return (

@@ -56,9 +56,13 @@ class RememberedVideos(VideoIndex):
         entries = sorted(self._snapshot.entries("key", keys), key=lambda e: (self._positions[e.file], e.n))
         return [self._kept.get(entry.key) or self._keep(self._video(entry)) for entry in entries]
 
-    def accounts(self) -> frozenset[str]:
-        """Return the accounts of all videos."""
-        return frozenset(name for (name,) in self._snapshot.rows("SELECT DISTINCT account FROM entries"))
+    def accounts(self) -> dict[str, int]:
+        """Return how many videos each account has."""
+        return dict(self._snapshot.rows("SELECT account, count(*) FROM entries GROUP BY account"))
+
+    def branches(self) -> frozenset[str]:
+        """Return the keys of the videos that branch off another one."""
+        return frozenset(key for (key,) in self._snapshot.rows("SELECT key FROM entries WHERE branch_of IS NOT NULL"))
 
     def renamed(self) -> dict[str, str]:
         """Return the earlier keys of the videos that have one, by key."""

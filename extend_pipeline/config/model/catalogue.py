@@ -1,6 +1,7 @@
 """The catalogue: videos with their sources and targets, and how they branch off each other."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,12 @@ class VideoIndex(Mapping[str, Video], ABC):
         """Return the videos with these keys, in the order of the files; unknown keys are left out."""
 
     @abstractmethod
-    def accounts(self) -> frozenset[str]:
-        """Return the accounts of all videos."""
+    def accounts(self) -> dict[str, int]:
+        """Return how many videos each account has."""
+
+    @abstractmethod
+    def branches(self) -> frozenset[str]:
+        """Return the keys of the videos that branch off another one."""
 
     @abstractmethod
     def renamed(self) -> dict[str, str]:
@@ -131,11 +136,17 @@ class Catalogue:
             return self.videos.of(keys)
         return [video for key, video in self.videos.items() if key in keys]
 
-    def accounts(self) -> frozenset[str]:
-        """Return the accounts of all videos."""
+    def accounts(self) -> dict[str, int]:
+        """Return how many videos each account has."""
         if isinstance(self.videos, VideoIndex):
             return self.videos.accounts()
-        return frozenset(video.account for video in self.videos.values())
+        return Counter(video.account for video in self.videos.values())
+
+    def branches(self) -> frozenset[str]:
+        """Return the keys of the videos that branch off another one."""
+        if isinstance(self.videos, VideoIndex):
+            return self.videos.branches()
+        return frozenset(key for key, video in self.videos.items() if isinstance(video.source, BranchSource))
 
     def renamed(self) -> dict[str, str]:
         """Return the earlier keys of the videos that have one, by key."""

@@ -1,5 +1,6 @@
 """The input of a plan, read from the ledger in one consistent snapshot."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -40,13 +41,14 @@ def plan_input(
     *,
     videos: Collection[str] | None = None,
     unfinished: bool = False,
+    brief: bool = False,
     afresh: Collection[str] = (),
 ) -> PlanInput:
     """Return the input of a plan for the named videos (all by default), in catalogue order.
 
     A video that is complete in the ledger, and the same in the catalogue as when it became so, is one row: neither its
     entry nor its attempts are read. `unfinished` leaves it out, so that the cost of a round depends on the open videos
-    only. The videos `afresh` are walked nevertheless.
+    only. `brief` counts it instead, if the ledger has this catalogue. The videos `afresh` are walked nevertheless.
     """
     catalogue = pipeline.configuration.catalogue.videos
     now_ms = pipeline.now_ms()
@@ -57,13 +59,17 @@ def plan_input(
         within = may_differ(pipeline, catalog_sync.last_declared(connection), renames)
         finished: dict[str, VideoPlan] = {}
         order: list[str] = []
-        if unfinished:
+        is_brief = brief and videos is None and within is not None and not within
+        if is_brief:
+            afresh = {*afresh, *_moved_branches(pipeline, connection)}
+        if unfinished or is_brief:
             keys = _unfinished(pipeline, connection, videos, within, afresh)
         else:
             finished = _finished(pipeline, connection, videos, renames, within, afresh)
             order = [key for key in catalogue if videos is None or key in videos]
             keys = [key for key in order if key not in finished]
         chosen = pipeline.configuration.catalogue.of(keys)
+        complete = _left_out(pipeline, chosen) if is_brief else {}
         # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
@@ -99,6 +105,7 @@ def plan_input(
             on_change=pipeline.configuration.catalogue.on_change or "ask",
             finished=finished,
             order=order,
+            complete=complete,
         )
         hops = next_hops(read)
         purchases = next_purchases(hops)
@@ -146,11 +153,29 @@ def _finished(
     walked |= {row.video_key for row in edited if definitions.get(row.video_key) != row.definition_digest}
     branches = {row.video_key: row for row in rows if row.branch_of is not None}
     # of some videos alone, the rows above a branch are not known
-    begun = {key for key, row in branches.items() if row.start_moved or videos is not None}
-    while begun:
-        walked |= begun
-        begun = {key for key, row in branches.items() if row.branch_of in begun and key not in walked}
+    walked |= branches.keys() if videos is not None else _moved(branches)
     return {row.video_key: _finished_plan(row) for row in rows if row.video_key not in walked}
+
+
+def _moved_branches(pipeline: Pipeline, connection: Connection) -> frozenset[str]:
+    """Return the complete branches for which what they begin with has changed since, and the branches off them."""
+    keys = pipeline.configuration.catalogue.branches()
+    rows = queries.complete_videos(connection, keys=keys) if keys else []
+    return _moved({row.video_key: row for row in rows})
+
+
+def _moved(branches: Mapping[str, CompleteVideo]) -> frozenset[str]:
+    moved: set[str] = set()
+    begun = {key for key, row in branches.items() if row.start_moved}
+    while begun:
+        moved |= begun
+        begun = {key for key, row in branches.items() if row.branch_of in begun and key not in moved}
+    return frozenset(moved)
+
+
+def _left_out(pipeline: Pipeline, planned: Sequence[Video]) -> Counter[str]:
+    """Return how many videos of the catalogue are not planned, by account."""
+    return Counter(pipeline.configuration.catalogue.accounts()) - Counter(video.account for video in planned)
 
 
 def _finished_plan(row: CompleteVideo) -> VideoPlan:

@@ -99,6 +99,8 @@ class PlanInput:
     """The plans of complete videos, by key: they are not among `videos`, and nothing of them is walked."""
     order: Sequence[str] = ()
     """The keys of `videos` and `finished` together, in catalogue order; empty for that of `videos` alone."""
+    complete: Mapping[str, int] = field(default_factory=dict)
+    """How many complete videos are neither in `videos` nor in `finished`, by account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +196,12 @@ class VideoPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plans of videos, in catalogue order. When the ledger as a whole is not accepted, `ledger` is the reason and
-    nothing is due."""
+    nothing is due. `complete` counts the complete videos that were left out of a brief plan, by account."""
 
     now_ms: int
     videos: tuple[VideoPlan, ...]
     ledger: Blocker | None = None
+    complete: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def due(self) -> tuple[DueStep, ...]:

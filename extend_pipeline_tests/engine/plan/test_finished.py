@@ -7,6 +7,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write.renames_and_choices import Choice, choose
 from extend_pipeline_tests.support.home.engine_home import EngineHome, branch, drive, entry, source_id
 from extend_pipeline_tests.support.ledger.plans import recorded
 
@@ -49,6 +50,37 @@ def test_no_attempt_of_a_finished_video_is_read(home: EngineHome) -> None:
         with recorded(pipeline.ledger) as statements:
             plan(plan_input(pipeline))
         assert not [text for text, _ in statements if ATTEMPTS_BY_KEY in text]
+
+
+def test_a_brief_plan_counts_what_is_complete(home: EngineHome) -> None:
+    entries = three(home)
+    with home.open() as pipeline:
+        drive(pipeline)
+        (account,) = pipeline.accounts
+        read = plan_input(pipeline, brief=True)
+        assert (read.videos, read.finished, read.complete) == ([], {}, {account: 3})
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="operator") as tx:  # what the branch begins with
+            choose(tx, "steps", [Choice(1, "another", "step")], why="test")
+        read = plan_input(pipeline, brief=True)
+        assert [video.key for video in read.videos] == ["other-end"]
+        assert read.complete == {account: 2}
+        assert plan(read).complete == {account: 2}
+    entries[0]["extend"] = {"steps": 3}
+    home.catalogue(entries)
+    with home.open() as pipeline:  # an edit that the ledger doesn't have yet
+        assert in_order(pipeline, brief=True) == in_order(pipeline)
+
+
+def test_a_brief_plan_reads_the_rows_of_branches_only(home: EngineHome) -> None:
+    three(home)
+    with home.open() as pipeline:
+        drive(pipeline)
+        with recorded(pipeline.ledger) as statements:
+            plan_input(pipeline, brief=True)
+    of_videos = [text for text, _ in statements if "FROM videos" in text]
+    assert [text for text in of_videos if "videos.state" not in text.partition("WHERE")[2]] == []
+    assert not [text for text, _ in statements if ATTEMPTS_BY_KEY in text]
+    assert [values[-1] for text, values in statements if "videos.hops_done" in text] == ["other-end"]
 
 
 def test_an_edited_one_is_walked_and_the_others_are_not(home: EngineHome) -> None:
