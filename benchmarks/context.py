@@ -35,7 +35,8 @@ class Home:
 class Context:
     """The folder and the wishes of one run. `sizes` are numbers of videos of `hops` hops; `scale` multiplies the work
     of the other parts, `runs` is how often a program is run where medians are taken; no single command may take longer
-    than `limit_s`. Other engines are kept in `environments`, outside of the repository, whose files its tests read."""
+    than `limit_s`. Homes are on `database`; what is measured on each of them is measured on `databases`. Other
+    engines are kept in `environments`, outside of the repository, whose files its tests read."""
 
     folder: Path
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
@@ -44,6 +45,7 @@ class Context:
     runs: int = 3
     limit_s: float = 60.0
     database: str = "sqlite"
+    databases: tuple[str, ...] = ("sqlite", "postgresql")
     environments: Path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "extend_pipeline-bench"
     _made: dict[tuple[str, int], Home] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -62,11 +64,12 @@ class Context:
             url = self._postgres().new_database(f"bench_{next(self._numbers)}")
         return Home(Settings(home=folder, ledger_url=url, **SETTINGS))
 
-    def finished_home(self, videos: int) -> Home:
-        """Return a home with so many finished videos; made once, for all parts that look at it."""
-        key = (self.database, videos)
+    def finished_home(self, videos: int, *, database: str | None = None) -> Home:
+        """Return a home with so many finished videos on a database (the run's own by default); made once, for all parts
+        that look at it."""
+        key = (database or self.database, videos)
         if key not in self._made:
-            self._made[key] = home = self.home(f"finished-{videos}")
+            self._made[key] = home = self.home(f"finished-{videos}", database=key[0])
             build_home(home.settings, Wanted(videos=videos, hops=self.hops, now_ms=wall_ms()))
         return self._made[key]
 

@@ -28,7 +28,7 @@ def measure(context: Context) -> Section:
         "their ratio."
     )
     rows = []
-    for database in ("sqlite", "postgresql"):
+    for database in context.databases:
         for count in PROCESSES:
             results = _together(context.home("ledger", database=database), count, lasts)
             hops = sorted(result["hops"] for result in results)

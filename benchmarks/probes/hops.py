@@ -18,6 +18,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.claims import ClaimRequest, claim
+from extend_pipeline_tests.support.ledger import steps
 
 WAVE = 10
 OUTCOMES = 5
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def _wave(ledger: Ledger, owner: str, first: int) -> None:
-    requests = [_request(f"{owner}-{number}") for number in range(first, first + WAVE)]
+    requests = [request_of(f"{owner}-{number}") for number in range(first, first + WAVE)]
     ids = [request.attempt_id for request in requests]
     now_ms = wall_ms()
     with ledger.write(now_ms=now_ms, actor=owner) as tx:
@@ -66,34 +67,10 @@ def _wave(ledger: Ledger, owner: str, first: int) -> None:
             transitions.unschedule(tx, key)
 
 
-def _request(key: str) -> ClaimRequest:
-    return ClaimRequest(
-        attempt_id=key,
-        video_key=key,
-        hop=1,
-        generation=1,
-        try_no=1,
-        chain_digest=f"digest-{key}",
-        account=ACCOUNT,
-        provider="kling",
-        submit_class="A",
-        external_task_id=f"ep-{key}",
-        root_video_id=f"source-{key}",
-        parent_attempt_id=None,
-        parent_video_id=f"source-{key}",
-        parent_duration_ms=5_000,
-        params='{"prompt":"the fog lifts"}',
-        request='{"prompt":"the fog lifts"}',
-        mode="std",
-        unit="kling-unit",
-        predicted_micros=2_000_000,
-        unit_price_micros=140_000,
-        currency="USD",
-        failed_tasks_charged="unknown",
-        last_attempt_id=None,
-        tries_seen=0,
-        purchase=f"purchase-{key}",
-    )
+def request_of(key: str) -> ClaimRequest:
+    """Return the claim of a video's first hop."""
+    own = {"chain_digest": f"digest-{key}", "parent_video_id": f"source-{key}", "purchase": f"purchase-{key}"}
+    return steps.request(key, account=ACCOUNT, **own)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,54 @@
-"""A process that writes a row to the ledger 20 times a second until a file appears. Prints how many `writes` there were
-and the `longest` (s).
+"""A process that takes hops through all their states as a worker does, one small transaction after another, until a
+file appears. Prints how many `writes` there were and the `longest` (s), from the wish to the commit.
 
 `python -m benchmarks.probes.writer FILE`
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from benchmarks.probes.claim import LIMITS
 from benchmarks.probes.home import home_ledger, report
+from benchmarks.probes.hops import ACCOUNT, request_of
 from extend_pipeline.engine.home import wall_ms
-from extend_pipeline.ledger.write import controls
+from extend_pipeline_tests.support.ledger import steps
 
 GAP_S = 0.05
 
 
 def main() -> None:
-    """Write, and keep the longest time from the wish to the commit."""
-    ends, longest, writes = Path(sys.argv[1]), 0.0, 0
+    """Write, and keep the longest time."""
+    ends, lasted = Path(sys.argv[1]), list[float]()
     with home_ledger() as ledger:
-        while not ends.exists():
-            began = time.perf_counter()
-            with ledger.write(now_ms=wall_ms(), actor="bench") as tx:
-                controls.back_off(tx, "bench-writer", wait_ms=1, note="bench")
-            longest, writes = max(longest, time.perf_counter() - began), writes + 1
-            time.sleep(GAP_S)
-    report(longest=longest, writes=writes)
+        for number in itertools.count():
+            for write in _hop(f"writer-{os.getpid()}-{number}"):
+                began = time.perf_counter()
+                write(ledger, now_ms=wall_ms())
+                lasted.append(time.perf_counter() - began)
+                time.sleep(GAP_S)
+            if ends.exists():
+                break
+    report(longest=max(lasted), writes=len(lasted))
+
+
+def _hop(key: str) -> list[Callable[..., object]]:
+    """Return the transactions of one hop."""
+    request = request_of(key)
+    attempt = {"attempt_id": request.attempt_id}
+    return [
+        lambda ledger, **now: steps.claim(ledger, request, caps={ACCOUNT: LIMITS}, **now),
+        partial(steps.send, **attempt),
+        partial(steps.submit, **attempt, task_id=f"task-{key}"),
+        partial(steps.succeed, **attempt),
+        partial(steps.store, **attempt),
+    ]
 
 
 if __name__ == "__main__":

@@ -10,11 +10,18 @@ import pytest
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", ["table", "advance", "ledger", "warehouse", "polling"])
-def test_a_part_measures_and_writes_its_results(part: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "more"),
+    [
+        *((part, ()) for part in ("table", "advance", "ledger", "warehouse", "polling", "writers")),
+        ("table", ("--database", "postgresql")),
+        ("fleet", ("--scale", "0.002")),
+    ],
+)
+def test_a_part_measures_and_writes_its_results(part: str, more: tuple[str, ...], tmp_path: Path) -> None:
     results = tmp_path / "results"
     small = ["--sizes", "2,3", "--hops", "2", "--scale", "0.01", "--runs", "1", "--folder", str(tmp_path)]
-    command = [sys.executable, "-m", "benchmarks.bench", "--parts", part, *small, "--results", str(results)]
+    command = [sys.executable, "-m", "benchmarks.bench", "--parts", part, *small, *more, "--results", str(results)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
     written = results.read_text(encoding="utf-8")
     assert written.count("\n## ") == 1
