@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from extend_pipeline.config.fields.text import FIELD_ERROR, field_error
 from extend_pipeline.config.issues import ConfigError, ConfigIssue
@@ -24,13 +23,13 @@ _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=1000)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings by field, or by environment variable EXTEND_PIPELINE_<FIELD>. Durations in seconds, sizes in bytes.
 
     `home` becomes absolute against the working directory; `{home}` in the URLs is replaced by it. Raises ConfigError.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default=Path("data"), validate_default=True)
     # may hold a password, so it is not shown
@@ -53,7 +52,7 @@ class Settings(BaseSettings):
     def __init__(self, **values: Any) -> None:
         issues = list(_misspelt())
         try:
-            super().__init__(**values)
+            super().__init__(**{**_from_environment(), **values})
         except ValidationError as error:
             issues += [_issue(dict(detail)) for detail in error.errors(include_url=False)]
         if issues:
@@ -116,6 +115,14 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """Return the published DuckDB file."""
         return self.state_dir / "warehouse.duckdb"
+
+
+def _from_environment() -> dict[str, str]:
+    """Return the settings of the environment by field, without empty ones. Names may be in any case."""
+    # read here, because pydantic-settings takes longer to import than the whole configuration to read
+    written = {name.upper(): value for name, value in os.environ.items() if value}
+    names = {name: PREFIX + name.upper() for name in Settings.model_fields}
+    return {field: written[name] for field, name in names.items() if name in written}
 
 
 def _misspelt() -> list[ConfigIssue]:

@@ -30,9 +30,11 @@ def test_the_environment_is_read_and_an_explicit_home_wins(tmp_path: Path, monke
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://db/ledger")
     monkeypatch.setenv("EXTEND_PIPELINE_MEDIA_URL", "file://{home}/films")
     monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "")
+    monkeypatch.setenv("extend_pipeline_max_submits", "3")
     assert Settings().home == tmp_path / "other"
     read = Settings.for_home(tmp_path / "a home")
-    assert (read.home, read.lease_s, read.max_polls) == (tmp_path / "a home", 300.5, 8)
+    assert (read.home, read.lease_s) == (tmp_path / "a home", 300.5)
+    assert (read.max_polls, read.max_submits) == (8, 3)
     assert read.ledger_url == "postgresql://db/ledger"
     assert read.media_dir == tmp_path / "a home/films"
 
