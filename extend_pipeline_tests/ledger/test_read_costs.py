@@ -67,6 +67,20 @@ def test_what_is_due_is_read_from_the_schedule(states: Iterable[AttemptState], l
     assert_by_key(plan)
 
 
+def test_the_accounts_with_due_work_are_read_from_the_schedule(ledger: Ledger) -> None:
+    waits = {ACCOUNT: MaxWaits(1, 1)}
+    states = (AttemptState.SUBMITTED, AttemptState.PROCESSING)
+    (plan,) = query_plans(ledger, lambda c: job_queue.due_accounts(c, now_ms=NOON, states=states, accounts=waits))
+    assert_by_key(plan)
+
+
+def test_without_an_account_nothing_is_read(ledger: Ledger) -> None:
+    with recorded(ledger) as statements, ledger.read() as connection:
+        assert job_queue.due_accounts(connection, now_ms=NOON, states=list(LIVE), accounts={}) == frozenset()
+        assert queries.of_unknown_kind(connection, []) == []
+    assert not [text for text, _ in statements if "attempts" in text]
+
+
 def test_the_schedule_of_videos_is_read_from_the_schedule(ledger: Ledger) -> None:
     (plan,) = query_plans(ledger, lambda c: queries.scheduled_videos(c, accounts=[ACCOUNT]))
     assert_by_key(plan)

@@ -68,6 +68,8 @@ def _first_attempt(connection: Connection, query: Select[Any]) -> AttemptRow | N
 def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[AttemptRow]:
     """Return the stored attempts of the accounts whose results could not be classified as full or segment, parents
     first."""
+    if not accounts:
+        return []
     table = tables.attempts
     unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
     query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)

@@ -117,8 +117,11 @@ def due_accounts(
     connection: Connection, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]
 ) -> frozenset[str]:
     """Return the accounts for which `lease_due` would find anything."""
+    if not accounts:
+        return frozenset()
     attempts, schedule = tables.attempts, tables.schedule
-    query = select(attempts.c.account).join(schedule, attempts.c.attempt_id == schedule.c.attempt_id)
+    # the account of the hint, because for that of the attempt an index of all attempts would be read to the end
+    query = select(schedule.c.account).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
     return frozenset(connection.execute(query.where(_is_due(states, accounts, now_ms)).distinct()).scalars())
 
 
