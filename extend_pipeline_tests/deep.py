@@ -47,6 +47,7 @@ DEEP: Final = (
     "engine/submit/test_stopped_before_post.py",
     "engine/submit/test_read_only_and_locked_ledger.py",
     "engine/submit/test_two_processes.py",
+    "engine/submit/test_processes_at_a_silent_account.py",
     "engine/guards/test_clock_was_wrong.py",
     "engine/chains/test_every_fault.py",
     "engine/reconcile/test_reconcile.py::test_tasks_that_the_balance_paid",

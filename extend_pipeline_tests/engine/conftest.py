@@ -11,6 +11,7 @@ import pytest
 
 from extend_pipeline.sandbox import running_sandbox
 from extend_pipeline_tests.support.home.engine_home import EngineHome, sandbox_config, set_credentials
+from extend_pipeline_tests.support.servers.silent import SilentServer, running_silent_server
 
 
 @pytest.fixture
@@ -31,3 +32,16 @@ def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def home(make_home: Callable[..., EngineHome]) -> EngineHome:
     """Return a home on SQLite whose sandbox finishes every task at once."""
     return make_home()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[SilentServer]:
+    """Yield a server that takes connections and never replies."""
+    with running_silent_server() as server:
+        yield server
+
+
+@pytest.fixture
+def silent_url(silent_server: SilentServer) -> str:
+    """Return the address of a server that takes connections and never replies."""
+    return silent_server.url

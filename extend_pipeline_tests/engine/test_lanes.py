@@ -3,11 +3,9 @@ is whole. The whole one finishes as if it were alone."""
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,13 +27,6 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, account, 
 HOPS = 3
 VIDEOS = 4
 SLOW_S = 3.0  # a film of the slow account
-
-
-@pytest.fixture
-def silent_url() -> Iterator[str]:
-    """The address of a server that takes connections and never replies."""
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def plant(sandbox: SandboxHandle, name: str, first: int) -> list[dict[str, Any]]:

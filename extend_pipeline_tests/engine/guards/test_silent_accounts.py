@@ -3,12 +3,8 @@ it is asked less and less often until it replies."""
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing
 
-import pytest
 from sqlalchemy import func, select
 
 from extend_pipeline.engine.advance import advance
@@ -26,13 +22,6 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request
 
 ACCOUNT = "kling-main"
-
-
-@pytest.fixture
-def silent_url() -> Iterator[str]:
-    """The address of a server that takes connections and never replies."""
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def careful_claim(ledger: Ledger, *videos: str, now_ms: int = NOON) -> list[BlockReason | None]:

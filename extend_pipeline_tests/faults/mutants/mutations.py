@@ -207,14 +207,12 @@ MUTANTS: Final = (
         ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),
     ),
     Mutant(
-        "a mistake ends the round",
+        "a mistake ends the work",
         (
             Edit(
-                _ADVANCE,
-                "    ahead_ms = begin(pipeline)\n",
-                "    ahead_ms = begin(pipeline)\n"
-                "    if pipeline.configuration.problems:\n"
-                "        return Round(plan(plan_input(pipeline, videos=videos)))\n",
+                "extend_pipeline/engine/dispatch.py",
+                "            self._start_due()\n",
+                "            if not self.pipeline.configuration.problems:\n                self._start_due()\n",
             ),
         ),
         ("special/wrong-files/kling", "special/wrong-files/vidu"),

@@ -1,11 +1,13 @@
 """What a process of the matrix does: opens a home, lets failpoints be armed, carries out an operator's decisions, and
-advances until it is idle. Its clock jumps over every wait, and stands in a file, so that the next process goes on from
-there."""
+works until it is idle: in lanes, as users' processes do, or one round after another. Its clock jumps over every wait,
+and stands in a file, so that the next process goes on from there."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +16,11 @@ from extend_pipeline.base import failpoints
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import Round, advance
 from extend_pipeline.engine.decisions.resolve import Declined
-from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
+from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms, rounds
 from extend_pipeline.engine.guards import ledger_look
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.polling import poll
-from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.webhooks.ingest import WebhookRequest, ingest
 from extend_pipeline_tests.faults.processes import power_cut
@@ -39,8 +41,9 @@ DECLINED: Final = 3
 class Job:
     """What one process is to do. `clock` is the file of its clock; `points` arms failpoints; `callbacks` are webhook
     requests that come in first, as token and body; `seen_synced` asks for a log of what reached the disk
-    (power_cut.py); with `list_worth` tasks due, the provider's list is read. The clock of one that is `behind` doesn't
-    see the jumps of others."""
+    (power_cut.py); with `list_worth` tasks due, the provider's list is read. One that is to be stopped works not
+    `in_lanes` but in rounds, so that it holds no lock of the ledger in another lane. The clock of one that is `behind`
+    doesn't see the jumps of others."""
 
     settings: dict[str, Any]
     environment: dict[str, str]
@@ -53,6 +56,7 @@ class Job:
     callbacks: tuple[tuple[str, str], ...] = ()
     seen_synced: Path | None = None
     list_worth: int = poll.LIST_WORTH
+    in_lanes: bool = True
     behind: bool = False
     skipped_ms: int = 0
 
@@ -79,6 +83,11 @@ class FileClock(JumpClock):
         if self.skipped_ms >= skipped(self._path):  # else the others are ahead
             os.pwrite(self._file, f"{self.skipped_ms:015}".encode(), 0)
 
+    def skip_wait(self, ms: float) -> None:
+        """Jump to when something is due again."""
+        # the longest wait only means that nothing of ours is due before it
+        self.skip(ms if ms < MAX_WAIT_MS else 60_000)
+
 
 def skipped(path: Path) -> int:
     """How many milliseconds the processes of a home have jumped over so far."""
@@ -98,7 +107,10 @@ def work(job: Job) -> None:
         declined = [reason for decision in job.decisions if (reason := _carry_out(pipeline, decision)) is not None]
         ingest(pipeline, [WebhookRequest(token, body.encode()) for token, body in job.callbacks])
         failpoints.arm(job.points)
-        _advance(pipeline, clock, job)
+        # lanes always submit
+        (_work_in_lanes if job.submit and job.in_lanes else _work_in_rounds)(pipeline, clock, job)
+        if job.publish:
+            publish_last(pipeline)
     if declined:
         sys.stdout.write("\n".join(declined))
         sys.exit(DECLINED)
@@ -118,18 +130,38 @@ def _carry_out(pipeline: Pipeline, decision: Decision) -> str | None:
     return f"{decision}: {outcome.message}" if isinstance(outcome, Declined) else None
 
 
-def _advance(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
+class JumpingStop(threading.Event):
+    """The event by which `rounds` waits until something is due: the clock jumps there. No job runs meanwhile."""
+
+    def __init__(self, clock: FileClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Jump so many seconds."""
+        assert timeout is not None
+        self._clock.skip_wait(round(timeout * 1000))
+        return self.is_set()
+
+
+def _work_in_lanes(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
+    with closing(rounds(pipeline, videos=job.videos, stop=JumpingStop(clock))) as made:
+        for number, now in enumerate(made):
+            if number == MAX_ROUNDS:
+                raise AssertionError(f"still not idle after {MAX_ROUNDS} rounds: {now.plan.videos}")
+            if job.publish:  # as another process of the home may at any time
+                publish_if_changed(pipeline)
+
+
+def _work_in_rounds(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
     idle = 0
     for _ in range(MAX_ROUNDS):
         now = advance(pipeline, videos=job.videos, submit=job.submit, publish=job.publish)
         wait = next_wait_ms(pipeline, now, videos=job.videos) if job.submit else _next_look_ms(pipeline, now)
         idle = 0 if now.did_something else idle + 1
         if wait is None or (not job.submit and idle >= IDLE_LOOKS):
-            if job.publish:
-                publish_last(pipeline)
             return
-        # the longest wait only means that nothing of ours is due before it
-        clock.skip(wait if wait < MAX_WAIT_MS else 60_000)
+        clock.skip_wait(wait)
     raise AssertionError(f"still not idle after {MAX_ROUNDS} rounds: {now.plan.videos}")
 
 

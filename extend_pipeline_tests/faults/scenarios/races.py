@@ -59,7 +59,7 @@ def lease(provider: str, point: str, behind: bool, factory: HomeFactory, result:
 
 def hold(home: ScenarioHome, result: ScenarioResult, name: str, point: str, **changes: Any) -> ForkedProcess:
     """Start a process that stops itself at a failpoint, and wait until it has."""
-    held = home.start(name, points=f"{point}=pause", **changes)
+    held = home.start(name, points=f"{point}=pause", in_lanes=False, **changes)
     eventually(lambda: held.is_stopped)
     result.kills += 1
     return held
