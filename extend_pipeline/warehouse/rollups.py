@@ -27,8 +27,8 @@ def _key(name: str, type_: str = "VARCHAR") -> Column:
 
 _SPENT: Final = _sums("('settle', 'adjust')", "spent")
 _RESERVED: Final = _sums("('reserve', 'release')", "reserved")
-_WITHOUT_RESULT: Final = (
-    "entry IN ('settle', 'adjust') AND state IN ('failed', 'result_lost', 'quarantined', 'written_off')"
+_ATTEMPTS: Final = derived(
+    "attempts", "BIGINT", "attempts, each of which begins with one reserve entry", "count(*) FILTER (entry = 'reserve')"
 )
 
 VIDEO_COSTS: Final = TableSchema(
@@ -37,17 +37,19 @@ VIDEO_COSTS: Final = TableSchema(
     key="video_key",
     changed=_CHANGED_VIDEOS,
     rows="""(
-        SELECT c.*, r.state
+        SELECT c.*, c.attempt_id IN (
+            SELECT attempt_id FROM extension_requests
+            WHERE state IN ('failed', 'result_lost', 'quarantined', 'written_off')
+        ) AS without_result
         FROM charges AS c
-        LEFT JOIN extension_requests AS r ON r.attempt_id = c.attempt_id
         WHERE c.video_key IN (SELECT video_key FROM changed_videos)
     ) AS charged GROUP BY video_key, account, provider, unit, currency""",
     columns=(
         *map(_key, ("video_key", "account", "provider", "unit", "currency")),
         *_SPENT,
         *_RESERVED,
-        _sum("amount_without_result", "amount", _WITHOUT_RESULT),
-        derived("attempts", "BIGINT", "attempts with a charge", "count(DISTINCT attempt_id)"),
+        _sum("amount_without_result", "amount", "entry IN ('settle', 'adjust') AND without_result"),
+        _ATTEMPTS,
     ),
 )
 
@@ -82,9 +84,7 @@ DAY_COSTS: Final = TableSchema(
         *map(_key, ("budget_timezone", "account", "provider", "unit", "currency")),
         *_SPENT,
         *_RESERVED,
-        derived(
-            "attempts", "BIGINT", "attempts that were claimed", "count(DISTINCT attempt_id) FILTER (entry = 'reserve')"
-        ),
+        _ATTEMPTS,
     ),
 )
 

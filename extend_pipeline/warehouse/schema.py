@@ -31,6 +31,10 @@ _CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM staged"
 
 _LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms", "attempts.output_kind")
 
+# prompt_of takes escaped surrogates, of which one alone is no valid text for DuckDB
+_PROMPT: Final = r"""CASE WHEN regexp_matches(attempts.params, '\\u[dD]') THEN prompt_of(attempts.params)
+    ELSE json_extract_string(attempts.params, '$.prompt') END"""
+
 SOURCE_VIDEOS: Final = TableSchema(
     name="source_videos",
     description="One row a video of the catalogue: its source, its target, and its progress.",
@@ -84,7 +88,7 @@ EXTENSION_REQUESTS: Final = TableSchema(
         seconds("attempts.parent_duration_ms", "length of the video that is extended", name="parent_duration_s"),
         locator("attempts.video_id", "the provider's id or URL of the result"),
         text("attempts.mode", "mode that the price depends on"),
-        derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
+        derived("prompt", "VARCHAR", "prompt of this extension", _PROMPT, "attempts.params"),
         unsigned("attempts.params", "all parameters of the extension, as JSON, without the queries of URLs"),
         unsigned("attempts.request", "the request that is sent, without the queries of URLs; status shows it exactly"),
         text("attempts.unit", "what the account is charged in"),

@@ -27,7 +27,7 @@ OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
         "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
-        "name", "type_", "casts", "values", "columns", "MEMORY", "ROW_COUNTS", "_DAY",
+        "name", "type_", "place", "rows", "values", "columns", "MEMORY", "ROW_COUNTS", "_DAY",
     },
     "warehouse/read.py": {"path", "name", "names", "column", "exact", "f'REPLACE ({exact})' if exact else ''"},
     "warehouse/definitions.py": {

@@ -10,6 +10,7 @@ from sqlalchemy import event
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import chunks
 from extend_pipeline.warehouse import ledger_changes, schema
+from extend_pipeline.warehouse.ledger_changes import Batch, head, read_changes
 from extend_pipeline.warehouse.publish import Cost, Published, last_cost
 from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.rollups import ROLLUPS
@@ -122,6 +123,28 @@ def test_a_publish_reads_the_changed_rows_by_their_number(small_ledger: Ledger, 
     assert {plan.split()[1] for plan in plans if plan.startswith("SCAN")} <= {"ledger_head"}
     indices = {plan.partition(" INDEX ")[2].split()[0] for plan in plans if " INDEX " in plan}
     assert {"ix_attempts_seq", "ix_charges_seq", "ix_videos_seq", "ix_charges_attempt_id"} <= indices
+
+
+def test_what_a_publish_reads_does_not_depend_on_what_was_published_before(small_ledger: Ledger) -> None:
+    costs = []
+    for videos in (range(2), range(2, 40)):
+        for number in videos:
+            seed_video(small_ledger, f"v{number}")
+            seed_attempt(small_ledger, f"a{number}", video=f"v{number}")
+        with small_ledger.read() as connection:
+            before = head(connection)
+        seed_attempt(small_ledger, f"more-{videos.stop}", video="v0", hop=videos.stop)
+        statements: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any, seen: list[str] = statements) -> None:
+            seen.append(statement)
+
+        event.listen(small_ledger.engine, "before_cursor_execute", note)
+        changes = list(read_changes(small_ledger, after=before))
+        event.remove(small_ledger.engine, "before_cursor_execute", note)
+        costs.append((statements, {batch.table: len(batch.rows) for batch in changes if isinstance(batch, Batch)}))
+    assert costs[0] == costs[1]
+    assert costs[0][1] == {"attempts": 1, "charges": 3}
 
 
 def test_a_publish_remembers_what_it_cost(small_ledger: Ledger, place: Place) -> None:
