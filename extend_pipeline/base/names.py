@@ -17,6 +17,7 @@ _KINDS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})  # l
 _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+_PLAIN: Final = re.compile(r"(?!.*\.\.\.)[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 _EARLIER_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _PAID: Final = "If films were paid for under this name, write was: with it beside the new one."
 _USE: Final = "Use letters and digits of any script, and . _ - between them."
@@ -29,6 +30,8 @@ def normal_name(text: str) -> str:
 
 def name_fault(name: str) -> tuple[str, str] | None:
     """Return why a normalised text can't be a name, and what to do; None when it can."""
+    if _PLAIN.fullmatch(name):
+        return None
     if not name:
         return "is empty", _USE
     if len(name) > MAX_NAME_LENGTH:

@@ -1,10 +1,14 @@
 """Canonical JSON, equal for equal values, and its hash."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
+from typing import Final
+
+
+_CONSTANTS: Final = {None: "null", True: "true", False: "false"}
 
 
 def canonical_json(obj: object) -> str:
@@ -13,14 +17,16 @@ def canonical_json(obj: object) -> str:
     Takes str, bool, None, int, finite float and Decimal, and mappings (of str) and sequences of them. Raises TypeError
     for anything else, and ValueError for NaN and infinities.
     """
-    if obj is None or isinstance(obj, bool | str):
-        return json.dumps(obj, ensure_ascii=True)
+    if isinstance(obj, str):
+        return encode_basestring_ascii(obj)
+    if obj is None or isinstance(obj, bool):
+        return _CONSTANTS[obj]
     if isinstance(obj, int | float | Decimal):
         return _number(obj)
     if isinstance(obj, Mapping):
         if not all(isinstance(key, str) for key in obj):
             raise TypeError("canonical JSON takes text keys only")
-        pairs = (f"{json.dumps(key)}:{canonical_json(obj[key])}" for key in sorted(obj))
+        pairs = (f"{encode_basestring_ascii(key)}:{canonical_json(obj[key])}" for key in sorted(obj))
         return "{" + ",".join(pairs) + "}"
     if isinstance(obj, Sequence) and not isinstance(obj, bytes | bytearray | memoryview):
         return "[" + ",".join(canonical_json(item) for item in obj) + "]"

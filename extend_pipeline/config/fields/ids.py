@@ -47,7 +47,7 @@ def _exact_id(value: object, info: ValidationInfo) -> str:
     text = bare_id(value) if _PROTECTED.fullmatch(value) else value
     if not text or len(text) > _MAX_LENGTH:
         raise field_error("has no length that an id has", _AS_SHOWN)
-    if any(c.isspace() or not c.isprintable() for c in text):
+    if " " in text or not text.isprintable():  # the only space that is printable
         raise field_error("holds a space or an invisible character", _AS_SHOWN)
     if is_rounded_number(text):
         raise field_error(

@@ -44,7 +44,7 @@ class ConfigModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_null(cls, data: object) -> object:
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or None not in data.values():
             return data
         known = aliases(cls).keys() | cls.model_fields.keys()
         return {key: value for key, value in data.items() if value is not None or key not in known}

@@ -21,6 +21,8 @@ from extend_pipeline.config.whole import Frames, created_at
 MAX_KEPT: Final = 10_000
 """Videos that a process keeps in memory; beyond that it reads them again."""
 
+_AT_ONCE: Final = 500
+
 
 class RememberedVideos(VideoIndex):
     """The videos of a snapshot, in the order of the files."""
@@ -50,6 +52,12 @@ class RememberedVideos(VideoIndex):
 
     def __len__(self) -> int:
         return int(self._snapshot.rows("SELECT count(*) FROM entries")[0][0])
+
+    def each(self) -> Iterator[Video]:
+        """Yield the videos, some at a time in memory."""
+        keys = list(self)
+        for first in range(0, len(keys), _AT_ONCE):
+            yield from self.of(keys[first : first + _AT_ONCE])
 
     def of(self, keys: Collection[str]) -> list[Video]:
         """Return the videos with these keys, in the order of the files; unknown keys are left out."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,6 +89,10 @@ class VideoIndex(Mapping[str, Video], ABC):
     """Videos by key, in the order of the files, that are kept outside memory and read when they are asked for."""
 
     @abstractmethod
+    def each(self) -> Iterator[Video]:
+        """Yield the videos, some at a time in memory."""
+
+    @abstractmethod
     def of(self, keys: Collection[str]) -> list[Video]:
         """Return the videos with these keys, in the order of the files; unknown keys are left out."""
 
@@ -129,6 +133,10 @@ class Catalogue:
     notes: tuple[str, ...] = ()
     digest: str = ""
     change: Change | None = None
+
+    def each(self) -> Iterator[Video]:
+        """Yield the videos in the order of the files."""
+        yield from self.videos.each() if isinstance(self.videos, VideoIndex) else self.videos.values()
 
     def of(self, keys: Collection[str]) -> list[Video]:
         """Return the videos with these keys, in the order of the files; unknown keys are left out."""

@@ -34,6 +34,7 @@ from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
 _NONE: Final = (0, 0)
+_LIMITS: Final = set(LIMITS)
 
 
 def plan_input(
@@ -257,7 +258,7 @@ def _source_view(row: VideoRow) -> SourceView:
 def declarations(configuration: Configuration, keys: Collection[str] | None = None) -> list[Declaration]:
     """Return the catalogue as the ledger stores it: all of it, or the entries with these keys."""
     catalogue = configuration.catalogue
-    videos = catalogue.videos.values() if keys is None else catalogue.of(keys)
+    videos = catalogue.each() if keys is None else catalogue.of(keys)
     return [_declaration(video, configuration) for video in videos]
 
 
@@ -268,11 +269,12 @@ def _declaration(video: Video, configuration: Configuration) -> Declaration:
     created = None if source.created_at is None else to_ms(source.created_at)
     life = spec_of(video.provider).source_life_ms
     limits = goal_of(video, configuration.accounts[video.account]).limits
+    own = video.source.model_dump(mode="json")
     meaning = {
         "account": video.account,
-        "source": video.source.model_dump(mode="json"),
-        "extend": video.extend.model_dump(mode="json", exclude=set(LIMITS)),
-        "root": source.model_dump(mode="json"),
+        "source": own,
+        "extend": video.extend.model_dump(mode="json", exclude=_LIMITS),
+        "root": own if source is video.source else source.model_dump(mode="json"),
         # the start of a branch changes with the prompts of the videos above it
         "start": chain.digests(video, 0, videos=catalogue)[-1],
         # only when they differ from the defaults, so that entries from before they existed keep their digests

@@ -87,6 +87,8 @@ def check_same(remembered: Configuration, plain: Configuration) -> None:
     assert remembered.notes == plain.notes
     assert (one.on_change, one.digest) == (other.on_change, other.digest)
     assert (one.accounts(), one.renamed()) == (other.accounts(), other.renamed())
+    assert one.branches() == other.branches()
+    assert [video.key for video in one.each()] == [video.key for video in other.each()] == list(other.videos)
 
 
 def write(home: Path, **files: str) -> Path:
