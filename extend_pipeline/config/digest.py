@@ -7,7 +7,6 @@ from decimal import Decimal
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
-
 _CONSTANTS: Final = {None: "null", True: "true", False: "false"}
 
 

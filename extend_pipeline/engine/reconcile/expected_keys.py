@@ -21,10 +21,13 @@ def keys_of(outcomes: Mapping[str, QueryOutcome]) -> set[str]:
 
 def expected_steps(pipeline: Pipeline, account: str, outcomes: Mapping[str, QueryOutcome]) -> dict[str, str]:
     """Return VIDEO/HOP by key, for those of the tasks' keys that belong to a step of the account in the catalogue."""
-    videos, missing, steps = pipeline.configuration.catalogue.videos, keys_of(outcomes), dict[str, str]()
+    catalogue, missing, steps = pipeline.configuration.catalogue, keys_of(outcomes), dict[str, str]()
+    if not missing:
+        return steps
+    videos = catalogue.videos
     with pipeline.ledger.read() as connection:
         names = chain_names(pipeline, connection, videos)
-    for video in videos.values():
+    for video in catalogue.each():
         if video.account != account:
             continue
         if not missing:
