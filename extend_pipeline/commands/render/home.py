@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from extend_pipeline.base.days import UTC_ZONE, day_bounds, day_of, local
 
 if TYPE_CHECKING:
     from extend_pipeline.config.settings import Settings
 
+
+class _Zone(NamedTuple):
+    """A home's time zone, and what it was read from."""
+
+    environment: str | None
+    settings: Settings
+    marks: tuple[object, ...]
+    name: str
+
+
 _home: Path | None = None
-_known: tuple[tuple[object, ...], str] | None = None
+_known: _Zone | None = None
 
 
 def use_home(home: Path | None) -> None:
@@ -46,15 +57,20 @@ def zone() -> str:
     global _known
     from extend_pipeline.config.issues import ConfigError
     from extend_pipeline.config.load import file_marks, home_timezone
+    from extend_pipeline.config.settings import PREFIX
 
-    try:
-        settings = home_settings()
-    except ConfigError:
-        return UTC_ZONE
+    environment = os.environ.get(f"{PREFIX}HOME")
+    if _known is not None and _known.environment == environment:
+        settings = _known.settings  # reading them costs more than the rest of a line
+    else:
+        try:
+            settings = home_settings()
+        except ConfigError:
+            return UTC_ZONE
     marks = file_marks(settings.home)
-    if _known is None or _known[0] != marks:
-        _known = (marks, home_timezone(settings))
-    return _known[1]
+    if _known is None or _known.settings is not settings or _known.marks != marks:
+        _known = _Zone(environment, settings, marks, home_timezone(settings))
+    return _known.name
 
 
 def describe_today(now_ms: int, timezone: str) -> str:
