@@ -38,7 +38,7 @@ IN_DOUBT: Final = (AttemptState.IN_DOUBT,)
 
 @dataclass
 class _Done:
-    """The reports of the jobs that have ended since the last plan."""
+    """The reports of the jobs that have ended since the last plan, added up by their type."""
 
     recovered: RecoverReport = field(default_factory=RecoverReport)
     polled: PollReport = field(default_factory=PollReport)
@@ -46,6 +46,12 @@ class _Done:
     submitted: SubmitReport = field(default_factory=SubmitReport)
     prepared: PrepareReport = field(default_factory=PrepareReport)
     examined: Examined = field(default_factory=Examined)
+
+    def add(self, report: object) -> None:
+        """Add the report of a job; that of a publish changes no plan and is left out."""
+        for part in vars(self).values():
+            if type(part) is type(report):
+                add(part, report)
 
     @property
     def disk_error(self) -> DiskError | None:
@@ -124,23 +130,8 @@ class Dispatcher:
             self.lanes.wait(min(waits_s))
 
     def _take_reports(self, *, of_all: bool = False) -> None:
-        done = self._done
         for lane, report in self.lanes.reports(of_all=of_all):
-            match report:
-                case RecoverReport():
-                    add(done.recovered, report)
-                case PollReport():
-                    add(done.polled, report)
-                case CollectReport():
-                    add(done.collected, report)
-                case PrepareReport():
-                    add(done.prepared, report)
-                case SubmitReport():
-                    add(done.submitted, report)
-                case Examined():
-                    add(done.examined, report)
-                case _:
-                    pass  # of a publish, which changes no plan
+            self._done.add(report)
             self.changed = self.changed or lane.stage is Stage.SUBMIT
         self.changed = self.changed or self._has_news()
 
@@ -191,16 +182,14 @@ class Dispatcher:
         fetches = schedule.fetch_waits(settings, pipeline.accounts)
         with pipeline.ledger.read() as connection:
             silent = contact.waits(pipeline, connection)
-            to_poll = job_queue.due_accounts(connection, now_ms=now_ms, states=POLLED, accounts=polls)
-            doubtful = job_queue.due_accounts(connection, now_ms=now_ms, states=IN_DOUBT, accounts=look_ups)
-            to_fetch = job_queue.due_accounts(connection, now_ms=now_ms, states=FETCHED, accounts=fetches)
-            next_due_ms = job_queue.next_due(connection, after_ms=now_ms)
-        self._next_look_ms = min([*silent.values(), *([] if next_due_ms is None else [next_due_ms])], default=None)
-        for name in to_poll - silent.keys():
+            queue = job_queue.read_queue(connection, now_ms=now_ms)
+        next_ms = [] if queue.next_ms is None else [queue.next_ms]
+        self._next_look_ms = min([*silent.values(), *next_ms], default=None)
+        for name in queue.due(POLLED, polls) - silent.keys():
             self._start(Lane(Stage.POLL, name), self._poll(name))
-        for name in doubtful - silent.keys():
+        for name in queue.due(IN_DOUBT, look_ups) - silent.keys():
             self._start(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
-        self._start_fetches(to_fetch)
+        self._start_fetches(queue.due(FETCHED, fetches))
 
     def _start_fetches(self, due: Collection[str]) -> None:
         if self._done.collected.disk_error is not None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from extend_pipeline.engine.fetch.collect import FETCHED
+from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.hints import job_queue
-from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, send, submit
+from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
+from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request, send, submit
 
 MINUTE_MS = 60_000
 
@@ -49,3 +54,37 @@ def test_an_attempt_that_lost_its_hint_is_listed(ledger: Ledger) -> None:
         assert job_queue.unscheduled(tx.connection, POLLED) == []
         transitions.unschedule(tx, keys[0])
         assert [row.attempt_id for row in job_queue.unscheduled(tx.connection, POLLED)] == keys[:1]
+
+
+def test_the_look_at_the_queue_and_the_lease_agree_on_what_is_due(ledger: Ledger) -> None:
+    (attempt,) = claim(ledger, request("v1")).claimed
+    send(ledger, attempt.attempt_id)
+    submit(ledger, attempt.attempt_id, "task-v1")
+    waits = {"other": MaxWaits(0, 0), "kling-main": MaxWaits(MINUTE_MS, 2 * MINUTE_MS)}
+    moments = [sign * minutes * MINUTE_MS + more for sign in (-1, 1) for minutes in range(5) for more in (-1, 0, 1)]
+    seen = set()
+    for due_at, tries in product(moments, (0, 1)):
+        with ledger.write(now_ms=NOON, actor="me") as tx:
+            look = LastLook(tries=tries)
+            transitions.schedule(tx, attempt.attempt_id, account="kling-main", due_at=NOON + due_at, look=look)
+            queue = job_queue.read_queue(tx.connection, now_ms=NOON)
+            leased = job_queue.lease_due(tx, states=POLLED, accounts=waits, lease_ms=1, limit=9, owner="me")
+        is_due = due_at <= 0 or due_at > TOLERANCE_MS + (2 if tries else 1) * MINUTE_MS
+        assert queue.due(POLLED, waits) == (frozenset({"kling-main"}) if is_due else frozenset())
+        assert len(leased) == is_due
+        assert queue.next_ms == (NOON + due_at if due_at > 0 else None)
+        seen.add((is_due, due_at > 0))
+        assert queue.due(FETCHED, waits) == queue.due(POLLED, {"other": MaxWaits(0, 0)}) == frozenset()
+    assert len(seen) == 3  # due, waiting, and dated by a wrong clock
+
+
+def test_accounts_with_other_waits_are_leased_in_one_order(ledger: Ledger) -> None:
+    caps = {"kling-b": CAPS["kling-main"], **CAPS}
+    for number, (key, account) in enumerate(zip("abcd", ["kling-b", "kling-main"] * 2, strict=True)):
+        (attempt,) = claim(ledger, request(key, account=account), caps=caps).claimed
+        send(ledger, attempt.attempt_id)
+        submit(ledger, attempt.attempt_id, f"task-{key}", now_ms=NOON + number)
+    accounts = {"kling-main": MaxWaits(MINUTE_MS, MINUTE_MS), "kling-b": MaxWaits(5 * MINUTE_MS, 5 * MINUTE_MS)}
+    with ledger.write(now_ms=NOON + 2 * MINUTE_MS, actor="me") as tx:
+        leased = job_queue.lease_due(tx, states=POLLED, accounts=accounts, lease_ms=1, limit=3, owner="me")
+    assert sorted(due.attempt.video_key for due in leased) == ["a", "b", "c"]

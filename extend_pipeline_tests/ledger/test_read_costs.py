@@ -68,15 +68,13 @@ def test_what_is_due_is_read_from_the_schedule(states: Iterable[AttemptState], l
 
 
 def test_the_accounts_with_due_work_are_read_from_the_schedule(ledger: Ledger) -> None:
-    waits = {ACCOUNT: MaxWaits(1, 1)}
-    states = (AttemptState.SUBMITTED, AttemptState.PROCESSING)
-    (plan,) = query_plans(ledger, lambda c: job_queue.due_accounts(c, now_ms=NOON, states=states, accounts=waits))
+    (plan,) = query_plans(ledger, lambda c: job_queue.read_queue(c, now_ms=NOON))
     assert_by_key(plan)
 
 
 def test_without_an_account_nothing_is_read(ledger: Ledger) -> None:
     with recorded(ledger) as statements, ledger.read() as connection:
-        assert job_queue.due_accounts(connection, now_ms=NOON, states=list(LIVE), accounts={}) == frozenset()
+        assert not job_queue.has_due(ledger, now_ms=NOON, states=list(LIVE), accounts={})
         assert queries.of_unknown_kind(connection, []) == []
     assert not [text for text, _ in statements if "attempts" in text]
 

@@ -89,7 +89,7 @@ def wants_look_up(pipeline: Pipeline) -> tuple[frozenset[str], frozenset[str]]:
     with pipeline.ledger.read() as connection:
         rows, contacts = queries.accounts(connection), queries.contacts(connection)
         names = {*queries.predicted_in(connection, (S.IN_DOUBT,))}
-        names |= job_queue.due_accounts(connection, now_ms=pipeline.now_ms(), states=sorted(ENDED), accounts=late)
+        names |= job_queue.read_queue(connection, now_ms=pipeline.now_ms()).due(ENDED, late)
         waiting = contact.waits(pipeline, connection)
     stopped = {name for name, row in rows.items() if row.stopped_reason is not None}
     names |= stopped | {name for name, row in rows.items() if row.silent_submits >= MAX_SILENT_SUBMITS}

@@ -78,7 +78,7 @@ def collect_due(
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
         while not (stop is not None and stop.is_set()):
             leased_at = pipeline.now_ms()
-            leased = _lease_due(pipeline, names, videos, size * 4)
+            leased = _lease_due(pipeline, names, videos, size * 4) if _has_due(pipeline, names) else []
             if not leased:
                 break
             attempt_ids = [due.attempt.attempt_id for due in leased]
@@ -95,8 +95,8 @@ def collect_due(
 def lease_results(
     pipeline: Pipeline, account: str, limit: int, *, videos: Collection[str] | None = None
 ) -> list[Callable[[], CollectReport]]:
-    """Lease up to `limit` due results of an account, soonest-expiring first; return a job for each, which fetches
-    it."""
+    """Lease up to `limit` due results of an account that has some, soonest-expiring first; return a job for each, which
+    fetches it."""
     leased_at = pipeline.now_ms()
     return [
         partial(_fetch_leased, pipeline, due, FetchLease(pipeline, due.attempt.attempt_id, leased_at=leased_at))
@@ -124,12 +124,15 @@ def release_waiting_for_space(pipeline: Pipeline) -> None:
             job_queue.release(tx, waiting, owner="")
 
 
+def _has_due(pipeline: Pipeline, names: list[str]) -> bool:
+    waits = schedule.fetch_waits(pipeline.settings, names)
+    return job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits)
+
+
 def _lease_due(
     pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int
 ) -> list[ScheduledAttempt]:
     waits = schedule.fetch_waits(pipeline.settings, names)
-    if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
-        return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         return job_queue.lease_due(
             tx,

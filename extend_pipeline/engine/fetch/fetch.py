@@ -38,7 +38,7 @@ def fetch(
     examines the complete file instead of `isolated_probe.check_file`. Some invalid files are kept in quarantine for
     each key. Raise OSError where the disk fails."""
     # imported here because they load httpx (0.1 s), which commands that only read the ledger don't need
-    from extend_pipeline.engine.fetch.resume import fetch_rest, fetch_whole
+    from extend_pipeline.engine.fetch.resume import Download, fetch_rest, fetch_whole
     from extend_pipeline.providers.http.download import DownloadPolicy, PrivateHost
     from extend_pipeline.providers.http.route import route_of
 
@@ -54,14 +54,14 @@ def fetch(
         idle_timeout_s=settings.download_silence_s,
         is_video=lambda head: isinstance(recognise_bytes(head), Container),
     )
-    check = check or isolated_probe.check_file
+    download = Download(pipeline.store, key, url, policy, heartbeat, check or isolated_probe.check_file)
     failpoint("collect.before_download")
     try:
         with pipeline.store.partial(key) as partial:
             if partial is not None:
-                return fetch_rest(pipeline.store, partial, url, policy, heartbeat, check)
+                return fetch_rest(download, partial)
         # another process has the partial file open and may never continue, so this one doesn't wait for it
-        return fetch_whole(pipeline.store, key, url, policy, heartbeat, check)
+        return fetch_whole(download)
     except isolated_probe.ProbeUnavailable as error:
         return could_not_probe(error)
 

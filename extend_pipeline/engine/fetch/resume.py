@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.engine.fetch.fetch import FetchFailure
@@ -18,47 +18,47 @@ MIN_PROGRESS: Final = 1_024  # bytes a try must bring for the next one to follow
 MAX_REFUSED: Final = 8  # ranges that a server refuses in a row before the whole file is asked for
 
 
-def fetch_whole(
-    store: MediaStore,
-    key: str,
-    url: str,
-    policy: DownloadPolicy,
-    heartbeat: Callable[[], object] | None,
-    check: Check,
-) -> Stored | FetchFailure:
-    """Fetch a file in one request. An interrupted download leaves nothing; an invalid file is kept under `key`."""
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file to fetch: its key and URL, the store that takes it, and the rules. `heartbeat` is called for each chunk;
+    with False no further try follows."""
+
+    store: MediaStore
+    key: str
+    url: str
+    policy: DownloadPolicy
+    heartbeat: Callable[[], object] | None
+    check: Check
+
+
+def fetch_whole(download: Download) -> Stored | FetchFailure:
+    """Fetch a file in one request. An interrupted download leaves nothing; an invalid file is kept under its key."""
+    store, policy = download.store, download.policy
     try:
-        with open_download(url, policy) as body:
+        with open_download(download.url, policy) as body:
             if isinstance(body, Fault):
                 return _fault_failure(body)
             assert not isinstance(body, NoRange)
             require_space(store, body.content_length)
             fetched = store.ingest(
-                _with_heartbeat(body.chunks, heartbeat),
+                _with_heartbeat(body.chunks, download.heartbeat),
                 expected_bytes=body.content_length,
                 max_bytes=policy.max_bytes,
-                check=check,
-                wanted_for=key,
+                check=download.check,
+                wanted_for=download.key,
             )
     except DownloadInterrupted as error:
         return FetchFailure(error.message, refused=error.kind is FaultKind.REFUSED, cut=True)
     return _invalid_failure(fetched) if isinstance(fetched, InvalidFile) else fetched
 
 
-def fetch_rest(
-    store: MediaStore,
-    partial: Partial,
-    url: str,
-    policy: DownloadPolicy,
-    heartbeat: Callable[[], object] | None,
-    check: Check,
-) -> Stored | FetchFailure:
+def fetch_rest(download: Download, partial: Partial) -> Stored | FetchFailure:
     """Fetch the rest of a partial file. A try that was cut but made progress is followed by the next at once."""
-    began, ends = partial.size, time.monotonic() + TURN_S
+    began, ends, heartbeat = partial.size, time.monotonic() + TURN_S, download.heartbeat
     try:
         while True:
             size_before, invalid_before = partial.size, partial.facts.unsound
-            fetched = _once(store, partial, url, policy, heartbeat, check)
+            fetched = _once(download, partial)
             if isinstance(fetched, Stored):
                 return fetched
             # begun anew, to find out whether the same invalid bytes come again
@@ -75,19 +75,12 @@ def fetch_rest(
         raise
 
 
-def _once(
-    store: MediaStore,
-    partial: Partial,
-    url: str,
-    policy: DownloadPolicy,
-    heartbeat: Callable[[], object] | None,
-    check: Check,
-) -> Stored | FetchFailure:
+def _once(download: Download, partial: Partial) -> Stored | FetchFailure:
     if partial.size and partial.size == partial.facts.total:
-        return _finished(store, partial, url, policy, heartbeat, check)
+        return _finished(download, partial)
     resume = _resume(partial)
     try:
-        with open_download(url, policy, resume) as body:
+        with open_download(download.url, download.policy, resume) as body:
             if isinstance(body, Fault):
                 if resume is not None and body.status is not None:
                     partial.note(refused=partial.facts.refused + 1)
@@ -97,8 +90,8 @@ def _once(
                     partial.begin(body.validator, body.total)
                 else:
                     partial.note(joined=True, refused=0, total=body.total)
-                require_space(store, body.content_length)
-                partial.append(_with_heartbeat(body.chunks, heartbeat))
+                require_space(download.store, body.content_length)
+                partial.append(_with_heartbeat(body.chunks, download.heartbeat))
     except DownloadInterrupted as error:
         if error.kind is FaultKind.REFUSED:
             partial.begin(None, None)
@@ -106,10 +99,10 @@ def _once(
         return FetchFailure(f"{error.message}; {partial.size} bytes are kept", cut=True)
     if isinstance(body, NoRange) and body.total != partial.size:
         partial.begin(None, None)  # another file, or a server that knows no ranges
-        return _once(store, partial, url, policy, heartbeat, check)
+        return _once(download, partial)
     if (body_total := partial.facts.total) and partial.size < body_total:
         return FetchFailure(f"{partial.size} of {body_total} bytes came, and are kept", cut=True)
-    return _finished(store, partial, url, policy, heartbeat, check)
+    return _finished(download, partial)
 
 
 def _resume(partial: Partial) -> Resume | None:
@@ -119,25 +112,18 @@ def _resume(partial: Partial) -> Resume | None:
     return Resume(partial.size, facts.validator, facts.total)
 
 
-def _finished(
-    store: MediaStore,
-    partial: Partial,
-    url: str,
-    policy: DownloadPolicy,
-    heartbeat: Callable[[], object] | None,
-    check: Check,
-) -> Stored | FetchFailure:
+def _finished(download: Download, partial: Partial) -> Stored | FetchFailure:
     """Check a complete file. An invalid one that was joined from several responses is fetched again from the start;
     only the same bytes a second time prove that the provider has no other file."""
     sha256 = partial.sha256()
     is_final = not partial.facts.joined or partial.facts.unsound == sha256
-    fetched = store.ingest_partial(partial, sha256, check=check, quarantine=is_final)
+    fetched = download.store.ingest_partial(partial, sha256, check=download.check, quarantine=is_final)
     if isinstance(fetched, Stored):
         return fetched
     if is_final:
         return _invalid_failure(fetched)
     partial.begin(None, None, unsound=sha256)
-    return _once(store, partial, url, policy, heartbeat, check)
+    return _once(download, partial)
 
 
 def _fault_failure(fault: Fault) -> FetchFailure:

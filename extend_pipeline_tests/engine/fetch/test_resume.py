@@ -16,7 +16,7 @@ import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.engine.fetch.fetch import FetchFailure
-from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_rest, fetch_whole
+from extend_pipeline.engine.fetch.resume import MAX_REFUSED, Download, fetch_rest, fetch_whole
 from extend_pipeline.media.check.probe import check_file
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.store import Stored
@@ -91,7 +91,7 @@ def fetch(store: LocalStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored
     """Fetch once, as a round of `advance` does."""
     with store.partial(KEY) as partial:
         assert partial is not None
-        return fetch_rest(store, partial, url, policy, None, check_file)
+        return fetch_rest(Download(store, KEY, url, policy, None, check_file), partial)
 
 
 def left(store: LocalStore) -> list[Path]:
@@ -221,14 +221,15 @@ CHILD = """
 import sys
 from pathlib import Path
 from extend_pipeline.base.failpoints import arm_from_environment
-from extend_pipeline.engine.fetch.resume import fetch_rest
+from extend_pipeline.engine.fetch.resume import Download, fetch_rest
 from extend_pipeline.media.check.probe import check_file
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.http.download import DownloadPolicy
 arm_from_environment()
 store = LocalStore(Path(sys.argv[1]))
 with store.partial("result:a1") as partial:
-    fetch_rest(store, partial, sys.argv[2], DownloadPolicy(allow_local=True), None, check_file)
+    policy = DownloadPolicy(allow_local=True)
+    fetch_rest(Download(store, "result:a1", sys.argv[2], policy, None, check_file), partial)
 """
 
 
@@ -276,9 +277,10 @@ def test_two_writers_never_share_a_partial_file_nor_wait_for_a_stopped_one(store
         stopped.append([film[:5_000]])
         with LocalStore(store.root).partial(KEY) as second:
             assert second is None
-        outcome = fetch_whole(store, KEY, server.base_url, LOCAL, None, check_file)
+        download = Download(store, KEY, server.base_url, LOCAL, None, check_file)
+        outcome = fetch_whole(download)
         assert isinstance(outcome, Stored)
-        assert fetch_rest(store, stopped, server.base_url, LOCAL, None, check_file) == outcome
+        assert fetch_rest(download, stopped) == outcome
     assert left(store) == []
 
 

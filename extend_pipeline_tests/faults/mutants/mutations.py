@@ -144,8 +144,13 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/ledger/write/hints/job_queue.py",
-                "or_(schedule.c.due_at <= now_ms, too_far)",
-                "or_(schedule.c.due_at <= now_ms, too_far & (schedule.c.tries < 0))",
+                "_SCHEDULE.c.due_at > ends_ms),",
+                "(_SCHEDULE.c.due_at > ends_ms) & (_SCHEDULE.c.tries < 0)),",
+            ),
+            Edit(
+                "extend_pipeline/ledger/write/hints/job_queue.py",
+                "turn.first_ms <= self.now_ms or turn.last_ms > self.now_ms + TOLERANCE_MS + wait_ms",
+                "turn.first_ms <= self.now_ms",
             ),
         ),
         ("special/clock-ahead/luma", "special/clock-ahead/kling"),

@@ -1,10 +1,12 @@
 """The queue of due attempts: workers lease them, so that two do not do the same work. All of its rows may be lost
 at the cost of one poll each."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, or_, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
@@ -34,6 +36,105 @@ class Unscheduled:
     submit_class: str
 
 
+class _Turn(NamedTuple):
+    """What waits in the queue for one account in one state, after successful looks or failed ones: the first due time,
+    the last one, and the first one after now (UTC ms)."""
+
+    account: str
+    state: str
+    is_failing: bool
+    first_ms: int
+    last_ms: int
+    next_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queue as one statement shows it, by account and state."""
+
+    turns: Sequence[_Turn]
+    now_ms: int
+
+    def due(self, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> frozenset[str]:
+        """Return the accounts for which `lease_due` would find anything."""
+        return frozenset(
+            turn.account
+            for turn in self.turns
+            if turn.state in states and turn.account in accounts and self._is_due(turn, accounts[turn.account])
+        )
+
+    def _is_due(self, turn: _Turn, waits: MaxWaits) -> bool:
+        wait_ms = waits.failing_ms if turn.is_failing else waits.healthy_ms
+        return turn.first_ms <= self.now_ms or turn.last_ms > self.now_ms + TOLERANCE_MS + wait_ms
+
+    @property
+    def next_ms(self) -> int | None:
+        """Return the first due time after now (UTC ms); None without one."""
+        return min((turn.next_ms for turn in self.turns if turn.next_ms is not None), default=None)
+
+
+# constants, because building a statement takes longer than running it
+_ATTEMPTS, _SCHEDULE = tables.attempts, tables.schedule
+_FAILING: Final = case((_SCHEDULE.c.tries > 0, 1), else_=0)
+_TURNS: Final = (
+    select(
+        _SCHEDULE.c.account,
+        _ATTEMPTS.c.state,
+        _FAILING,
+        func.min(_SCHEDULE.c.due_at),
+        func.max(_SCHEDULE.c.due_at),
+        func.min(case((_SCHEDULE.c.due_at > bindparam("now_ms"), _SCHEDULE.c.due_at))),
+    )
+    # an outer join, so that SQLite reads the few rows of `schedule` first
+    .outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
+    .group_by(_SCHEDULE.c.account, _ATTEMPTS.c.state, _FAILING)
+)
+_OF_IDS: Final = _SCHEDULE.c.attempt_id.in_(bindparam("ids", expanding=True))
+_LEASED: Final[dict[str, Any]] = {"due_at": bindparam("until"), "owner": bindparam("worker")}
+_TAKE: Final = update(_SCHEDULE).where(_OF_IDS).values(_LEASED)
+_RELEASE: Final = update(_SCHEDULE).where(_OF_IDS, _SCHEDULE.c.owner == bindparam("held_by")).values(_LEASED)
+_EXTEND: Final = (
+    update(_SCHEDULE)
+    .where(_SCHEDULE.c.attempt_id == bindparam("of"), _SCHEDULE.c.owner == bindparam("held_by"))
+    .values(_LEASED)
+)
+
+
+@cache
+def _due(*, soonest_expiring_first: bool, limited: bool) -> Select[Any]:
+    """Return the query of the attempts that are due: their time has come, or lies farther ahead than the longest
+    wait."""
+    ends_ms = case((_SCHEDULE.c.tries > 0, bindparam("failing_ms")), else_=bindparam("healthy_ms"))
+    query = (
+        select(_ATTEMPTS.c.attempt_id, _ATTEMPTS.c.video_key, _ATTEMPTS.c.expires_at, _SCHEDULE.c.due_at)
+        .join(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
+        .where(
+            of_scheduled(_ATTEMPTS.c.state).in_(bindparam("states", expanding=True)),
+            _SCHEDULE.c.account.in_(bindparam("accounts", expanding=True)),
+            or_(_SCHEDULE.c.due_at <= bindparam("now_ms"), _SCHEDULE.c.due_at > ends_ms),
+        )
+        .order_by(*_order(soonest_expiring_first))
+    )
+    return query.limit(bindparam("most")) if limited else query
+
+
+@cache
+def _whole(*, soonest_expiring_first: bool) -> Select[Any]:
+    query = select(_ATTEMPTS, *LOOK_COLUMNS).join(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
+    return query.where(_OF_IDS).order_by(*_order(soonest_expiring_first))
+
+
+def _order(soonest_expiring_first: bool) -> tuple[Any, ...]:
+    soonest = (_ATTEMPTS.c.expires_at.asc().nulls_last(),) if soonest_expiring_first else ()
+    return (*soonest, _SCHEDULE.c.due_at, _ATTEMPTS.c.attempt_id)
+
+
+def _place(row: Row[Any], *, soonest_expiring_first: bool) -> tuple[Any, ...]:
+    """Return what orders the rows of several queries as each of them is ordered."""
+    soonest = (row.expires_at is None, row.expires_at or 0) if soonest_expiring_first else ()
+    return (*soonest, row.due_at, row.attempt_id)
+
+
 def lease_due(
     tx: LedgerTransaction,
     *,
@@ -46,27 +147,26 @@ def lease_due(
     soonest_expiring_first: bool = False,
 ) -> list[ScheduledAttempt]:
     """Lease up to `limit` due attempts in these states: no other worker gets them for `lease_ms`."""
-    attempts, schedule = tables.attempts, tables.schedule
-    soonest = (attempts.c.expires_at.asc().nulls_last(),) if soonest_expiring_first else ()
-    order = (*soonest, schedule.c.due_at, attempts.c.attempt_id)
-    query = (
-        select(attempts.c.attempt_id, attempts.c.video_key)
-        .join(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
-        .where(_is_due(states, accounts, tx.now_ms))
-        .order_by(*order)
-    )
-    if videos is None:
-        due = [row.attempt_id for row in tx.connection.execute(query.limit(limit))]
-    else:
-        keys = frozenset(videos)  # a backfill may name more of them than one statement can take
-        due = [row.attempt_id for row in tx.connection.execute(query) if row.video_key in keys][:limit]
-    whole = select(attempts, *LOOK_COLUMNS).join(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
+    query = _due(soonest_expiring_first=soonest_expiring_first, limited=videos is None)
+    keys = None if videos is None else frozenset(videos)  # may be more of them than one statement can take
+    alike: dict[MaxWaits, list[str]] = {}
+    for name, waits in accounts.items():
+        alike.setdefault(waits, []).append(name)
+    rows: list[Row[Any]] = []
+    for waits, names in alike.items():
+        latest = tx.now_ms + TOLERANCE_MS
+        values = {"states": [state.value for state in states], "accounts": names, "now_ms": tx.now_ms}
+        values |= {"healthy_ms": latest + waits.healthy_ms, "failing_ms": latest + waits.failing_ms}
+        found = tx.connection.execute(query, values | ({"most": limit} if keys is None else {}))
+        rows += [row for row in found if keys is None or row.video_key in keys]
+    if len(alike) > 1:
+        rows.sort(key=partial(_place, soonest_expiring_first=soonest_expiring_first))
+    due = [row.attempt_id for row in rows[:limit]]
     leased: list[ScheduledAttempt] = []
     for part in chunks(due):
-        rows = tx.connection.execute(whole.where(attempts.c.attempt_id.in_(part)).order_by(*order))
-        leased += [scheduled_attempt(row) for row in rows]
-        taken = update(schedule).where(schedule.c.attempt_id.in_(part))
-        tx.connection.execute(taken.values(due_at=tx.now_ms + lease_ms, owner=owner))
+        whole = tx.connection.execute(_whole(soonest_expiring_first=soonest_expiring_first), {"ids": part})
+        leased += [scheduled_attempt(row) for row in whole]
+        tx.connection.execute(_TAKE, {"ids": part, "until": tx.now_ms + lease_ms, "worker": owner})
     return leased
 
 
@@ -75,18 +175,16 @@ def extend_lease(
 ) -> bool:
     """Extend a lease from `lease_due` until a moment (UTC ms), or take it from `from_owner` (empty: no worker). Return
     False if another worker has it, or the attempt is no longer scheduled."""
-    table = tables.schedule
-    own_lease = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if from_owner is None else from_owner))
-    return tx.connection.execute(update(table).where(own_lease).values(due_at=until, owner=owner)).rowcount == 1
+    held_by = owner if from_owner is None else from_owner
+    values = {"of": attempt_id, "held_by": held_by, "until": until, "worker": owner}
+    return tx.connection.execute(_EXTEND, values).rowcount == 1
 
 
 def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) -> None:
     """Make due now the attempts that the worker has leased and not finished. Attempts that another worker has leased
     since, or that were scheduled anew, stay as they are."""
-    table = tables.schedule
     for part in chunks(attempt_ids):
-        own_lease = table.c.attempt_id.in_(part) & (table.c.owner == owner)
-        tx.connection.execute(update(table).where(own_lease).values(due_at=tx.now_ms, owner=""))
+        tx.connection.execute(_RELEASE, {"ids": part, "held_by": owner, "until": tx.now_ms, "worker": ""})
 
 
 def make_due(tx: LedgerTransaction, account: str) -> None:
@@ -105,45 +203,17 @@ def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
     return leased
 
 
+def read_queue(connection: Connection, *, now_ms: int) -> Queue:
+    """Return what waits in the queue, by one statement."""
+    return Queue([_Turn(*row) for row in connection.execute(_TURNS, {"now_ms": now_ms})], now_ms)
+
+
 def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> bool:
     """Return whether `lease_due` would find anything; reads only, so that an idle round writes nothing."""
-    attempts, schedule = tables.attempts, tables.schedule
-    query = select(schedule.c.attempt_id).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
+    if not accounts:
+        return False
     with ledger.read() as connection:
-        return connection.execute(query.where(_is_due(states, accounts, now_ms)).limit(1)).first() is not None
-
-
-def due_accounts(
-    connection: Connection, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]
-) -> frozenset[str]:
-    """Return the accounts for which `lease_due` would find anything."""
-    if not accounts:
-        return frozenset()
-    attempts, schedule = tables.attempts, tables.schedule
-    # the account of the hint, because for that of the attempt an index of all attempts would be read to the end
-    query = select(schedule.c.account).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
-    return frozenset(connection.execute(query.where(_is_due(states, accounts, now_ms)).distinct()).scalars())
-
-
-def next_due(connection: Connection, *, after_ms: int) -> int | None:
-    """Return the first due time after a moment (UTC ms); None without one."""
-    due_at = tables.schedule.c.due_at
-    return connection.execute(select(func.min(due_at)).where(due_at > after_ms)).scalar()
-
-
-def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], now_ms: int) -> ColumnElement[bool]:
-    """Return the SQL condition of a due attempt: its time has come, or lies farther ahead than the account's longest
-    wait."""
-    attempts, schedule = tables.attempts, tables.schedule
-    state = of_scheduled(attempts.c.state)
-    in_scope = and_(state.in_([state.value for state in states]), schedule.c.account.in_(list(accounts)))
-    if not accounts:
-        return in_scope
-    latest = now_ms + TOLERANCE_MS
-    healthy = case({name: latest + waits.healthy_ms for name, waits in accounts.items()}, value=schedule.c.account)
-    failing = case({name: latest + waits.failing_ms for name, waits in accounts.items()}, value=schedule.c.account)
-    too_far = schedule.c.due_at > case((schedule.c.tries > 0, failing), else_=healthy)
-    return and_(in_scope, or_(schedule.c.due_at <= now_ms, too_far))
+        return bool(read_queue(connection, now_ms=now_ms).due(states, accounts))
 
 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
