@@ -14,6 +14,7 @@ Parts that `--parts` must name, because they take longer:
 
     fleet       four `advance` at once: 10,000 videos of 3 hops (times --scale), on SQLite and PostgreSQL
     writers     how long writers wait while something reads all of the largest home, on SQLite and PostgreSQL
+    partitions  a real Dagster with the most videos of --sizes: every sensor's ticks, memory, a page in a browser
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
 PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
-ON_DEMAND = ("fleet", "writers")
+ON_DEMAND = ("fleet", "writers", "partitions")
 RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 
 
@@ -48,6 +49,7 @@ def main() -> int:
         choices=Context.databases,
         help="of the homes (by default SQLite), and the only one where a part measures both",
     )
+    parser.add_argument("--watch", type=float, default=Context.watch_s, help="seconds for which Dagster is watched")
     parser.add_argument("--folder", type=Path, help="for homes and films; by default a temporary one")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -64,6 +66,7 @@ def main() -> int:
             limit_s=options.limit,
             database=options.database or Context.database,
             databases=(options.database,) if options.database else Context.databases,
+            watch_s=options.watch,
         )
         with opened(context):
             return _measure(context, parts, options.results)

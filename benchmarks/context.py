@@ -35,8 +35,9 @@ class Home:
 class Context:
     """The folder and the wishes of one run. `sizes` are numbers of videos of `hops` hops; `scale` multiplies the work
     of the other parts, `runs` is how often a program is run where medians are taken; no single command may take longer
-    than `limit_s`. Homes are on `database`; what is measured on each of them is measured on `databases`. Other
-    engines are kept in `environments`, outside of the repository, whose files its tests read."""
+    than `limit_s`. Homes are on `database`; what is measured on each of them is measured on `databases`. A running
+    Dagster is watched for `watch_s`. Other engines are kept in `environments`, outside of the repository, whose files
+    its tests read."""
 
     folder: Path
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
@@ -46,6 +47,7 @@ class Context:
     limit_s: float = 60.0
     database: str = "sqlite"
     databases: tuple[str, ...] = ("sqlite", "postgresql")
+    watch_s: float = 300.0
     environments: Path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "extend_pipeline-bench"
     _made: dict[tuple[str, int], Home] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)

@@ -7,13 +7,18 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+from benchmarks.context import Home
 from benchmarks.measure import KEYS, ProgramFailedError
+
+ROOT: Final = Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -23,12 +28,30 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def program(name: str) -> str:
+    """Return the path of a program of this Python environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+def dagster_environment(home: Home) -> dict[str, str]:
+    """Make a DAGSTER_HOME with the configuration of `deploy/` in a home; return the variables of its programs."""
+    folder = home.settings.home / "dagster"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
+    return {**home.environment, "DAGSTER_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+
+
 @contextmanager
 def service(
-    command: Sequence[str], environment: Mapping[str, str], *, log: Path, ready: str, folder: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    log: Path,
+    ready: str | None = None,
+    folder: Path | None = None,
 ) -> Iterator[int]:
-    """Run a server until the end of the block; yield its process id once the address `ready` responds. Raises
-    ProgramFailedError."""
+    """Run a server until the end of the block; yield its process id once the address `ready` (if any) responds.
+    Raises ProgramFailedError."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -40,7 +63,8 @@ def service(
             start_new_session=True,
         )
     try:
-        _wait_for(ready, process, log)
+        if ready is not None:
+            _wait_for(ready, process, log)
         yield process.pid
     finally:
         for number in (signal.SIGINT, signal.SIGKILL):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 import urllib.request
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import func, select
@@ -15,7 +13,7 @@ from sqlalchemy import func, select
 from benchmarks.context import Context, Home
 from benchmarks.measure import CLI, Cost, ProgramFailedError, run
 from benchmarks.report import Section, ratio
-from benchmarks.services import cpu_of, free_port, memory_of, service
+from benchmarks.services import ROOT, cpu_of, dagster_environment, free_port, memory_of, program, service
 from benchmarks.upstream import upstream
 from benchmarks.worlds import seeds, write_world
 from extend_pipeline.ledger import tables
@@ -25,7 +23,6 @@ HOPS: Final = 300
 FEW: Final = 10
 RUNS: Final = 2  # of a hop each
 
-_ROOT: Final = Path(__file__).parents[2]
 _LINGER: Final = {"EXTEND_PIPELINE_LINGER_S": "2"}
 _STATES: Final = "[QUEUED, NOT_STARTED, STARTING, STARTED]"
 _UNFINISHED: Final = f"{{ runsOrError(filter: {{statuses: {_STATES}}}) {{ ... on Runs {{ results {{ runId }} }} }} }}"
@@ -63,13 +60,11 @@ def _whole(cost: Cost) -> tuple[str, str]:
 def _dev(context: Context, count: int) -> Cost:
     """Let a real `dagster dev` take one hop of each of `count` videos."""
     state, home = context.home("sandbox").settings.home, context.home("dagster")
-    port, dagster_home = free_port(), home.settings.home / "dagster"
-    dagster_home.mkdir()
-    (dagster_home / "dagster.yaml").write_text((_ROOT / "deploy" / "dagster.yaml").read_text())
+    port = free_port()
     with upstream(state, seeds=seeds("kling", count)) as sandbox:
         write_world(home.settings.home, "kling", count, sandbox.base_url)
-        environment = {**home.environment, **_LINGER, "DAGSTER_HOME": str(dagster_home), "PYTHONPATH": str(_ROOT)}
-        command = [_program("dagster"), "dev", "-m", "extend_pipeline.definitions", "--port", str(port)]
+        environment = dagster_environment(home) | _LINGER
+        command = [program("dagster"), "dev", "-m", "extend_pipeline.definitions", "--port", str(port)]
         url, log = f"http://127.0.0.1:{port}", home.settings.home / "dagster.log"
         began = time.monotonic()
         with service(command, environment, log=log, ready=f"{url}/server_info", folder=home.settings.home) as pid:
@@ -105,10 +100,10 @@ def _run_a_hop(context: Context) -> float:
         state, home = context.home("sandbox").settings.home, context.home("dagster")
         with upstream(state, seeds=seeds("kling", 1)) as sandbox:
             write_world(home.settings.home, "kling", 1, sandbox.base_url)
-            environment = {**home.environment, **_LINGER, "DAGSTER_HOME": str(home.settings.home)}
-            environment |= {"EXTEND_PIPELINE_LINGER_S": "0", "PYTHONPATH": str(_ROOT)}
+            environment = {**home.environment, "DAGSTER_HOME": str(home.settings.home)}
+            environment |= {"EXTEND_PIPELINE_LINGER_S": "0", "PYTHONPATH": str(ROOT)}
             job = ["job", "execute", "-m", "extend_pipeline.definitions", "-j", "advance_job"]
-            costs.append(run([_program("dagster"), *job], environment, folder=home.settings.home))
+            costs.append(run([program("dagster"), *job], environment, folder=home.settings.home))
             if len(sandbox.charges()["charges"]) != 1:
                 raise ProgramFailedError(f"a run of one hop bought none:\n{costs[-1].output[-2000:]}")
     return sum(cost.cpu for cost in costs) / RUNS
@@ -120,7 +115,3 @@ def _alone(context: Context, count: int) -> Cost:
     with upstream(state, seeds=seeds("kling", count)) as sandbox:
         write_world(home.settings.home, "kling", count, sandbox.base_url)
         return run([*CLI, "advance", "--until-idle"], home.environment)
-
-
-def _program(name: str) -> str:
-    return str(Path(sys.executable).parent / name)

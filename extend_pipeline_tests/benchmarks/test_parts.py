@@ -16,6 +16,7 @@ import pytest
         *((part, ()) for part in ("table", "advance", "ledger", "warehouse", "polling", "writers")),
         ("table", ("--database", "postgresql")),
         ("fleet", ("--scale", "0.002")),
+        ("partitions", ("--watch", "2")),
     ],
 )
 def test_a_part_measures_and_writes_its_results(part: str, more: tuple[str, ...], tmp_path: Path) -> None:
