@@ -9,6 +9,7 @@
     polling     10,000 tasks in flight
     engines     the same work in DBOS and in Prefect
     dagster     one run for many hops, and a run a hop
+    neighbours  one account beside a silent, a slow and a failing one, by the command line and through Dagster
 
 Parts that `--parts` must name, because they take longer:
 
@@ -30,7 +31,7 @@ from benchmarks.context import Context, opened
 from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
-PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
+PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster", "neighbours")
 ON_DEMAND = ("fleet", "writers", "partitions")
 RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 

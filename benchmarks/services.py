@@ -74,6 +74,16 @@ def service(
                 process.wait(20)
 
 
+@contextmanager
+def dagster_dev(home: Home, environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """Run a real `dagster dev` of a home, with a DAGSTER_HOME in it; yield its process id and its address."""
+    port, variables = free_port(), dagster_environment(home) | dict(environment)
+    command = [program("dagster"), "dev", "-m", "extend_pipeline.definitions", "--port", str(port)]
+    url, log = f"http://127.0.0.1:{port}", home.settings.home / "dagster.log"
+    with service(command, variables, log=log, ready=f"{url}/server_info", folder=home.settings.home) as pid:
+        yield pid, url
+
+
 def cpu_of(pid: int) -> float:
     """Return the CPU seconds of a process, of those below it, and of those of them that have ended."""
     import psutil

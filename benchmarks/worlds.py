@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,26 +44,57 @@ def sources(provider: str, count: int, url: str) -> list[str]:
     return [f"{url}/_sandbox/media/{name}.mp4" for name in ids] if provider == "vidu" else ids
 
 
+@dataclass(frozen=True)
+class World:
+    """An account at the sandbox at `url`: `count` videos, each to be extended by `hops` hops, with sources of
+    `duration` s. Its name is its provider's by default."""
+
+    provider: str
+    count: int
+    url: str
+    hops: int = 1
+    duration: float = 5.0
+    name: str = ""
+
+
 def write_world(home: Path, provider: str, count: int, url: str, *, hops: int = 1, duration: float = 5.0) -> None:
     """Write accounts.yaml and catalog.yaml: `count` videos of one account at the sandbox, polled every 0.2 s."""
-    account = {
-        "name": provider,
-        "provider": provider,
-        "base_url": url,
+    write_worlds(home, [World(provider, count, url, hops, duration)])
+
+
+def write_worlds(home: Path, worlds: Sequence[World]) -> None:
+    """Write accounts.yaml and catalog.yaml of several accounts, each with prompts of its own, so that no two of them
+    seem to buy the same."""
+    _write(home / "accounts.yaml", "accounts", [_account(world) for world in worlds])
+    _write(home / "catalog.yaml", "videos", [entry for world in worlds for entry in _entries(world)])
+
+
+def _account(world: World) -> dict[str, Any]:
+    return {
+        "name": world.name or world.provider,
+        "provider": world.provider,
+        "base_url": world.url,
         "allow_local": True,
-        "credentials": {"api_key_env": _key_env(provider)},
+        "credentials": {"api_key_env": _key_env(world.provider)},
         "max_in_flight": 1_000,
         "budget": {"per_day": 1_000_000, "total": 1_000_000},
         "poll": {"first_after": 0, "every": 0.2},
-        **_ACCOUNT[provider],
+        **_ACCOUNT[world.provider],
     }
-    extend = {"steps": hops, "prompt": "the fog lifts", **_EXTEND.get(provider, {})}
-    entries = [
-        {"key": f"v{number:05}", "account": provider, "source": _source(provider, name, duration), "extend": extend}
-        for number, name in enumerate(sources(provider, count, url))
+
+
+def _entries(world: World) -> list[dict[str, Any]]:
+    account = world.name or world.provider
+    extend = {"steps": world.hops, "prompt": f"the fog lifts, {account}", **_EXTEND.get(world.provider, {})}
+    return [
+        {
+            "key": f"{account}-v{number:05}",
+            "account": account,
+            "source": _source(world.provider, name, world.duration),
+            "extend": extend,
+        }
+        for number, name in enumerate(sources(world.provider, world.count, world.url))
     ]
-    _write(home / "accounts.yaml", "accounts", [account])
-    _write(home / "catalog.yaml", "videos", entries)
 
 
 def _source(provider: str, name: str, duration: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from benchmarks.context import Context, Home
 from benchmarks.measure import CLI, Cost, ProgramFailedError, run
 from benchmarks.report import Section, ratio
-from benchmarks.services import ROOT, cpu_of, dagster_environment, free_port, memory_of, program, service
+from benchmarks.services import ROOT, cpu_of, dagster_dev, memory_of, program
 from benchmarks.upstream import upstream
 from benchmarks.worlds import seeds, write_world
 from extend_pipeline.ledger import tables
@@ -60,14 +60,10 @@ def _whole(cost: Cost) -> tuple[str, str]:
 def _dev(context: Context, count: int) -> Cost:
     """Let a real `dagster dev` take one hop of each of `count` videos."""
     state, home = context.home("sandbox").settings.home, context.home("dagster")
-    port = free_port()
     with upstream(state, seeds=seeds("kling", count)) as sandbox:
         write_world(home.settings.home, "kling", count, sandbox.base_url)
-        environment = dagster_environment(home) | _LINGER
-        command = [program("dagster"), "dev", "-m", "extend_pipeline.definitions", "--port", str(port)]
-        url, log = f"http://127.0.0.1:{port}", home.settings.home / "dagster.log"
         began = time.monotonic()
-        with service(command, environment, log=log, ready=f"{url}/server_info", folder=home.settings.home) as pid:
+        with dagster_dev(home, _LINGER) as (pid, url):
             _wait_until_reported(home, url, count, seconds=300 + count)
             return Cost(time.monotonic() - began, cpu_of(pid), memory_of(pid))
 
