@@ -23,8 +23,8 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 
 PROVIDER: Final = "kling"
-VIDEOS: Final = 20  # of each account
-HOPS: Final = 3
+VIDEOS: Final = 12  # of each account
+HOPS: Final = 5
 RUN_TIME: Final = (1.0, 2.0)  # of a task (s)
 FILM_S: Final = 40.0
 FAILS_EACH: Final = 3

@@ -29,9 +29,11 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write.hints import job_queue
 
 PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make changes that no job of this one reports
-PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of what the last one took
+PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU time that the last one took
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
 REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
+
+SLOW_FETCH_S: Final = 10.0  # from then on a fetch waits for its host, and its account takes no other's share
 
 IN_DOUBT: Final = (AttemptState.IN_DOUBT,)
 
@@ -68,7 +70,7 @@ class Dispatcher:
         self.changed = False
         """Whether a job has ended since the last plan that changes what a plan finds."""
         self._done = _Done()
-        self._planned_at = self._plan_took = 0.0
+        self._planned_at = self._plan_gap_s = 0.0
         self._began_ms = pipeline.now_ms()
         self._had_disk_error = False
         self._rested: dict[Lane, int] = {}
@@ -80,7 +82,7 @@ class Dispatcher:
         nothing."""
         pipeline = self.pipeline
         self._take_reports(of_all=last)
-        began, since_ms = time.monotonic(), self._began_ms
+        began, cpu_s, since_ms = time.monotonic(), time.thread_time(), self._began_ms
         self._began_ms = pipeline.now_ms()
         ahead_ms = begin(pipeline)
         add(self._done.recovered, recover_home(pipeline))
@@ -103,7 +105,8 @@ class Dispatcher:
             done.examined.restored,
         )
         self._planned_at = time.monotonic()
-        self._plan_took = self._planned_at - began
+        # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
+        self._plan_gap_s = max((time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
         self._had_disk_error = finished.disk_error is not None
         if not last:
             self._start_planned(finished)
@@ -117,7 +120,7 @@ class Dispatcher:
             now_s = time.monotonic()
             if self.lanes.stop.is_set() or (ends_s is not None and now_s >= ends_s):
                 return True
-            gap_s = max(self._plan_took * PLAN_SHARE, self.gap_s) if self.changed else PLAN_EVERY_MS / 1000
+            gap_s = max(self._plan_gap_s, self.gap_s) if self.changed else PLAN_EVERY_MS / 1000
             plan_s = self._planned_at + gap_s
             if now_s >= plan_s:
                 return True
@@ -194,10 +197,13 @@ class Dispatcher:
     def _start_fetches(self, due: Collection[str]) -> None:
         if self._done.collected.disk_error is not None:
             return  # the others would fail too
-        fetching = {*due, *(name for name in self.pipeline.accounts if self.lanes.running(Lane(Stage.FETCH, name)))}
+        lanes = {name: Lane(Stage.FETCH, name) for name in self.pipeline.accounts}
+        fetching = {*due, *(name for name, lane in lanes.items() if self.lanes.running(lane))}
+        waiting = {name for name, lane in lanes.items() if self.lanes.running(lane, longer_than_s=SLOW_FETCH_S)}
+        each = share(self.pipeline.settings.max_downloads, len(fetching - waiting))
         for name in due:
-            lane = Lane(Stage.FETCH, name)
-            free = share(self.pipeline.settings.max_downloads, len(fetching)) - self.lanes.running(lane)
+            lane = lanes[name]
+            free = each - self.lanes.running(lane)
             if free > 0 and not self.lanes.stop.is_set():
                 for job in lease_results(self.pipeline, name, free, videos=self.videos):
                     self.lanes.start(lane, job)

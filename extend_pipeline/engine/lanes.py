@@ -4,6 +4,7 @@ stage for a slower one. How many run at a time is bounded by the lanes and not b
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
@@ -52,7 +53,7 @@ class Lanes:
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
         self._pool = ThreadPoolExecutor(MAX_THREADS, "lane")
-        self._jobs: dict[Future[Any], Lane] = {}
+        self._jobs: dict[Future[Any], tuple[Lane, float]] = {}
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -65,12 +66,13 @@ class Lanes:
     def start(self, lane: Lane, job: Callable[[], Any]) -> None:
         """Start a job. Its report is what it returns."""
         future = self._pool.submit(job)
-        self._jobs[future] = lane
+        self._jobs[future] = lane, time.monotonic()
         future.add_done_callback(lambda _: self._ended.set())
 
-    def running(self, lane: Lane) -> int:
-        """Return how many jobs of a lane run, or have ended and their reports are not taken."""
-        return sum(each == lane for each in self._jobs.values())
+    def running(self, lane: Lane, *, longer_than_s: float = 0.0) -> int:
+        """Return how many jobs of a lane run (for at least so long), or have ended and their reports are not taken."""
+        since = time.monotonic() - longer_than_s
+        return sum(each == lane and began <= since for each, began in self._jobs.values())
 
     @property
     def is_busy(self) -> bool:
@@ -92,7 +94,7 @@ class Lanes:
         error: BaseException | None = None
         while ended := [future for future in self._jobs if future.done()]:
             for future in ended:
-                lane = self._jobs.pop(future)
+                lane, _ = self._jobs.pop(future)
                 if (failure := future.exception()) is None:
                     yield lane, future.result()
                 elif error is None:

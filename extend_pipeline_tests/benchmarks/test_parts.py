@@ -13,7 +13,7 @@ import pytest
 @pytest.mark.parametrize(
     ("part", "more"),
     [
-        *((part, ()) for part in ("table", "advance", "ledger", "warehouse", "polling", "writers")),
+        *((part, ()) for part in ("table", "advance", "ledger", "warehouse", "polling", "neighbours", "writers")),
         ("table", ("--database", "postgresql")),
         ("fleet", ("--scale", "0.002")),
         ("partitions", ("--watch", "2")),

@@ -132,6 +132,16 @@ def test_lanes_raise_the_first_error_after_every_job_has_ended() -> None:
         assert not lanes.is_busy
 
 
+def test_a_lane_says_how_many_jobs_run_for_so_long() -> None:
+    release = threading.Event()
+    with Lanes(Stop(threading.Event())) as lanes:
+        lanes.start(Lane(Stage.FETCH, "a"), release.wait)
+        assert lanes.running(Lane(Stage.FETCH, "a")) == 1
+        assert lanes.running(Lane(Stage.FETCH, "b")) == 0
+        assert lanes.running(Lane(Stage.FETCH, "a"), longer_than_s=3_600) == 0
+        release.set()
+
+
 @pytest.mark.parametrize(("total", "accounts", "each"), [(4, 0, 4), (4, 1, 4), (4, 3, 2), (4, 9, 1), (1, 2, 1)])
 def test_downloads_are_shared_by_the_accounts_that_have_some(total: int, accounts: int, each: int) -> None:
     assert share(total, accounts) == each
