@@ -13,14 +13,15 @@ from typing import Final
 from sqlalchemy import func, select
 
 from benchmarks.context import Context, Home
-from benchmarks.faulty import SilentServer, relay
 from benchmarks.measure import CLI, ProgramFailedError
+from benchmarks.relay import relay
 from benchmarks.report import Section, ratio
 from benchmarks.services import cpu_of, dagster_dev, service
 from benchmarks.upstream import upstream
 from benchmarks.worlds import World, seeds, write_worlds
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline_tests.support.servers.silent import running_silent_server
 
 PROVIDER: Final = "kling"
 VIDEOS: Final = 12  # of each account
@@ -106,7 +107,7 @@ def _run(context: Context, start: Start, videos: int, *, others: bool) -> Seen:
             for name in (WHOLE, *((SLOW, FAILING) if others else ()))
         }
         urls = {WHOLE: sandboxes[WHOLE]}
-        silent = stack.enter_context(closing(SilentServer()))
+        silent = stack.enter_context(running_silent_server())
         if others:
             urls[SILENT] = silent.url
             urls[SLOW] = stack.enter_context(relay(sandboxes[SLOW], film_s=FILM_S))

@@ -33,7 +33,7 @@ PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
 REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
 
-SLOW_FETCH_S: Final = 10.0  # from then on a fetch waits for its host, and its account takes no other's share
+SLOW_FETCH_S: Final = 10.0  # from then on a fetch waits for its host, and takes nothing from the others' shares
 
 IN_DOUBT: Final = (AttemptState.IN_DOUBT,)
 

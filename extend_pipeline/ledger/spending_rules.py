@@ -272,9 +272,10 @@ def block_reason(spending: Spending) -> BlockReason | None:
 
 def awaits_reply(account: AccountTotals, now_ms: int) -> bool:
     """Return whether few of an account's submits may be without a reply at a time, because it is not known to reply: a
-    submit was silent since it last did, or that is longer ago than a minute. The claim alone asks this, because what is
-    being sent changes with every POST."""
+    submit or a query was silent since it last did, or that is longer ago than `REPLY_COUNTS_MS`. The claim alone asks
+    this, because what is being sent changes with every POST."""
     replied_at = account.replied_at
-    if account.silent_submits or replied_at is None or is_ahead(replied_at, now_ms):
+    is_silent = account.silent_submits or account.silent_queries
+    if is_silent or replied_at is None or is_ahead(replied_at, now_ms):
         return True
     return replied_at + REPLY_COUNTS_MS <= now_ms

@@ -60,6 +60,15 @@ def test_of_an_account_that_is_not_known_to_reply_two_submits_wait_for_a_reply_a
     assert careful_claim(ledger, "e", now_ms=NOON - 3_600_000) == [BlockReason.SILENT]  # a clock that was ahead
 
 
+def test_a_silent_query_is_enough_for_two_submits_to_wait_for_a_reply(ledger: Ledger) -> None:
+    replied(ledger)
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        contacts.silent_query(tx, ACCOUNT, gap_ms=lambda _: 1_000, longest_ms=300_000)
+    assert careful_claim(ledger, "a", "b", "c") == [None, None, BlockReason.SILENT]
+    replied(ledger)
+    assert careful_claim(ledger, "c", "d") == [None, None]
+
+
 def test_after_two_silent_submits_nothing_is_claimed_until_a_reply(ledger: Ledger) -> None:
     claim(ledger, request("first"))  # the account is known
     replied(ledger)

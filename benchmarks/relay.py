@@ -1,11 +1,9 @@
-"""Upstreams with a fault, for accounts that stand beside a whole one: one that never replies, and one in front of a
-sandbox whose films come slowly or whose calls fail."""
+"""Stand in front of a sandbox, so that its films come slowly or its calls fail."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,35 +15,6 @@ from urllib.parse import urlsplit
 PIECES: Final = 40  # of a film that comes slowly; no pause between two of them is as long as a download may be silent
 ERROR: Final = json.dumps({"code": 5000, "message": "internal error"}).encode()
 _OF_ONE_CONNECTION: Final = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
-
-
-class SilentServer:
-    """A server that takes connections and never replies; `posts` counts the POSTs that it has got."""
-
-    def __init__(self) -> None:
-        self.posts = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection: socket.socket) -> None:
-        with suppress(OSError), closing(connection):
-            head = connection.recv(65_536)
-            self.posts += head.startswith(b"POST ")
-            while head:
-                head = connection.recv(65_536)
 
 
 @dataclass
