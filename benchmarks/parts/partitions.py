@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
@@ -141,7 +141,8 @@ def _report_all(instance: DagsterInstance, home: Home, videos: int) -> None:
         "SELECT run_id, replace(event, partition, :key), dagster_event_type, timestamp, asset_key, :key "
         "FROM event_logs WHERE id = :id"
     )
-    with instance.event_log_storage.index_connection() as connection:  # one by one they would take minutes
+    storage: Any = instance.event_log_storage  # the default one, on SQLite
+    with storage.index_connection() as connection:  # one by one they would take minutes
         reported = connection.execute(text("SELECT id, partition FROM event_logs WHERE partition IS NOT NULL")).all()
         keys = [video_key(number) for number in range(videos)]
         for event, first in reported:

@@ -69,8 +69,13 @@ def _wave(ledger: Ledger, owner: str, first: int) -> None:
 
 def request_of(key: str) -> ClaimRequest:
     """Return the claim of a video's first hop."""
-    own = {"chain_digest": f"digest-{key}", "parent_video_id": f"source-{key}", "purchase": f"purchase-{key}"}
-    return steps.request(key, account=ACCOUNT, **own)
+    return steps.request(
+        key,
+        account=ACCOUNT,
+        chain_digest=f"digest-{key}",
+        parent_video_id=f"source-{key}",
+        purchase=f"purchase-{key}",
+    )
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from benchmarks.probes.claim import LIMITS
 from benchmarks.probes.home import home_ledger, report
 from benchmarks.probes.hops import ACCOUNT, request_of
 from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.ledger.database import Ledger
 from extend_pipeline_tests.support.ledger import steps
 
 GAP_S = 0.05
@@ -28,9 +28,9 @@ def main() -> None:
     ends, lasted = Path(sys.argv[1]), list[float]()
     with home_ledger() as ledger:
         for number in itertools.count():
-            for write in _hop(f"writer-{os.getpid()}-{number}"):
+            for write in _hop(ledger, f"writer-{os.getpid()}-{number}"):
                 began = time.perf_counter()
-                write(ledger, now_ms=wall_ms())
+                write()
                 lasted.append(time.perf_counter() - began)
                 time.sleep(GAP_S)
             if ends.exists():
@@ -38,16 +38,16 @@ def main() -> None:
     report(longest=max(lasted), writes=len(lasted))
 
 
-def _hop(key: str) -> list[Callable[..., object]]:
+def _hop(ledger: Ledger, key: str) -> list[Callable[[], object]]:
     """Return the transactions of one hop."""
     request = request_of(key)
-    attempt = {"attempt_id": request.attempt_id}
+    attempt = request.attempt_id
     return [
-        lambda ledger, **now: steps.claim(ledger, request, caps={ACCOUNT: LIMITS}, **now),
-        partial(steps.send, **attempt),
-        partial(steps.submit, **attempt, task_id=f"task-{key}"),
-        partial(steps.succeed, **attempt),
-        partial(steps.store, **attempt),
+        lambda: steps.claim(ledger, request, now_ms=wall_ms(), caps={ACCOUNT: LIMITS}),
+        lambda: steps.send(ledger, attempt, now_ms=wall_ms()),
+        lambda: steps.submit(ledger, attempt, f"task-{key}", now_ms=wall_ms()),
+        lambda: steps.succeed(ledger, attempt, now_ms=wall_ms()),
+        lambda: steps.store(ledger, attempt, now_ms=wall_ms()),
     ]
 
 
