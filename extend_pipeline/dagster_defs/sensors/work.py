@@ -61,12 +61,10 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             named = _named(connection)
             if named and _still_holds(context.cursor, named, now_ms):
                 return dg.SkipReason("every video has its partition")
-            rows = queries.videos(connection)
-    keys = [row.video_key for row in rows]
+            keys = queries.first_keys(connection)
     existing = set(context.instance.get_dynamic_partitions(VIDEOS))
     missing = [key for key in keys if key not in existing]
-    first_keys = {row.first_key for row in rows if row.first_key is not None}
-    renamed = sorted((first_keys & existing) - set(keys))
+    renamed = sorted(existing.intersection(keys.values()) - keys.keys())
     context.log.info(
         f"{counted(len(keys), 'video')}; {len(declared.new)} new, {len(declared.changed)} changed, "
         f"{len(declared.withdrawn)} withdrawn; {len(missing)} without a partition"
