@@ -36,7 +36,7 @@ def first_keys(connection: Connection) -> dict[str, str | None]:
     same."""
     table = tables.videos
     query = select(table.c.video_key, table.c.first_key).order_by(table.c.video_key)
-    return {key: first_key for key, first_key in connection.execute(query)}
+    return {row.video_key: row.first_key for row in connection.execute(query)}
 
 
 def complete_videos(connection: Connection, *, keys: Collection[str] | None = None) -> list[CompleteVideo]:
