@@ -17,7 +17,7 @@ from extend_pipeline_tests.support.ledger.steps import NOON
 from extend_pipeline_tests.support.processes.children import CONTEXT
 
 PROCESSES: Final = 4
-WRITES: Final = 20  # of each process, one after the other
+WRITES: Final = 60  # of each process, one after the other; so many that the first ones count little
 
 
 def _write_on_and_on(url: str, name: str, start: Any) -> None:
