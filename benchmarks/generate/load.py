@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.migrations import partial_indexes  # noqa: F401 - they are dropped and made too
 
 AT_ONCE: Final = 50_000  # rows of one table in memory
 

@@ -10,13 +10,13 @@ again; without its row the next comparison is of every video.
 `schedule`, `backoff`, `contacts` and `inbox` are hints (when to look again, which worker is looking, when a provider
 last replied, what callbacks reported): losing them costs a poll, never a task or a credit, so they are not in the
 events.
+
+The indexes with a condition are in `migrations/partial_indexes.py`.
 """
 
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
-
-from extend_pipeline.ledger.states import ADOPTED, LIVE
 
 metadata = MetaData(
     naming_convention={
@@ -25,9 +25,6 @@ metadata = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_name)s",
     }
 )
-
-_live_list = ", ".join(sorted(f"'{state.value}'" for state in LIVE))
-_is_adopted = text(f"chain_digest = '{ADOPTED}'")
 
 ledger_head = Table(
     "ledger_head",
@@ -175,31 +172,6 @@ attempts = Table(
     Column("words", Text),
     Column("purchase", Text),
     Column("seq", BigInteger, nullable=False),
-    Index(
-        "ux_attempts_one_live",
-        "video_key",
-        "hop",
-        unique=True,
-        sqlite_where=text(f"state IN ({_live_list})"),
-        postgresql_where=text(f"state IN ({_live_list})"),
-    ),
-    Index(
-        "ux_attempts_one_stored",
-        "video_key",
-        "hop",
-        "chain_digest",
-        unique=True,
-        sqlite_where=text("state = 'stored'"),
-        postgresql_where=text("state = 'stored'"),
-    ),
-    Index(
-        "ux_attempts_task",
-        "account",
-        "task_id",
-        unique=True,
-        sqlite_where=text("task_id IS NOT NULL"),
-        postgresql_where=text("task_id IS NOT NULL"),
-    ),
     Index("ix_attempts_state", "state"),
     Index("ix_attempts_video_key_hop", "video_key", "hop"),
     Index("ix_attempts_account_claimed_at", "account", "claimed_at"),
@@ -211,19 +183,6 @@ attempts = Table(
     # the folder of the media store in which a file lies, so that one folder's files are read without all the others
     Index("ix_attempts_file_folder", text("substr(sha256, 1, 2)")),
     Index("ix_attempts_film_folder", text("substr(film_sha256, 1, 2)")),
-    # few rows of many: adopted tasks, and stored files whose kind is unknown
-    Index(
-        "ix_attempts_adopted",
-        "state",
-        sqlite_where=_is_adopted,
-        postgresql_where=_is_adopted,
-    ),
-    Index(
-        "ix_attempts_unknown_kind",
-        "account",
-        sqlite_where=text("output_kind = 'unknown'"),
-        postgresql_where=text("output_kind = 'unknown'"),
-    ),
 )
 
 missing_files = Table(
@@ -242,12 +201,6 @@ missing_files = Table(
     Column("tried_at", BigInteger),
     Column("message", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Index(
-        "ix_missing_files_open",
-        "state",
-        sqlite_where=text("state <> 'restored'"),
-        postgresql_where=text("state <> 'restored'"),
-    ),
 )
 
 charges = Table(

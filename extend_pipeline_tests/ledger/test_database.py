@@ -22,6 +22,7 @@ from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.look import LastLook, LookCause
+from extend_pipeline.ledger.migrations import partial_indexes  # noqa: F401 - they are compared too
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
