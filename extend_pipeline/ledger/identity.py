@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.ledger import tables
@@ -64,6 +64,8 @@ class Identity:
 
 _HEAD: Final = select(*(tables.ledger_head.c[field.name] for field in fields(Identity)))
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
+_EVENT: Final = select(tables.events).where(tables.events.c.seq == bindparam("seq"))
+_ANY_ATTEMPT: Final = select(tables.attempts.c.attempt_id).limit(1)
 
 
 def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
@@ -84,11 +86,10 @@ def written_by(connection: Connection) -> str | None:
 def event_digest(connection: Connection, seq: int) -> str:
     """Return a digest of the event with this number, by which two histories are distinguished; empty if there is
     none."""
-    table = tables.events
-    row = connection.execute(select(table).where(table.c.seq == seq)).first()
+    row = connection.execute(_EVENT, {"seq": seq}).first()
     return "" if row is None else hashlib.sha256(repr(tuple(row)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def has_attempts(connection: Connection) -> bool:
     """Return whether there is an attempt."""
-    return connection.execute(select(tables.attempts.c.attempt_id).limit(1)).first() is not None
+    return connection.execute(_ANY_ATTEMPT).first() is not None

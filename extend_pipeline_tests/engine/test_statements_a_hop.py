@@ -12,7 +12,7 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 
 HOPS: Final = 32
-MOST: Final = 40  # statements a hop, with all reads of all rounds
+MOST: Final = 38  # statements a hop, with all reads of all rounds
 MOST_WRITING: Final = 25  # of them in write transactions
 
 

@@ -42,6 +42,7 @@ class Examiner:
         self._pipeline, self._attempt = pipeline, attempt
         self._stack = ExitStack()
         self._frames: Path | None = None
+        self._is_unfetched = False  # the file that the result continues, when that was asked last
         self.before = ParentFile(None)
         self.examined: Examined | None = None
 
@@ -58,6 +59,7 @@ class Examiner:
         that one is still to be fetched, or can't be read, the result is stored first. Raise ProbeUnavailable."""
         self.examined = None
         before = known_parent(self._pipeline, self._attempt)
+        self._is_unfetched = before is None
         if before is not None:
             try:
                 return self._examine(path, before)
@@ -71,7 +73,8 @@ class Examiner:
         """Examine the stored file, unless that was done before it was stored; return what was found. Raise
         ProbeUnavailable, OSError."""
         if self.examined is None:
-            before = parent_file(self._pipeline, self._attempt)
+            of_parent = _fetch_source if self._is_unfetched else parent_file
+            before = of_parent(self._pipeline, self._attempt)
             with self._pipeline.store.local(stored.ref) as path:
                 self._examine(path, before)
         if self.examined is None:  # it was damaged since it was stored
@@ -125,8 +128,7 @@ def known_parent(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile | None:
             relative = (before.film_path or before.path) if before is not None else None
             is_missing = attempt.parent_attempt_id in files.without_file(connection)
         else:
-            videos = queries.videos(connection, keys=[attempt.video_key])
-            relative = videos[0].source_path if videos else None
+            relative = queries.source_path(connection, attempt.video_key)
     if relative is None:
         return None if attempt.parent_attempt_id is None and attempt.parent_url else ParentFile(None)
     ref = MediaRef.parse(relative)
@@ -138,8 +140,10 @@ def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
     """Return the known parent; fetch the source of a first hop once if the provider gives its URL, because the provider
     deletes it after 30 days."""
     known = known_parent(pipeline, attempt)
-    if known is not None:
-        return known
+    return _fetch_source(pipeline, attempt) if known is None else known
+
+
+def _fetch_source(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
     assert attempt.parent_url is not None
     fetched = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
     if not isinstance(fetched, Stored):

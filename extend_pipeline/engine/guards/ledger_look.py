@@ -15,7 +15,7 @@ from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable, read
 from extend_pipeline.engine.guards.ledger_verdict import Facts, LedgerVerdict, decide
 from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import Ledger, NotOpenError
-from extend_pipeline.ledger.identity import Standing, event_digest, has_attempts, read_identity
+from extend_pipeline.ledger.identity import Identity, Standing, event_digest, has_attempts, read_identity
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import files
 from extend_pipeline.media.store import FOLDERS, MediaRef, MediaStore
@@ -104,7 +104,7 @@ def remember(settings: Settings, ledger: Ledger) -> LedgerVerdict:
             return verdict
         if isinstance(home.memory, Memory) and (home.memory.ledger_id, home.memory.seq) == (head.ledger_id, head.seq):
             return verdict
-        memory = _memory(settings, ledger, connection)
+        memory = _memory(settings, ledger, connection, head, bought=facts.bought, committed=facts.committed)
     try:
         replaceable = frozenset({memory.ledger_id, head.origin_id or memory.ledger_id})
         write_memory(settings.state_dir, memory, instead_of=replaceable)
@@ -140,18 +140,26 @@ def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: in
 def adopt(settings: Settings, ledger: Ledger) -> None:
     """Replace the home's memory by the opened ledger. Raises OSError."""
     with ledger.read() as connection:
-        memory = _memory(settings, ledger, connection)
+        head, bought, committed = read_identity(connection), has_attempts(connection), _committed(connection)
+        memory = _memory(settings, ledger, connection, head, bought=bought, committed=committed)
     write_memory(settings.state_dir, memory, instead_of=None)
 
 
-def _memory(settings: Settings, ledger: Ledger, connection: Connection) -> Memory:
-    head = read_identity(connection)
+def _memory(
+    settings: Settings,
+    ledger: Ledger,
+    connection: Connection,
+    head: Identity,
+    *,
+    bought: bool,
+    committed: Mapping[str, int],
+) -> Memory:
     return Memory(
         ledger_id=head.ledger_id or "",
         seq=head.seq,
         event=event_digest(connection, head.seq),
-        bought=has_attempts(connection),
-        committed=_committed(connection),
+        bought=bought,
+        committed=committed,
         anchor=None if _on_server(ledger) else 0,  # `write_memory` sets it
         home=_name(settings),
     )

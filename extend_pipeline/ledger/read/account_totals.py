@@ -1,14 +1,24 @@
 """Read the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
 
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import budget_days, queries
 from extend_pipeline.ledger.read.budget_days import Today
 from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import AttemptState
+
+S = AttemptState
+
+_TABLE: Final = tables.attempts
+_PREDICTED: Final = (
+    select(_TABLE.c.account, _TABLE.c.state, func.sum(_TABLE.c.predicted_micros))
+    .where(_TABLE.c.state.in_([state.value for state in (S.CLAIMED, S.SENDING, S.IN_DOUBT)]))
+    .group_by(_TABLE.c.account, _TABLE.c.state)
+)
 
 
 def account_totals(
@@ -20,8 +30,7 @@ def account_totals(
     backoffs = queries.backoffs(connection)
     contacts = queries.contacts(connection)
     today = budget_days.committed(connection, now_ms, zone=zone, accounts=accounts)
-    in_doubt = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-    sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+    predicted = {(name, state): int(micros) for name, state, micros in connection.execute(_PREDICTED)}
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     totals = {}
     for name in accounts:
@@ -37,13 +46,13 @@ def account_totals(
             in_flight=row.in_flight if row else 0,
             backing_off_until=backoff.not_before if backoff else None,
             probing=bool(backoff and backoff.failures),
-            has_unsent=name in sending,
+            has_unsent=(name, S.CLAIMED) in predicted or (name, S.SENDING) in predicted,
             silent_submits=row.silent_submits if row else 0,
             replied_at=contact.replied_at if contact else None,
             silent_queries=contact.silences if contact else 0,
             ask_at=contact.ask_at if contact else 0,
-            in_doubt_micros=in_doubt.get(name, 0),
-            sending_micros=sending.get(name, 0),
+            in_doubt_micros=predicted.get((name, S.IN_DOUBT), 0),
+            sending_micros=predicted.get((name, S.CLAIMED), 0) + predicted.get((name, S.SENDING), 0),
             zone=zone,
             other_days=spent.other_days,
         )

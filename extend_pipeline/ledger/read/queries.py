@@ -1,9 +1,9 @@
 """Reads for plans, status and sensors. Nothing here changes the ledger."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, case, false, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, case, false, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
@@ -14,6 +14,17 @@ FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
+# constants, because a hop sends them and building one takes as long as running it
+_ACCOUNTS: Final = select(tables.accounts)
+_BACKOFFS: Final = select(tables.backoff)
+_CONTACTS: Final = select(tables.contacts)
+_ATTEMPT: Final = select(tables.attempts).where(tables.attempts.c.attempt_id == bindparam("attempt_id"))
+_SOURCE_PATH: Final = select(tables.videos.c.source_path).where(tables.videos.c.video_key == bindparam("video_key"))
+_AWAITED: Final = (
+    select(func.count()).select_from(tables.attempts).where(tables.attempts.c.state.in_([s.value for s in LIVE]))
+)
+
+
 def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[VideoRow]:
     """Return rows of `videos`: all of them or the named ones; `unfinished` leaves out complete and withdrawn videos."""
     table = tables.videos
@@ -22,6 +33,11 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
         query = query.where(table.c.state.in_([state.value for state in UNFINISHED]))
     rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
     return [video_row(row) for row in rows]
+
+
+def source_path(connection: Connection, video_key: str) -> str | None:
+    """Return the place of a video's source in the media store; None if it is not stored."""
+    return connection.execute(_SOURCE_PATH, {"video_key": video_key}).scalar()
 
 
 def video_keys(connection: Connection, states: Collection[VideoState]) -> frozenset[str]:
@@ -86,7 +102,8 @@ def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[A
 
 def attempt(connection: Connection, attempt_id: str) -> AttemptRow | None:
     """Return one attempt; None if there is none with this ID."""
-    return _first_attempt(connection, select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id))
+    row = connection.execute(_ATTEMPT, {"attempt_id": attempt_id}).first()
+    return None if row is None else attempt_row(row)
 
 
 def first_hop(connection: Connection, video_key: str) -> AttemptRow | None:
@@ -113,9 +130,7 @@ def attempts_in(connection: Connection, states: Collection[AttemptState]) -> lis
 
 def awaited(connection: Connection) -> int:
     """Return how many attempts are live: their results are paid for, or may be, and their files are not stored."""
-    table = tables.attempts
-    query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_AWAITED).scalar_one())
 
 
 def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
@@ -156,7 +171,7 @@ def _known(account: str, at_least_ms: int) -> Select[Any]:
 
 def accounts(connection: Connection) -> dict[str, AccountRow]:
     """Return state and totals by account name; `*` holds a pause of all accounts."""
-    return {row.account: AccountRow(*row) for row in connection.execute(select(tables.accounts))}
+    return {row.account: AccountRow(*row) for row in connection.execute(_ACCOUNTS)}
 
 
 def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[str, str]]:
@@ -168,12 +183,12 @@ def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[s
 
 def backoffs(connection: Connection) -> dict[str, BackoffRow]:
     """Return the accounts that back off, by name."""
-    return {row.account: BackoffRow(*row) for row in connection.execute(select(tables.backoff))}
+    return {row.account: BackoffRow(*row) for row in connection.execute(_BACKOFFS)}
 
 
 def contacts(connection: Connection) -> dict[str, ContactRow]:
     """Return when each account's provider last replied, by account name."""
-    return {row.account: ContactRow(*row) for row in connection.execute(select(tables.contacts))}
+    return {row.account: ContactRow(*row) for row in connection.execute(_CONTACTS)}
 
 
 def hints(connection: Connection) -> dict[str, Hint]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import is_ahead, still_waits
@@ -62,11 +62,22 @@ def end_turn(tx: LedgerTransaction, account: str) -> None:
     tx.rows.change(tables.contacts, account, {"ask_at": 0})
 
 
+_OF_ACCOUNT: Final = tables.contacts.c.account == tables.accounts.c.account
+_KNOWN: Final = (
+    select(tables.accounts.c.silent_submits, tables.contacts)
+    .outerjoin(tables.contacts, _OF_ACCOUNT)
+    .where(tables.accounts.c.account == bindparam("account"))
+)
+_CONTACT: Final = select(literal(0), tables.contacts).where(tables.contacts.c.account == bindparam("account"))
+
+
 def _known(tx: LedgerTransaction, account: str) -> _Known:
-    accounts, contacts = tables.accounts, tables.contacts
-    submits = tx.connection.execute(select(accounts.c.silent_submits).where(accounts.c.account == account)).scalar()
-    row = tx.connection.execute(select(contacts).where(contacts.c.account == account)).first()
-    return _Known(ContactRow(account, None, 0, 0) if row is None else ContactRow(*row), int(submits or 0))
+    connection, values = tx.connection, {"account": account}
+    row = connection.execute(_KNOWN, values).first()
+    if row is None:  # the account has claimed nothing
+        row = connection.execute(_CONTACT, values).first()
+    silent_submits, *contact = row or (0, None)
+    return _Known(ContactRow(account, None, 0, 0) if contact[0] is None else ContactRow(*contact), int(silent_submits))
 
 
 def _put(tx: LedgerTransaction, row: ContactRow) -> None:
