@@ -51,21 +51,13 @@ class Place:
         return sum(charge["video_id"] == self.source(key) for charge in self.sandbox.charges()["charges"])
 
     def sensor(self, name: str, instance: dg.DagsterInstance | None = None, *, cursor: str | None = None) -> Any:
-        """Evaluate one tick of a sensor, carry out its partition requests as the daemon would, and return its
-        SensorExecutionData."""
+        """Evaluate one tick of a sensor, and return its SensorExecutionData."""
         instance = instance or self.instance
         sensor = self.defs.get_repository_def().get_sensor_def(name)
         with dg.build_sensor_context(
             instance=instance, resources={"home": self.resource}, definitions=self.defs, cursor=cursor
         ) as context:
-            data = sensor.evaluate_tick(context)
-        for request in data.dynamic_partitions_requests or []:
-            if isinstance(request, dg.AddDynamicPartitionsRequest):
-                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-                continue
-            for key in request.partition_keys:
-                instance.delete_dynamic_partition(request.partitions_def_name, key)
-        return data
+            return sensor.evaluate_tick(context)
 
     def materialise(self, *assets: str, keys: Sequence[str], **config: Any) -> dg.ExecuteInProcessResult:
         """Run the assets over a range of partitions with the tags of a single-run backfill; return the result."""

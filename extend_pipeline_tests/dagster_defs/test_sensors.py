@@ -108,6 +108,15 @@ def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) ->
         }
 
 
+def test_one_tick_adds_the_partitions_of_many_new_videos(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extend_pipeline.dagster_defs.sensors.work.KEYS_A_STATEMENT", 2)
+    keys = [f"v{number}" for number in range(5)]
+    place.write([video(key) for key in keys])
+    cursor = place.sensor("catalog_sensor").cursor
+    assert place.instance.get_dynamic_partitions("videos") == keys
+    assert place.sensor("catalog_sensor", cursor=cursor).cursor == cursor
+
+
 def test_the_partition_of_a_renamed_video_moves_along(place: Place) -> None:
     place.write([video("one"), video("two")])
     place.sensor("catalog_sensor")

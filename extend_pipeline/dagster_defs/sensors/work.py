@@ -2,7 +2,7 @@
 they only report that, and without a budget nothing is spent."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import dagster as dg
@@ -14,7 +14,7 @@ from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
-from extend_pipeline.dagster_defs.partitions import VIDEOS, videos
+from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource, failure
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
 from extend_pipeline.engine.advance import declare_catalogue
@@ -32,7 +32,7 @@ GET_S: Final = 10.0
 """Seconds that a query of a tick may take, so that an account that does not reply leaves time for what else is due."""
 
 LIST_AGAIN_MS: Final = 3_600_000  # partitions that were removed by hand come back within an hour
-KEYS_A_TICK: Final = 5_000  # Dagster stores a tick's requests as one row; the rest follows in the next ticks
+KEYS_A_STATEMENT: Final = 1_000  # partitions that are added at once, since Dagster's storage puts them into one query
 
 
 @dg.sensor(
@@ -74,16 +74,27 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             skip_reason=dg.SkipReason(f"every video has its partition ({len(keys)})"),
             cursor=f"{named} {now_ms}" if named else None,
         )
-    added = missing[:KEYS_A_TICK]
-    requests = [videos.build_add_request(added)] if added else []
-    removed = [videos.build_delete_request(renamed)] if renamed else []
+    added = _add_partitions(context.instance, missing, until_s=time.monotonic() + TICK_S)
+    for key in renamed:
+        context.instance.delete_dynamic_partition(VIDEOS, key)
     return dg.SensorResult(
-        dynamic_partitions_requests=[*requests, *removed],
         skip_reason=dg.SkipReason(
-            f"{len(added)} partitions added, {len(missing) - len(added)} to come"
+            f"{added} partitions added, {len(missing) - added} to come"
             + (f", {len(renamed)} renamed" if renamed else "")
         ),
+        cursor=f"{named} {now_ms}" if named and added == len(missing) else None,
     )
+
+
+def _add_partitions(instance: dg.DagsterInstance, keys: Sequence[str], *, until_s: float) -> int:
+    """Add partitions until a time of the monotonic clock; return how many. Requests in the tick's result would be
+    looked up one by one by Dagster's daemon, which takes minutes for 100,000."""
+    added = 0
+    while added < len(keys) and (not added or time.monotonic() < until_s):
+        some = keys[added : added + KEYS_A_STATEMENT]
+        instance.add_dynamic_partitions(VIDEOS, some)
+        added += len(some)
+    return added
 
 
 def _named(connection: Connection) -> str:
