@@ -1,6 +1,7 @@
 """The types that describe a warehouse table, and the exact conversions from the ledger's integers. No table is defined
 here."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +67,27 @@ def locator(source: str, description: str, *, name: str = "") -> Column:
     cut = f"regexp_extract({source}, '^[^?#]*') || '?sha256=' || substr(sha256({source}), 1, 12)"
     sql = f"CASE WHEN regexp_matches({source}, '^(?i:https?)://[^?#]*[?#]') THEN {cut} ELSE {source} END"
     return _plain("VARCHAR", source, description, name, sql)
+
+
+def prompt(source: str, description: str) -> Column:
+    """Return the column of the prompts in extensions' parameters, as `prompt_of` returns them.
+
+    DuckDB takes no escape of half a character, so only whole pairs of them stay, while escaped backslashes are hidden.
+    No JSON document holds the signs 1 and 2 that stand for both meanwhile.
+    """
+    hidden = f"replace({source}, '\\\\', chr(1))"
+    pairs = r"'\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)', chr(2) || '\1' || chr(2) || '\2'"
+    halves = rf"regexp_replace(regexp_replace({hidden}, {pairs}, 'g'), '\\u[dD][89a-fA-F]..', '?', 'g')"
+    valid = rf"replace(replace({halves}, chr(2), '\u'), chr(1), '\\')"
+    document = rf"CASE WHEN regexp_matches({source}, '\\u[dD]') THEN {valid} ELSE {source} END"
+    return derived("prompt", "VARCHAR", description, f"json_extract_string({document}, '$.prompt')", source)
+
+
+def prompt_of(params: str) -> str | None:
+    """Return the prompt in an extension's parameters. Lone surrogates, which a UTF-8 file can't hold, become question
+    marks."""
+    value = json.loads(params).get("prompt")
+    return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def unsigned(source: str, description: str, *, name: str = "") -> Column:

@@ -125,13 +125,6 @@ def renamed(connection: Connection, since: int) -> bool:
     return connection.execute(query).first() is not None
 
 
-def prompt_of(params: str) -> str | None:
-    """Return the prompt in an extension's parameters. Lone surrogates, which a UTF-8 file can't hold, become question
-    marks."""
-    value = json.loads(params).get("prompt")
-    return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
-
-
 def head(connection: Connection) -> Mark:
     """Return the newest event of the ledger."""
     return mark_at(connection, connection.execute(select(tables.ledger_head.c.seq)).scalar_one())

@@ -96,7 +96,9 @@ SPENT_CHARGES: Final = TableSchema(
     rows="""(
         SELECT c.*, r.hop, r.mode, r.unit_price, r.task_id
         FROM charges AS c
-        LEFT JOIN extension_requests AS r ON r.attempt_id = c.attempt_id
+        LEFT JOIN (
+            FROM extension_requests WHERE attempt_id IN (SELECT attempt_id FROM changed_attempts)
+        ) AS r ON r.attempt_id = c.attempt_id
         WHERE c.entry IN ('settle', 'adjust') AND c.attempt_id IN (SELECT attempt_id FROM changed_attempts)
     ) AS spent ORDER BY "at", charge_id""",
     columns=(

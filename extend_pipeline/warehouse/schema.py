@@ -16,6 +16,7 @@ from extend_pipeline.warehouse.columns import (
     integer,
     locator,
     moment,
+    prompt,
     seconds,
     seconds_of,
     text,
@@ -30,10 +31,6 @@ STORAGE_VERSION: Final = "v1.2.0"
 _CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM staged"
 
 _LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms", "attempts.output_kind")
-
-# prompt_of takes escaped surrogates, of which one alone is no valid text for DuckDB
-_PROMPT: Final = r"""CASE WHEN regexp_matches(attempts.params, '\\u[dD]') THEN prompt_of(attempts.params)
-    ELSE json_extract_string(attempts.params, '$.prompt') END"""
 
 SOURCE_VIDEOS: Final = TableSchema(
     name="source_videos",
@@ -88,7 +85,7 @@ EXTENSION_REQUESTS: Final = TableSchema(
         seconds("attempts.parent_duration_ms", "length of the video that is extended", name="parent_duration_s"),
         locator("attempts.video_id", "the provider's id or URL of the result"),
         text("attempts.mode", "mode that the price depends on"),
-        derived("prompt", "VARCHAR", "prompt of this extension", _PROMPT, "attempts.params"),
+        prompt("attempts.params", "prompt of this extension"),
         unsigned("attempts.params", "all parameters of the extension, as JSON, without the queries of URLs"),
         unsigned("attempts.request", "the request that is sent, without the queries of URLs; status shows it exactly"),
         text("attempts.unit", "what the account is charged in"),

@@ -17,7 +17,7 @@ from extend_pipeline.base.version import program_version
 from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.columns import TableSchema
 from extend_pipeline.warehouse.errors import WarehouseError
-from extend_pipeline.warehouse.ledger_changes import NOTHING, Batch, Diverged, Head, Mark, prompt_of
+from extend_pipeline.warehouse.ledger_changes import NOTHING, Batch, Diverged, Head, Mark
 from extend_pipeline.warehouse.rollups import ROLLUPS, ROW_COUNTS
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def opened(work: Path) -> Iterator[DuckDBPyConnection]:
         fresh = not work.exists()
         connection.execute(f"ATTACH '{path}' AS warehouse (STORAGE_VERSION '{schema.STORAGE_VERSION}')")
         work.chmod(0o600)
-        connection.create_function("prompt_of", prompt_of, ["VARCHAR"], "VARCHAR")
         connection.execute("USE warehouse")
         if fresh:
             _create(connection)

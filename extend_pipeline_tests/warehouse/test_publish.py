@@ -13,6 +13,7 @@ import pytest
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.warehouse.columns import prompt_of
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline.warehouse.verify import compare
@@ -197,11 +198,20 @@ def test_ids_and_texts_are_published_unchanged(ledger: Ledger, place: Place) -> 
 
 
 def test_a_prompt_that_no_utf8_file_can_hold_does_not_stop_a_publish(ledger: Ledger, place: Place) -> None:
-    seed_attempt(ledger, "a1", params=r'{"prompt":"half \ud83c, \u0000"}')
-    seed_attempt(ledger, "a2", hop=2, params="{}")
+    params = {
+        r'{"prompt":"half \ud83c, \u0000"}': "half ?, \x00",
+        r'{"prompt":"\ud83c\udf05 \uD83C\uDF05 \udf05\ud83c"}': "🌅 🌅 ??",
+        r'{"prompt":"\\ud83c \\\ud83c \ud83c\ud83c\udf05"}': r"\ud83c \? ?🌅",
+        r'{"prompt":"\ud7ff \u0001\u0002","other":"\ud83c"}': "\ud7ff \x01\x02",
+        r'{"other":"\ud83c"}': None,
+        "{}": None,
+    }
+    for hop, each in enumerate(params, start=1):
+        seed_attempt(ledger, f"a{hop}", hop=hop, params=each)
     place.publish(ledger)
     rows = query(place.target, "SELECT prompt FROM lineage ORDER BY attempt_id").rows
-    assert rows == [("half ?, \x00",), (None,)]
+    assert rows == [(expected,) for expected in params.values()]
+    assert rows == [(prompt_of(each),) for each in params]
 
 
 def test_great_and_tiny_quantities_stay_exact(ledger: Ledger, place: Place) -> None:

@@ -14,7 +14,7 @@ from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.media.store import MediaRef, MediaStore
-from extend_pipeline.warehouse.ledger_changes import prompt_of
+from extend_pipeline.warehouse.columns import prompt_of
 
 POSTER_CAP: Final = 10_000  # bytes; each event holds its own copy, and a page of the UI shows dozens of them
 
