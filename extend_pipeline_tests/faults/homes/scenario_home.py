@@ -121,8 +121,9 @@ class ScenarioHome:
         ledger = f"sqlite:///{self.path}/state/ledger.sqlite"
         settings = {"home": self.path, "ledger_url": ledger, **DEADLINES}
         whole = Job(settings=settings, environment=self.environment, clock=self.path / "clock")
-        by_list: dict[str, Any] = {"list_worth": 1} if self.by_list else {}
-        return replace(whole, **by_list, **changes)
+        # Luma is asked for a list of two tasks or more: in rounds they are due together, in lanes each at its own time
+        by_list = {"list_worth": 1, "in_lanes": self.provider != "luma"} if self.by_list else {}
+        return replace(whole, **{**by_list, **changes})
 
     def start(self, name: str, **changes: Any) -> ForkedProcess:
         """Start a process on this home; what it says goes to a file of that name."""
