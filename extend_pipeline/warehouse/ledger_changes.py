@@ -18,6 +18,7 @@ from sqlalchemy.types import TypeEngine
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.read.held import renamed
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.warehouse import schema
 
@@ -115,14 +116,6 @@ def _chunks(ledger: Ledger, table: Table, after: int, upto: int, *, fresh: bool)
         if rows and (after == upto or len(rows) >= READS_A_BATCH * rows_a_read):
             yield _batch(table, rows, fresh=fresh)
             rows = []
-
-
-def renamed(connection: Connection, since: int) -> bool:
-    """Return whether a video or an account was renamed after a number."""
-    table = tables.events
-    renames = table.c.kind.in_(("video_renamed", "account_renamed"))
-    query = select(table.c.seq).where(table.c.seq > since, renames).limit(1)
-    return connection.execute(query).first() is not None
 
 
 def head(connection: Connection) -> Mark:

@@ -44,13 +44,7 @@ _KEYS: Final = {"source_videos": tables.videos.c.video_key, "extension_requests"
 _Sums = dict[tuple[str, ...], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
 
 
-def compare(ledger: Ledger, target: Path) -> list[str]:
-    """Return a sentence for every figure of the published file that differs from the ledger's at `_meta.ledger_seq`.
-    Raises NotPublishedError."""
-    return compare_since(ledger, target, None).findings
-
-
-def compare_since(ledger: Ledger, target: Path, since: Held | None) -> Proof:
+def compare(ledger: Ledger, target: Path, *, since: Held | None = None) -> Proof:
     """Compare the published file with the ledger at `_meta.ledger_seq`. The ledger's figures are those at the event at
     which both agreed, with what came since, or are read whole if the ledger can't go on from there.
 

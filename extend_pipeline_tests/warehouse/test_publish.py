@@ -79,7 +79,7 @@ def test_a_stored_attempt_has_its_length_its_cost_and_its_origin(ledger: Ledger,
         ("release", Decimal(-2)),
         ("settle", Decimal(2)),
     ]
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
 
 
 def test_meta_has_the_age_of_the_file(ledger: Ledger, place: Place) -> None:
@@ -119,7 +119,7 @@ def test_only_what_changed_is_written_again(ledger: Ledger, place: Place) -> Non
         ("a3", "failed"),
         ("a4", "submitted"),
     ]
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
 
 
 def test_many_small_publishes_give_the_same_file_as_one_from_zero(ledger: Ledger, place: Place) -> None:
@@ -153,7 +153,7 @@ def test_a_lost_file_is_restored_from_the_working_file(ledger: Ledger, place: Pl
     published = place.publish(ledger)
     assert isinstance(published, Published)
     assert (published.rebuilt, published.rows) == (None, {})
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
 
 
 def test_an_empty_ledger_gives_empty_tables(ledger: Ledger, place: Place) -> None:
@@ -161,7 +161,7 @@ def test_an_empty_ledger_gives_empty_tables(ledger: Ledger, place: Place) -> Non
     assert isinstance(published, Published)
     assert published.ledger_seq == 0
     assert single_row(place, "SELECT count(*) FROM charges") == (0,)
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
     assert place.publish(ledger) == AlreadyFresh(0)
 
 
@@ -266,7 +266,7 @@ def test_a_booking_on_an_attempt_that_ended_long_ago_changes_its_cost(ledger: Le
     seed_adjustment(ledger, "a1", micros=-500_000)
     place.publish(ledger)
     assert single_row(place, "SELECT units, amount FROM completed_extensions") == (Decimal("1.5"), Decimal("0.21"))
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
 
 
 def test_a_video_that_is_declared_again_stays_one_row(ledger: Ledger, place: Place) -> None:

@@ -11,7 +11,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.identity import event_digest
 from extend_pipeline.ledger.read.held import Held
 from extend_pipeline.warehouse.errors import NotPublishedError
-from extend_pipeline.warehouse.verify import compare, compare_since
+from extend_pipeline.warehouse.verify import compare
 from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video, step
 from extend_pipeline_tests.support.ledger.plans import recorded
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -43,9 +43,9 @@ def test_every_difference_is_reported(ledger: Ledger, place: Place, sql: str) ->
     seed_video(ledger, "harbour")
     seed_attempt(ledger, "a1")
     place.publish(ledger)
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
     falsify(place.target, sql)
-    differences = compare(ledger, place.target)
+    differences = compare(ledger, place.target).findings
     assert differences
     check_user_text("\n".join([sql, *differences]))
 
@@ -59,9 +59,9 @@ def test_a_ledger_that_has_gone_on_is_compared_at_the_number_of_the_file(ledger:
     seed_attempt(ledger, "a3", hop=3)
     with ledger.write(now_ms=START + 9_000, actor="test") as tx:
         step(tx, "failed", "a2", video="harbour", account="kling-main", data={})
-    assert compare(ledger, place.target) == []
+    assert compare(ledger, place.target).findings == []
     falsify(place.target, "DELETE FROM extension_requests WHERE attempt_id = 'a2'")
-    (difference,) = compare(ledger, place.target)
+    (difference,) = compare(ledger, place.target).findings
     check_user_text(difference)
 
 
@@ -73,7 +73,7 @@ def test_there_is_nothing_to_compare_before_the_first_publish(small_ledger: Ledg
 def held_now(ledger: Ledger, place: Place) -> Held:
     """Publish, and return where the file agrees with the ledger."""
     place.publish(ledger)
-    proof = compare_since(ledger, place.target, None)
+    proof = compare(ledger, place.target)
     assert (proof.findings, proof.is_whole) == ([], True)
     assert proof.held is not None
     return proof.held
@@ -88,11 +88,11 @@ def test_what_changed_is_compared_with_the_figures_of_then(ledger: Ledger, place
     seed_attempt(ledger, "a2", hop=2)
     seed_attempt(ledger, "a3", video="other", until="submitted")
     place.publish(ledger)
-    proof = compare_since(ledger, place.target, held)
+    proof = compare(ledger, place.target, since=held)
     assert (proof.findings, proof.is_whole, proof.rows) == ([], False, 4)
     assert proof.held == held_now(ledger, place)
     falsify(place.target, sql)
-    assert compare_since(ledger, place.target, held).findings
+    assert compare(ledger, place.target, since=held).findings
 
 
 @pytest.mark.parametrize("videos", [2, 40])
@@ -104,7 +104,7 @@ def test_the_ledger_is_read_by_what_changed(ledger: Ledger, place: Place, videos
     seed_attempt(ledger, "new", video="v1", hop=2)
     place.publish(ledger)
     with recorded(ledger) as statements:
-        proof = compare_since(ledger, place.target, held)
+        proof = compare(ledger, place.target, since=held)
     assert (proof.findings, proof.is_whole, proof.rows) == ([], False, 3)
     texts = [text for text, _ in statements if text.startswith("SELECT")]
     assert len(texts) == 16
@@ -117,8 +117,8 @@ def test_everything_is_compared_with_a_file_that_is_behind(ledger: Ledger, place
     seed_attempt(ledger, "a1")
     held_before = held_now(ledger, place)
     seed_attempt(ledger, "a2", hop=2)
-    assert not compare_since(ledger, place.target, held_before).is_whole
+    assert not compare(ledger, place.target, since=held_before).is_whole
     with ledger.read() as connection:
         later = Held(held_before.seq + 1, event_digest(connection, held_before.seq + 1), held_before.sums)
-    proof = compare_since(ledger, place.target, later)
+    proof = compare(ledger, place.target, since=later)
     assert (proof.findings, proof.is_whole) == ([], True)

@@ -29,7 +29,7 @@ from extend_pipeline.media.analysis.seam import PREFIX_DB
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.read import query
-from extend_pipeline.warehouse.verify import compare_since
+from extend_pipeline.warehouse.verify import compare
 
 SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: time to raise it before work stops
@@ -40,7 +40,7 @@ def charges_reconcile(pipeline: Pipeline) -> dg.AssetCheckResult:
     and else those of the last time with the charges since."""
     target = pipeline.settings.warehouse_path
     return proof_outcome(
-        prove(pipeline, "charges", lambda since: compare_since(pipeline.ledger, target, since)),
+        prove(pipeline, "charges", lambda since: compare(pipeline.ledger, target, since=since)),
         "charges",
         "remove warehouse.work.duckdb beside the file and publish again: it is made anew from the ledger",
     )
