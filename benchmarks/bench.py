@@ -9,10 +9,10 @@
     polling     10,000 tasks in flight
     engines     the same work in DBOS and in Prefect
     dagster     one run for many hops, and a run a hop
-    neighbours  one account beside a silent, a slow and a failing one, by the command line and through Dagster
 
 Parts that `--parts` must name, because they take longer:
 
+    neighbours  one account beside a silent, a slow and a failing one, by the command line and through Dagster
     fleet       four `advance` at once: 10,000 videos of 3 hops (times --scale), on SQLite and PostgreSQL
     writers     how long writers wait while something reads all of the largest home, on SQLite and PostgreSQL
     partitions  a real Dagster with the most videos of --sizes: every sensor's ticks, memory, a page in a browser
@@ -31,8 +31,8 @@ from benchmarks.context import Context, opened
 from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
-PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster", "neighbours")
-ON_DEMAND = ("fleet", "writers", "partitions")
+PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
+ON_DEMAND = ("neighbours", "fleet", "writers", "partitions")
 RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 
 
