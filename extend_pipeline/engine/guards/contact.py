@@ -103,6 +103,8 @@ def _replies(pipeline: Pipeline, account: Account) -> bool:
             job_queue.make_due(tx, name)
             return True
         _note_silence(tx, account, settings)
+        if isinstance(outcome, QueryFailed):
+            job_queue.note_on_doubts(tx, name, f"{outcome.fault.value}: {outcome.answer.message}")
     return False
 
 

@@ -98,6 +98,17 @@ _EXTEND: Final = (
     .where(_SCHEDULE.c.attempt_id == bindparam("of"), _SCHEDULE.c.owner == bindparam("held_by"))
     .values(_LEASED)
 )
+_NOTE_ON_DOUBTS: Final = (
+    update(_SCHEDULE)
+    .where(
+        _SCHEDULE.c.account == bindparam("name"),
+        _SCHEDULE.c.note == "",
+        _SCHEDULE.c.attempt_id.in_(
+            select(_ATTEMPTS.c.attempt_id).where(_ATTEMPTS.c.state == AttemptState.IN_DOUBT.value)
+        ),
+    )
+    .values(note=bindparam("why"))
+)
 
 
 @cache
@@ -192,6 +203,12 @@ def make_due(tx: LedgerTransaction, account: str) -> None:
     table = tables.schedule
     free = (table.c.account == account) & (table.c.owner == "") & (table.c.due_at > tx.now_ms)
     tx.connection.execute(update(table).where(free).values(due_at=tx.now_ms))
+
+
+def note_on_doubts(tx: LedgerTransaction, account: str, note: str) -> None:
+    """Leave a note on the account's attempts in doubt at which no look has left one: their account did not reply, so
+    that none of them was looked up."""
+    tx.connection.execute(_NOTE_ON_DOUBTS, {"name": account, "why": note})
 
 
 def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
