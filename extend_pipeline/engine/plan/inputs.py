@@ -1,8 +1,8 @@
-"""The input of a plan, read from the ledger in one consistent snapshot."""
+"""The input of a plan, read from the ledger. What it says of videos and accounts comes from one snapshot."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -51,68 +51,103 @@ def plan_input(
     entry nor its attempts are read. `unfinished` leaves it out, so that the cost of a round depends on the open videos
     only. `brief` counts it instead, if the ledger has this catalogue. The videos `afresh` are walked nevertheless.
     """
-    catalogue = pipeline.configuration.catalogue.videos
-    now_ms = pipeline.now_ms()
+    catalogue = pipeline.configuration.catalogue
+    # what takes long is done between the reads, because on SQLite a commit waits for every reader
+    while True:
+        with pipeline.ledger.read() as connection:
+            chosen = _choose(pipeline, connection, videos=videos, unfinished=unfinished, brief=brief, afresh=afresh)
+        planned = catalogue.of(chosen.keys)
+        read = _read(pipeline, chosen, planned, _with_parents(planned, catalogue.videos))
+        if read is not None:
+            break
+    hops = next_hops(read)
+    purchases = next_purchases(hops)
+    with pipeline.ledger.read() as connection:  # the claim asks again, in its own transaction
+        bought = renames_and_choices.bought(connection, {purchase.digest for purchase in purchases.values()})
+    duplicates = find_duplicates(read, purchases, bought, chosen.renames, named=pipeline.configuration.entries)
+    return replace(read, next_hops=hops, duplicates=duplicates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a plan is about: the `keys` of the videos that are walked, and the plans of the complete ones, or how many
+    they are (`is_brief`). `renames` are those that the ledger did not have."""
+
+    renames: Renames
+    keys: Collection[str]
+    finished: Mapping[str, VideoPlan]
+    order: Sequence[str]
+    is_brief: bool
+
+
+def _choose(
+    pipeline: Pipeline,
+    connection: Connection,
+    *,
+    videos: Collection[str] | None,
+    unfinished: bool,
+    brief: bool,
+    afresh: Collection[str],
+) -> _Chosen:
+    renames = pending_renames(pipeline, connection)
+    within = may_differ(pipeline, catalog_sync.last_declared(connection), renames)
+    is_brief = brief and videos is None and within is not None and not within
+    if is_brief:
+        afresh = {*afresh, *_moved_branches(pipeline, connection)}
+    if unfinished or is_brief:
+        return _Chosen(renames, _unfinished(pipeline, connection, videos, within, afresh), {}, (), is_brief)
+    finished = _finished(pipeline, connection, videos, renames, within, afresh)
+    order = [key for key in pipeline.configuration.catalogue.videos if videos is None or key in videos]
+    return _Chosen(renames, [key for key in order if key not in finished], finished, order, is_brief)
+
+
+def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: Collection[str]) -> PlanInput | None:
+    """Return the input of the chosen videos and of those that they branch from (`above`), in one snapshot; None where a
+    rename was carried out since they were chosen."""
+    now_ms, renames = pipeline.now_ms(), chosen.renames
     home = look_at_home(pipeline.settings)
     with pipeline.ledger.read() as connection:
-        renames = pending_renames(pipeline, connection)
+        if pending_renames(pipeline, connection) != renames:
+            return None
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
-        within = may_differ(pipeline, catalog_sync.last_declared(connection), renames)
-        finished: dict[str, VideoPlan] = {}
-        order: list[str] = []
-        is_brief = brief and videos is None and within is not None and not within
-        if is_brief:
-            afresh = {*afresh, *_moved_branches(pipeline, connection)}
-        if unfinished or is_brief:
-            keys = _unfinished(pipeline, connection, videos, within, afresh)
-        else:
-            finished = _finished(pipeline, connection, videos, renames, within, afresh)
-            order = [key for key in catalogue if videos is None or key in videos]
-            keys = [key for key in order if key not in finished]
-        chosen = pipeline.configuration.catalogue.of(keys)
-        complete = _left_out(pipeline, chosen) if is_brief else {}
         # renamed videos are read under their old keys until the ledger has the new ones
-        key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
+        key_of = {renames.videos.get(key, key): key for key in above}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
         hints = queries.hints(connection)
-        attempts: dict[str, list[AttemptRow]] = {}
-        account_of = {old: new for new, old in renames.accounts.items()}
         tried = queries.attempts_of(connection, key_of)
         doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
         refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
-        for attempt in tried:
-            key, account = key_of[attempt.video_key], account_of.get(attempt.account, attempt.account)
-            attempts.setdefault(key, []).append(attempt._replace(video_key=key, account=account))
         rows = queries.accounts(connection)
         awaited = queries.awaited(connection)
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
         name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
         totals = account_totals(connection, list(name_of.values()), now_ms, zone=pipeline.configuration.timezone)
-        read = PlanInput(
-            now_ms=now_ms,
-            videos=chosen,
-            catalogue=catalogue,
-            accounts=pipeline.accounts,
-            attempts=attempts,
-            looks=refusals | {key: hint.look for key, hint in hints.items()},
-            without_film=files.without_file(connection),
-            account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
-            sources=sources,
-            ledger=ledger,
-            process_blockers=process_blockers(pipeline, rows),
-            disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
-            names=names,
-            on_change=pipeline.configuration.catalogue.on_change or "ask",
-            finished=finished,
-            order=order,
-            complete=complete,
-        )
-        hops = next_hops(read)
-        purchases = next_purchases(hops)
-        bought = renames_and_choices.bought(connection, {purchase.digest for purchase in purchases.values()})
-    duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.entries)
-    return replace(read, next_hops=hops, duplicates=duplicates)
+        without_film = files.without_file(connection)
+    attempts: dict[str, list[AttemptRow]] = {}
+    account_of = {old: new for new, old in renames.accounts.items()}
+    for attempt in tried:
+        key, account = key_of[attempt.video_key], account_of.get(attempt.account, attempt.account)
+        attempts.setdefault(key, []).append(attempt._replace(video_key=key, account=account))
+    return PlanInput(
+        now_ms=now_ms,
+        videos=planned,
+        catalogue=pipeline.configuration.catalogue.videos,
+        accounts=pipeline.accounts,
+        attempts=attempts,
+        looks=refusals | {key: hint.look for key, hint in hints.items()},
+        without_film=without_film,
+        account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
+        sources=sources,
+        ledger=ledger,
+        process_blockers=process_blockers(pipeline, rows),
+        disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
+        names=names,
+        on_change=pipeline.configuration.catalogue.on_change or "ask",
+        finished=chosen.finished,
+        order=chosen.order,
+        complete=_left_out(pipeline, planned) if chosen.is_brief else {},
+    )
 
 
 def _unfinished(
