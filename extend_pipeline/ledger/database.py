@@ -102,9 +102,10 @@ class Ledger:
         """Yield the only write transaction and the head row, without checking the standing: for `write`, and for
         copying or sealing a whole ledger."""
         engine = self.engine
-        with self._writing, engine.connect() as connection:
+        # the turn first, so that readers of this process go on while other processes write
+        with self._writing, self._turn(), engine.connect() as connection:
             connection.info["mode"] = "write"
-            with self._turn(), connection.begin():
+            with connection.begin():
                 yield connection, read_identity(connection, lock=True)
 
     def close(self) -> None:
