@@ -42,7 +42,6 @@ class Examiner:
         self._pipeline, self._attempt = pipeline, attempt
         self._stack = ExitStack()
         self._frames: Path | None = None
-        self._is_unfetched = False  # the file that the result continues, when that was asked last
         self.before = ParentFile(None)
         self.examined: Examined | None = None
 
@@ -59,7 +58,6 @@ class Examiner:
         that one is still to be fetched, or can't be read, the result is stored first. Raise ProbeUnavailable."""
         self.examined = None
         before = known_parent(self._pipeline, self._attempt)
-        self._is_unfetched = before is None
         if before is not None:
             try:
                 return self._examine(path, before)
@@ -73,8 +71,7 @@ class Examiner:
         """Examine the stored file, unless that was done before it was stored; return what was found. Raise
         ProbeUnavailable, OSError."""
         if self.examined is None:
-            of_parent = _fetch_source if self._is_unfetched else parent_file
-            before = of_parent(self._pipeline, self._attempt)
+            before = parent_file(self._pipeline, self._attempt)
             with self._pipeline.store.local(stored.ref) as path:
                 self._examine(path, before)
         if self.examined is None:  # it was damaged since it was stored
@@ -140,10 +137,8 @@ def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
     """Return the known parent; fetch the source of a first hop once if the provider gives its URL, because the provider
     deletes it after 30 days."""
     known = known_parent(pipeline, attempt)
-    return _fetch_source(pipeline, attempt) if known is None else known
-
-
-def _fetch_source(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
+    if known is not None:
+        return known
     assert attempt.parent_url is not None
     fetched = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
     if not isinstance(fetched, Stored):
