@@ -27,6 +27,8 @@ def released_on_error(pipeline: Pipeline, attempt_ids: Collection[str]) -> Itera
 def release_leases(pipeline: Pipeline, attempt_ids: Collection[str]) -> None:
     """Make due now those of the attempts that this process still leases. Where the ledger can't be written, the leases
     expire instead."""
+    if not attempt_ids:
+        return
     with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         job_queue.release(tx, attempt_ids, owner=pipeline.owner)
 
