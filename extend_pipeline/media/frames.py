@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from extend_pipeline.media.check.sample_table import MAX_VIDEO_SAMPLES
 from extend_pipeline.media.libav import FrameError, end_of, open_video, reading
@@ -38,28 +38,33 @@ class ShownPacket(NamedTuple):
 @dataclass(slots=True)
 class PacketList:
     """The video packets of a file. `count` includes packets that an edit list hides. `first` is the first frame that
-    could be decoded. `changes`: the decoder's parameters change within the file. `reached_s` is the end of the last
-    packet of the streams that were read, and `others` the number of those that are no video."""
+    could be decoded. `reached_s` is the end of the last packet of the streams that were read."""
 
     count: int = 0
     damaged: int = 0
-    changes: bool = False
-    others: int = 0
     shown: list[ShownPacket] = field(default_factory=list)
     first: VideoFrame | None = None
     reached_s: float = 0.0
 
 
-def read_packets(container: InputContainer, stream: VideoStream, also: Sequence[Stream] = ()) -> PacketList:
-    """Read every video packet, and those of other streams; decode as many as the first frame needs. Raises
-    FrameError."""
+def read_packets(
+    container: InputContainer,
+    stream: VideoStream,
+    also: Sequence[Stream] = (),
+    each: Callable[[Packet[Any]], object] | None = None,
+) -> PacketList:
+    """Read every video packet, and those of other streams; decode as many as the first frame needs. `each` is called
+    with every packet. Raises FrameError."""
     packets = PacketList()
+    ends: dict[int, int] = {}
     for packet in container.demux(stream, *also):
+        index = packet.stream.index
         if packet.size:
             begins = packet.pts if packet.pts is not None else packet.dts or 0
-            packets.reached_s = max(packets.reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
-        if packet.stream.index != stream.index:
-            packets.others += bool(packet.size)
+            ends[index] = max(ends.get(index, 0), begins + (packet.duration or 0))
+            if each is not None:
+                each(packet)
+        if index != stream.index:
             continue
         if packets.first is None:
             packets.first = next(iter(stream.decode(packet)), None)
@@ -69,9 +74,10 @@ def read_packets(container: InputContainer, stream: VideoStream, also: Sequence[
         if packets.count > MAX_VIDEO_SAMPLES:
             raise FrameError(f"the file has more than {MAX_VIDEO_SAMPLES:,} video frames, the most allowed")
         packets.damaged += packet.is_corrupt
-        packets.changes |= packet.has_sidedata("new_extradata")
         if not packet.is_discard:
             packets.shown.append(ShownPacket(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
+    ticks = {one.index: one.time_base or 0 for one in (stream, *also)}
+    packets.reached_s = max((float(end * ticks[index]) for index, end in ends.items()), default=0.0)
     return packets
 
 

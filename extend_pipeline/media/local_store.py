@@ -28,7 +28,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.analysis.kept_frames import KeptFrames
 from extend_pipeline.media.check.container import Container, recognise
-from extend_pipeline.media.check.probe import InvalidFile, ValidFile
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.listing import MarkedFolder
 from extend_pipeline.media.partial import Partial, open_partial, remove_abandoned, sweep_partials
 from extend_pipeline.media.store import FOLDERS, POSTER, Check, MediaRef, Stored
@@ -104,25 +104,20 @@ class LocalStore(MarkedFolder):
                 self._place(file, temporary, ref)
                 return Stored(ref, written, probe)
 
-    def build(
-        self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
-    ) -> Stored | InvalidFile:
-        """Have a film written to a temporary file, check it, and rename the file."""
+    def build(self, write: Callable[[Path], Probe | InvalidFile], *, max_bytes: int) -> Stored | InvalidFile:
+        """Have a film written to a temporary file and checked, and rename the file."""
         with self._incoming() as (file, temporary):
-            if (failed := write(temporary)) is not None:
-                return failed
+            probed = write(temporary)
+            if isinstance(probed, InvalidFile):
+                return probed
             size = temporary.stat().st_size
             if size > max_bytes:
                 return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
-            match check(temporary):
-                case InvalidFile() as invalid:
-                    return invalid
-                case ValidFile(probe):
-                    with temporary.open("rb") as written:
-                        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-                    ref = MediaRef(sha256, ".mp4")
-                    self._place(file, temporary, ref)
-                    return Stored(ref, size, probe)
+            with temporary.open("rb") as written:
+                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+            ref = MediaRef(sha256, ".mp4")
+            self._place(file, temporary, ref)
+            return Stored(ref, size, probed)
 
     def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
         """Write a film's poster to a temporary file, and rename it."""

@@ -117,11 +117,9 @@ class MediaStore(Protocol):
         """
         ...
 
-    def build(
-        self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
-    ) -> Stored | InvalidFile:
-        """Store a film that this process makes: `write` fills the empty file at the path that it gets. An invalid film
-        is not quarantined, because it can be made again without cost."""
+    def build(self, write: Callable[[Path], Probe | InvalidFile], *, max_bytes: int) -> Stored | InvalidFile:
+        """Store a film that is made here: `write` fills the empty file at the path that it gets, checks it, and returns
+        what it holds. An invalid film is not quarantined, because it can be made again without cost."""
         ...
 
     def partial(self, key: str) -> AbstractContextManager[Partial | None]:

@@ -118,7 +118,6 @@ def _film(pipeline: Pipeline, parent: MediaRef | None, segment: MediaRef) -> tup
             store=pipeline.store,
             max_bytes=pipeline.settings.max_file_bytes,
             join=isolated_probe.join,
-            check=isolated_probe.check_file,
         )
     match result:
         case Film(stored, _, note):

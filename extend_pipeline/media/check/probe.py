@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from extend_pipeline.media.check.container import NotVideo, recognise
 from extend_pipeline.media.check.isobmff import StructureError
@@ -19,6 +20,7 @@ from extend_pipeline.media.upright import turn_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 MIN_SIDE: Final = 16  # one macroblock; no provider makes films near it
@@ -91,36 +93,43 @@ def check_file(path: Path, look: Callable[[Probe, FrameReader], None] | None = N
     `look` is called with the open film if it is whole, to read frames from it; an error that it lets through from libav
     makes the file invalid.
     """
+    try:
+        with open_whole(path) as (probed, film):
+            if look is not None:
+                look(probed, film)
+            return ValidFile(probed)
+    except FrameError as error:
+        return InvalidFile(str(error))
+
+
+@contextmanager
+def open_whole(path: Path, each: Callable[[Packet[Any]], object] | None = None) -> Iterator[tuple[Probe, FrameReader]]:
+    """Open a film, compare its claims with its contents, and yield what it holds. `each` is called with the packets of
+    all streams as they are read. Raises FrameError if the film is not whole, OSError if it can't be read."""
     kind = recognise(path)
     if isinstance(kind, NotVideo):
-        return InvalidFile(kind.reason)
+        raise FrameError(kind.reason)
     try:
         with path.open("rb") as file:
             movie = kind.walk(file, path.stat().st_size)
     except StructureError as error:
-        return InvalidFile(str(error))
-    except struct.error:
-        return InvalidFile("a part of the file ends before its own fields do")
+        raise FrameError(str(error)) from error
+    except struct.error as error:
+        raise FrameError("a part of the file ends before its own fields do") from error
     if movie is not None and (fault := _header_fault(movie)):
-        return InvalidFile(fault)
-    try:
-        with open_video(path, kind=kind) as (container, stream):
-            others = [other for other in container.streams if other.index != stream.index] if movie is None else []
-            packets = read_packets(container, stream, others)
-            probed = _probe(container, stream, packets)
-            if isinstance(probed, InvalidFile):
-                return probed
-            if movie is None:
-                fault = _stream_fault(packets, declared_s=(container.duration or 0) / 1_000_000)
-            else:
-                fault = _mp4_fault(path, movie.video(stream.id), probed, packets)
-            if fault:
-                return InvalidFile(fault)
-            if look is not None:
-                look(probed, FrameReader(container, stream, packets))
-            return ValidFile(probed)
-    except FrameError as error:
-        return InvalidFile(str(error))
+        raise FrameError(fault)
+    with open_video(path, kind=kind) as (container, stream):
+        every = movie is None or each is not None
+        others = [other for other in container.streams if other.index != stream.index] if every else []
+        packets = read_packets(container, stream, others, each)
+        probed = _probe(container, stream, packets)
+        if movie is None:
+            fault = _stream_fault(packets, declared_s=(container.duration or 0) / 1_000_000)
+        else:
+            fault = _mp4_fault(path, movie.video(stream.id), probed, packets)
+        if fault:
+            raise FrameError(fault)
+        yield probed, FrameReader(container, stream, packets)
 
 
 def _stream_fault(packets: PacketList, *, declared_s: float) -> str | None:
@@ -145,9 +154,7 @@ def _mp4_fault(path: Path, track: Track | None, probed: Probe, packets: PacketLi
         # An edit list hides packets from a reader that applies it, so count again without it.
         with open_video(path, edits=False) as (container, stream):
             stored = read_packets(container, stream)
-            invalid = _probe(container, stream, stored)
-        if isinstance(invalid, InvalidFile):
-            return invalid.reason
+            _probe(container, stream, stored)
         packets = stored
     return _content_fault(track, probed=probed, packets=packets.count, damaged=packets.damaged)
 
@@ -189,17 +196,17 @@ def _content_fault(track: Track, *, probed: Probe, packets: int, damaged: int) -
     return None
 
 
-def _probe(container: InputContainer, stream: VideoStream, packets: PacketList) -> Probe | InvalidFile:
-    """Return what the packets of an open file and its first frame show."""
+def _probe(container: InputContainer, stream: VideoStream, packets: PacketList) -> Probe:
+    """Return what the packets of an open file and its first frame show. Raises FrameError if that is not possible."""
     starts = ((packet.pts if packet.pts is not None else packet.dts, packet.duration) for packet in packets.shown)
     spans = [(start, duration) for start, duration in starts if start is not None]
     frame = packets.first
     if not spans or stream.time_base is None:
-        return InvalidFile("the video stream holds no frames")
+        raise FrameError("the video stream holds no frames")
     if frame is None:
-        return InvalidFile("not one video frame can be decoded")
+        raise FrameError("not one video frame can be decoded")
     if fault := _size_fault(frame.width, frame.height):
-        return InvalidFile(fault)
+        raise FrameError(fault)
     length = end_of(spans) - min(start for start, _ in spans)
     rate = stream.average_rate
     sides = (frame.width, frame.height)
@@ -214,7 +221,7 @@ def _probe(container: InputContainer, stream: VideoStream, packets: PacketList) 
         has_audio=bool(container.streams.audio),
     )
     if not 0 < probed.duration_ms <= MAX_DURATION_MS:
-        return InvalidFile(f"the video claims to last {float(length * stream.time_base):,.3f} s")
+        raise FrameError(f"the video claims to last {float(length * stream.time_base):,.3f} s")
     if not is_plausible(probed):
-        return InvalidFile("the file's video properties are not possible")
+        raise FrameError("the file's video properties are not possible")
     return probed

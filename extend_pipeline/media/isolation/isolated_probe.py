@@ -92,8 +92,11 @@ def join(
         match workers.run({"do": "film", **files, "max_bytes": max_bytes}):
             case {"invalid": str(reason)}:
                 return InvalidFile(_printable(reason))
-            case {"joined": {"lossless": bool(lossless), "note": str(note)}}:
-                return Joined(lossless=lossless, note=_printable(note))
+            case {"joined": {"probe": dict(probe), "lossless": bool(lossless), "note": str(note)}}:
+                checked = _check_result({"valid": probe})
+                if isinstance(checked, InvalidFile):
+                    return checked
+                return Joined(checked.probe, lossless=lossless, note=_printable(note))
             case _:
                 return InvalidFile(_INVALID_MESSAGE)
     except FileCrashedWorker as error:

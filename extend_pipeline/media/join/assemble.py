@@ -1,12 +1,11 @@
 """Assembly of the full-length film from a parent and a segment (docs/architecture.md, "Four providers, one
 planner")."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
+from extend_pipeline.media.check.probe import InvalidFile, Probe
 from extend_pipeline.media.join import film
 from extend_pipeline.media.join.film import Joined
 from extend_pipeline.media.store import MediaStore, Stored
@@ -36,7 +35,6 @@ def assemble(
     store: MediaStore,
     max_bytes: int,
     join: Join = film.join,
-    check: Callable[[Path], ValidFile | InvalidFile] = check_file,
 ) -> Film | InvalidFile:
     """Join a parent film and the segment that continues it, and store the film; the same inputs give the same film.
 
@@ -45,14 +43,14 @@ def assemble(
     """
     joined: list[Joined] = []
 
-    def write(out: Path) -> InvalidFile | None:
+    def write(out: Path) -> Probe | InvalidFile:
         result = join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
         if isinstance(result, InvalidFile):
             return result
         joined.append(result)
-        return None
+        return result.probe
 
-    stored = store.build(write, max_bytes=max_bytes, check=check)
+    stored = store.build(write, max_bytes=max_bytes)
     if isinstance(stored, InvalidFile):
         return stored
     return Film(stored, joined[-1].lossless, joined[-1].note)

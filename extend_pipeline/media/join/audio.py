@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.join.clip import Clip, audio_of
+from extend_pipeline.media.join.clip import Clip, audio_of, scale
 from extend_pipeline.media.libav import FrameError, open_video
 
 if TYPE_CHECKING:
@@ -28,13 +29,8 @@ _GAP_S: Final = 0.005  # above what containers round by, below a packet of any c
 
 def copied_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
     """Return the packets of both parts, unchanged except for their instants. Adds the stream to `out` at once."""
-    with open_video(parent.path) as (container, _):
-        source = audio_of(container)
-        if source is None or source.time_base is None:
-            raise FrameError("the parent's audio can't be read")
-        stream = out.add_stream_from_template(source, opaque=True)
-        tick_s = source.time_base
-    return _copied(stream, parent, segment, tick_s)
+    source, tick_s = _source(parent)
+    return _copied(out.add_stream_from_template(source, opaque=True), parent, segment, tick_s)
 
 
 def encoded_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
@@ -78,28 +74,34 @@ def _copied(stream: AudioStream, parent: Clip, segment: Clip, tick_s: Fraction) 
     next_free = None
     for part, offset in ((parent, 0), (segment, seam)):
         delay = None
-        with open_video(part.path) as (container, _):
-            source = audio_of(container)
-            if source is None or source.time_base is None:
-                raise FrameError("the audio can't be read")
-            for packet in container.demux(source):
-                if packet.size == 0 or packet.pts is None:
-                    continue
-                at_s = packet.pts * source.time_base - part.start_s
-                # Packets before the frames only start the decoder; at the seam a player would play them.
-                if at_s >= part.duration_s or (part is segment and (at_s < 0 or packet.is_discard)):
-                    continue
-                at = round(at_s / tick_s) + offset
-                if delay is None:
-                    delay = max(0, next_free - at) if next_free is not None else 0
-                packet.duration = round((packet.duration or 0) * source.time_base / tick_s)
-                packet.pts = packet.dts = at + delay
-                packet.time_base = tick_s
-                # The header may shorten the last packet, but decoders play all of it.
-                whole = round(Fraction(source.codec_context.frame_size, source.codec_context.sample_rate) / tick_s)
-                next_free = at + delay + max(packet.duration, whole)
-                packet.stream = stream
-                yield packet
+        source, own_tick_s = _source(part)
+        begin, end = (ceil(at_s / own_tick_s) for at_s in (part.start_s, part.start_s + part.duration_s))
+        length = scale(own_tick_s / tick_s)
+        instant = scale(own_tick_s / tick_s, offset - part.start_s / tick_s)
+        # The header may shorten the last packet, but decoders play all of it.
+        whole = round(Fraction(source.codec_context.frame_size, source.codec_context.sample_rate) / tick_s)
+        for packet in part.packets(source):
+            if packet.pts is None:
+                continue
+            # Packets before the frames only start the decoder; at the seam a player would play them.
+            if packet.pts >= end or (part is segment and (packet.pts < begin or packet.is_discard)):
+                continue
+            at = instant(packet.pts)
+            if delay is None:
+                delay = max(0, next_free - at) if next_free is not None else 0
+            packet.duration = length(packet.duration or 0)
+            packet.pts = packet.dts = at + delay
+            next_free = at + delay + max(packet.duration, whole)
+            packet.time_base, packet.stream = tick_s, stream
+            yield packet
+
+
+def _source(part: Clip) -> tuple[AudioStream, Fraction]:
+    """Return the part's audio stream and the seconds of its ticks."""
+    source = audio_of(part.film.container)
+    if source is None or source.time_base is None:
+        raise FrameError("the audio can't be read")
+    return source, source.time_base
 
 
 def _encoded(stream: AudioStream, parent: Clip, segment: Clip, rate: int, layout: str) -> Iterator[Packet[AudioStream]]:

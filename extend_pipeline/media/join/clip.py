@@ -1,21 +1,29 @@
-"""One part of an assembled film: the instants and the coding of its video frames, and the coding of its audio."""
+"""One part of an assembled film, opened and read once: its packets, the instants and the coding of its video frames,
+and the coding of its audio."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import lcm
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from extend_pipeline.media.frames import read_packets
-from extend_pipeline.media.libav import FrameError, end_of, open_video
+from extend_pipeline.media.check.probe import open_whole
+from extend_pipeline.media.frames import FrameReader
+from extend_pipeline.media.libav import FrameError, open_video
 from extend_pipeline.media.upright import Turn, turn_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.video.stream import VideoStream
+    from av.packet import Packet
+    from av.stream import Stream
+
+MAX_HELD: Final = 256 << 20  # bytes of a part whose packets stay in memory; those of a larger one are read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,18 @@ class AudioCoding:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The properties of a file's packets. All instants are in ticks of `tick_s` seconds.
+    """An open part and the properties of its packets. All instants are in ticks of `tick_s` seconds.
 
-    `starts`: when each frame is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
-    in the file's order; `next_dts`: when a packet after the last could be. `clean_start`: the first frame is a
-    keyframe. `hidden`: some stored packets are not shown. `changes`: the decoder's parameters change within the file.
-    `audio` is None if there is none, or none in a supported codec; `unknown_audio` is true in the latter case.
+    `held`: the packets by the index of their stream, None if they are too large. `starts`: when each frame is shown, in
+    order. `end`: when the last one stops. `dts`: when each packet is decoded, in the file's order; `next_dts`: when a
+    packet after the last could be. `clean_start`: the first frame is a keyframe. `hidden`: some stored packets are not
+    shown. `changes`: the decoder's parameters change within the file. `audio` is None if there is none, or none in a
+    supported codec; `unknown_audio` is true in the latter case.
     """
 
     path: Path
+    film: FrameReader
+    held: Mapping[int, list[Packet[Any]]] | None
     video: VideoCoding
     tick_s: Fraction
     starts: tuple[int, ...]
@@ -74,6 +85,22 @@ class Clip:
     changes: bool
     audio: AudioCoding | None
     unknown_audio: bool
+
+    def packets(self, stream: Stream) -> Iterator[Packet[Any]]:
+        """Yield the packets of a stream of `film`, in the file's order. They can be changed, and then are not as they
+        were read the next time."""
+        if self.held is not None:
+            yield from self.held.get(stream.index, ())
+        else:
+            with open_video(self.path) as (container, _):
+                for packet in container.demux(container.streams[stream.index]):
+                    if packet.size:
+                        yield packet
+
+    def instants(self, clock_s: Fraction) -> list[int]:
+        """Return when each frame starts and the last one stops, in ticks of `clock_s` seconds after the first start."""
+        ratio = self.tick_s / clock_s
+        return [*map(scale(ratio, -self.first * ratio), (*self.starts, self.end))]
 
     @property
     def first(self) -> int:
@@ -102,19 +129,49 @@ class Clip:
         return max(lengths) - min(lengths) <= 2
 
 
+def scale(ratio: Fraction, shift: Fraction | int = 0) -> Callable[[int], int]:
+    """Return a function from ticks to `ticks * ratio + shift`, rounded; in integers, because calculating with a
+    Fraction for each packet takes longer than copying the packet."""
+    down = lcm(ratio.denominator, shift.denominator)
+    up, added = int(ratio * down), int(shift * down) + down // 2
+    return lambda ticks: (ticks * up + added) // down
+
+
 def audio_of(container: InputContainer) -> AudioStream | None:
     """Return the first audio stream in a supported codec, None if there is none."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
-def read_clip(path: Path) -> Clip:
-    """Read the file's packets and decode its first frame. Raises FrameError, OSError."""
-    with open_video(path) as (container, stream):
-        return _clip(path, container, stream, _audio_coding(container))
+@contextmanager
+def open_clip(path: Path) -> Iterator[Clip]:
+    """Open a whole file, read its packets, decode its first frame, and keep it open. Raises FrameError if the file is
+    not whole or can't be joined, OSError."""
+    held: dict[int, list[Packet[Any]]] | None = {} if path.stat().st_size <= MAX_HELD else None
+    streams: set[int] = set()
+    changed: set[int] = set()
+
+    def keep(packet: Packet[Any]) -> None:
+        index = packet.stream.index
+        streams.add(index)
+        if packet.has_sidedata("new_extradata"):
+            changed.add(index)
+        if held is not None:
+            held.setdefault(index, []).append(packet)
+
+    with open_whole(path, keep) as (_, film):
+        audio = audio_of(film.container)
+        coding = _audio_coding(audio)
+        yield _clip(
+            path,
+            film,
+            held,
+            changes=film.stream.index in changed,
+            audio=coding if audio is not None and audio.index in streams else None,
+            unknown_audio=coding is None and bool(film.container.streams.audio),
+        )
 
 
-def _audio_coding(container: InputContainer) -> AudioCoding | None:
-    stream = audio_of(container)
+def _audio_coding(stream: AudioStream | None) -> AudioCoding | None:
     if stream is None or not stream.codec_context.sample_rate or not stream.codec_context.channels:
         return None
     context = stream.codec_context
@@ -138,22 +195,26 @@ def _decode_times(shown: list[int], stored: list[int | None]) -> tuple[int, ...]
     return tuple(tick - ahead for tick in ordered)
 
 
-def _clip(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
-    source = None if audio is None else audio_of(container)
-    packets = read_packets(container, stream, [] if source is None else [source])
-    shown = [packet for packet in packets.shown if packet.pts is not None]
-    spans = [(packet.pts or 0, packet.duration) for packet in shown]
-    frame = packets.first
-    if frame is None or not shown or stream.time_base is None:
+def _clip(
+    path: Path,
+    film: FrameReader,
+    held: Mapping[int, list[Packet[Any]]] | None,
+    *,
+    changes: bool,
+    audio: AudioCoding | None,
+    unknown_audio: bool,
+) -> Clip:
+    shown = [packet for packet in film.packets.shown if packet.pts is not None]
+    starts, frame, context = tuple(film.ticks), film.packets.first, film.stream.codec_context
+    if frame is None or not starts:
         raise FrameError("the file has no video frame that can be decoded")
-    starts = tuple(sorted(start for start, _ in spans))
-    end = end_of(spans)
-    if len(set(starts)) != len(starts) or end <= starts[-1]:
+    if len(starts) != len(shown) or film.end <= starts[-1]:
         raise FrameError("the video frames' times are not in order")
-    context = stream.codec_context
-    decoded_at = _decode_times([start for start, _ in spans], [packet.dts for packet in shown])
+    decoded_at = _decode_times([packet.pts or 0 for packet in shown], [packet.dts for packet in shown])
     return Clip(
         path=path,
+        film=film,
+        held=held,
         video=VideoCoding(
             codec=context.name,
             parameters=bytes(context.extradata or b""),
@@ -163,14 +224,14 @@ def _clip(path: Path, container: InputContainer, stream: VideoStream, audio: Aud
             pixel_aspect=context.sample_aspect_ratio or Fraction(1),
             turn=turn_of(frame),
         ),
-        tick_s=stream.time_base,
+        tick_s=film.tick_s,
         starts=starts,
-        end=end,
+        end=film.end,
         dts=decoded_at,
         next_dts=decoded_at[-1] + shown[-1].duration,
         clean_start=shown[0].is_keyframe and shown[0].pts == starts[0],
-        hidden=len(shown) < packets.count,
-        changes=packets.changes,
-        audio=audio if packets.others else None,
-        unknown_audio=audio is None and bool(container.streams.audio),
+        hidden=len(shown) < film.packets.count,
+        changes=changes,
+        audio=audio,
+        unknown_audio=unknown_audio,
     )

@@ -6,17 +6,17 @@ Compatible video is copied, so that every frame is bit by bit the paid one. Othe
 from __future__ import annotations
 
 import errno
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from extend_pipeline.media.check.probe import InvalidFile, Probe, check_file
-from extend_pipeline.media.frames import FrameReader, open_frames
+from extend_pipeline.media.check.probe import InvalidFile, Probe, open_whole
 from extend_pipeline.media.join.audio import Readable, copied_audio, encoded_audio, readable_audio
-from extend_pipeline.media.join.clip import Clip, read_clip
+from extend_pipeline.media.join.clip import Clip, open_clip
 from extend_pipeline.media.join.plan import AudioPlan, common_clock, frame_slots, plan_audio, reencode_reason
 from extend_pipeline.media.join.video import copied_video, encoded_video
 from extend_pipeline.media.libav import FrameError
@@ -26,38 +26,45 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 SEAM_FRAMES: Final = 5  # compared after the seam, because a wrong parameter set shows in the first frames
+_VIDEO: Final = 0  # the index of the video stream, which is added first
 _SIZE_CHECK_PACKETS: Final = 64  # packets between checks of the file's size
 _DISK_ERRORS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A written film. `lossless`: every packet of video and audio was copied. `note` describes how it was made."""
+    """A written and checked film. `lossless`: every packet of video and audio was copied. `note` describes how it was
+    made."""
 
+    probe: Probe
     lossless: bool
     note: str
 
 
 def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
-    """Write the film to `out`, and check it; the same inputs give the same film.
+    """Write the film to `out`, and check it; the same inputs give the same film. Each part is opened and read once, as
+    long as its video need not be encoded again.
 
     Returns InvalidFile if one of both can't be read whole, or the film would exceed `max_bytes`. Raises OSError;
     content never raises.
     """
     parts: list[Clip] = []
-    for name, path in (("parent", parent), ("segment", segment)):
-        try:
-            checked = check_file(path)
-            if isinstance(checked, InvalidFile):
-                return InvalidFile(f"the {name} is not a whole film: {checked.reason}")
-            parts.append(read_clip(path))
-        except FrameError as error:
-            return InvalidFile(f"the {name} can't be used: {error}")
-    before, after = parts
+    try:
+        with ExitStack() as opened:
+            for name, path in (("parent", parent), ("segment", segment)):
+                try:
+                    parts.append(opened.enter_context(open_clip(path)))
+                except FrameError as error:
+                    return InvalidFile(f"the {name} can't be used: {error}")
+            return _join(*parts, out=out, max_bytes=max_bytes)
+    except FrameError as error:
+        return InvalidFile(str(error))
+
+
+def _join(before: Clip, after: Clip, *, out: Path, max_bytes: int) -> Joined | InvalidFile:
     reason = reencode_reason(before, after)
     audio_notes = [
         f"The {name}'s audio has an unsupported codec and was left out."
@@ -70,15 +77,15 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | 
         audio = plan_audio(before, after) if before.audio is None and after.audio is None else audio
     audio_notes.append(_audio_note(before, after, audio))
     if reason is None:
-        invalid = _write_checked(before, after, out=out, max_bytes=max_bytes, copy=True, audio=audio)
-        if invalid is None:
+        probed = _write_checked(before, after, out=out, max_bytes=max_bytes, copy=True, audio=audio)
+        if isinstance(probed, Probe):
             lossless = audio is not AudioPlan.ENCODE and len(audio_notes) == 1
-            return Joined(lossless, _note(None, before, after, audio_notes))
-        reason = f"the film with copied video did not pass its check ({invalid.reason})"
-    invalid = _write_checked(before, after, out=out, max_bytes=max_bytes, copy=False, audio=audio)
-    if invalid is not None:
-        return InvalidFile(f"{reason}; encoding the video again failed: {invalid.reason}")
-    return Joined(False, _note(reason, before, after, audio_notes))
+            return Joined(probed, lossless, _note(None, before, after, audio_notes))
+        reason = f"the film with copied video did not pass its check ({probed.reason})"
+    probed = _write_checked(before, after, out=out, max_bytes=max_bytes, copy=False, audio=audio)
+    if isinstance(probed, InvalidFile):
+        return InvalidFile(f"{reason}; encoding the video again failed: {probed.reason}")
+    return Joined(probed, False, _note(reason, before, after, audio_notes))
 
 
 def _decodable(name: str, part: Clip, notes: list[str]) -> Clip:
@@ -126,23 +133,22 @@ def _audio_note(parent: Clip, segment: Clip, audio: AudioPlan) -> str:
 
 def _write_checked(
     parent: Clip, segment: Clip, *, out: Path, max_bytes: int, copy: bool, audio: AudioPlan
-) -> InvalidFile | None:
-    """Write the film and check it; return InvalidFile if it fails, else None."""
+) -> Probe | InvalidFile:
+    """Write the film and check it; return what it holds, or why it is not as it should be."""
     try:
         with _new_mp4(out) as container:
-            invalid = _write(container, out, parent, segment, max_bytes=max_bytes, copy=copy, audio=audio)
-        if invalid is not None:
-            return invalid
+            written = _write(container, out, parent, segment, max_bytes=max_bytes, copy=copy, audio=audio)
         if (size := out.stat().st_size) > max_bytes:
             return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
-        return _fault(out, parent, segment, copy=copy)
+        return _checked(out, parent, segment, copied=written if copy else None)
     except FrameError as error:
         return InvalidFile(str(error))
 
 
 def _write(
     out: OutputContainer, path: Path, parent: Clip, segment: Clip, *, max_bytes: int, copy: bool, audio: AudioPlan
-) -> InvalidFile | None:
+) -> list[int]:
+    """Write the packets; return the checksums of those of video. Raises FrameError if the film grows too large."""
     tracks: list[Iterator[Packet[VideoStream] | Packet[AudioStream]]] = [
         (copied_video if copy else encoded_video)(out, parent, segment)
     ]
@@ -150,11 +156,14 @@ def _write(
         tracks.append(copied_audio(out, parent, segment))
     elif audio is AudioPlan.ENCODE:
         tracks.append(encoded_audio(out, parent, segment))
+    written: list[int] = []
     for number, packet in enumerate(merge(*tracks, key=_decoded_at_s)):
+        if packet.stream.index == _VIDEO:
+            written.append(zlib.crc32(packet))
         out.mux(packet)
         if number % _SIZE_CHECK_PACKETS == 0 and path.stat().st_size > max_bytes:
-            return InvalidFile(f"the film grew beyond {max_bytes:,} bytes, the most allowed")
-    return None
+            raise FrameError(f"the film grew beyond {max_bytes:,} bytes, the most allowed")
+    return written
 
 
 def _decoded_at_s(packet: Packet[VideoStream] | Packet[AudioStream]) -> float:
@@ -162,37 +171,39 @@ def _decoded_at_s(packet: Packet[VideoStream] | Packet[AudioStream]) -> float:
     return float((packet.dts or 0) * packet.time_base)
 
 
-def _fault(path: Path, parent: Clip, segment: Clip, *, copy: bool) -> InvalidFile | None:
-    """Return what is wrong with the film, None if it is whole, as long as both parts, and readable over the seam."""
+def _checked(path: Path, parent: Clip, segment: Clip, *, copied: list[int] | None) -> Probe:
+    """Return what the film holds if it is whole, as long as both parts, and readable over the seam. `copied`: the
+    checksums of the video packets that were copied to it, None if they were encoded again. Raises FrameError."""
     import numpy as np
 
-    added = len(segment.starts) if copy else len(frame_slots(parent, segment, common_clock(parent, segment)))
+    added = len(segment.starts if copied is not None else frame_slots(parent, segment, common_clock(parent, segment)))
     seam = len(parent.starts)
-    after = sorted({*range(min(SEAM_FRAMES, added)), added - 1})
-    written: dict[int, VideoFrame] = {}
+    read: list[int] = []
 
-    def look(probe: Probe, film: FrameReader) -> None:
-        if probe.frames == seam + added:
-            written.update(film.frames({seam - 1, *(seam + index for index in after)}))
+    def keep(packet: Packet[Any]) -> None:
+        if copied is not None and packet.stream.index == _VIDEO:
+            read.append(zlib.crc32(packet))
 
-    checked = check_file(path, look)
-    if isinstance(checked, InvalidFile):
-        return checked
-    probe = checked.probe
-    if probe.frames != len(parent.starts) + added:
-        return InvalidFile(f"it has {probe.frames:,} video frames instead of {len(parent.starts) + added:,}")
-    expected_ms = float(parent.duration_s + segment.duration_s) * 1000
-    if abs(probe.duration_ms - expected_ms) > 1 + 1000 / min(parent.rate, segment.rate):
-        return InvalidFile(f"it lasts {probe.duration_ms / 1000:.3f} s instead of {expected_ms / 1000:.3f} s")
-    if not copy:
-        return None
-    with open_frames(parent.path) as part:
-        pairs = [(written[seam - 1], part.frames({seam - 1})[seam - 1])]
-    with open_frames(segment.path) as part:
-        pairs += [(written[seam + index], frame) for index, frame in part.frames(after).items()]
-    if not all(np.array_equal(copied.to_ndarray(), original.to_ndarray()) for copied, original in pairs):
-        return InvalidFile("its video frames at the seam differ from those of the parts")
-    return None
+    with open_whole(path, keep) as (probe, film):
+        if probe.frames != seam + added:
+            raise FrameError(f"it has {probe.frames:,} video frames instead of {seam + added:,}")
+        expected_ms = float(parent.duration_s + segment.duration_s) * 1000
+        if abs(probe.duration_ms - expected_ms) > 1 + 1000 / min(parent.rate, segment.rate):
+            raise FrameError(f"it lasts {probe.duration_ms / 1000:.3f} s instead of {expected_ms / 1000:.3f} s")
+        if copied is None:
+            return probe
+        after = {*range(min(SEAM_FRAMES, added))}
+        before: set[int] = set()
+        if read != copied:  # an MP4 holds the packets of some containers in another form
+            before, after = {seam - 1}, {*after, added - 1}
+        frames = film.frames({*before, *(seam + index for index in after)})
+        originals = parent.film.frames(before)
+        originals |= {seam + index: frame for index, frame in segment.film.frames(after).items()}
+        if not all(
+            np.array_equal(frames[index].to_ndarray(), frame.to_ndarray()) for index, frame in originals.items()
+        ):
+            raise FrameError("its video frames at the seam differ from those of the parts")
+        return probe
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def frame_slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlo
     They keep their own instants if the rates agree, or if the parent has no constant frame rate. Otherwise each of the
     parent's intervals shows the segment's frame at its middle. Raises ValueError if that makes too many frames.
     """
-    own = [round((tick - segment.first) * segment.tick_s / clock_s) for tick in (*segment.starts, segment.end)]
+    own = segment.instants(clock_s)
     low, high = _RATES
     parent_constant = parent.constant_frame_rate and low <= parent.rate <= high
     same_rate = segment.constant_frame_rate and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.join.clip import Clip
+from extend_pipeline.media.join.clip import Clip, scale
 from extend_pipeline.media.join.plan import FrameSlot, common_clock, fit, frame_slots
 from extend_pipeline.media.libav import FrameError, open_video
 from extend_pipeline.media.upright import frame_of, planes, upright
@@ -26,8 +26,7 @@ def copied_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[
     """Return the packets of both parts, unchanged except for their instants; the first frame is shown at 0. Adds the
     stream to `out` at once."""
     clock_s = common_clock(parent, segment)
-    with open_video(parent.path) as (_, template):
-        stream = out.add_stream_from_template(template, opaque=True)
+    stream = out.add_stream_from_template(parent.film.stream, opaque=True)
     stream.time_base = clock_s
     return _copied(stream, parent, segment, clock_s)
 
@@ -54,38 +53,36 @@ def encoded_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator
     context.thread_count = 1  # several processes share the machine, and one thread makes the same bytes each time
     context.sample_aspect_ratio = pixel_aspect
     stream.time_base = context.time_base = clock_s
-    with open_video(parent.path) as (_, source):
-        original = source.codec_context
-        context.colorspace, context.color_primaries = original.colorspace, original.color_primaries
-        context.color_trc = original.color_trc
+    original = parent.film.stream.codec_context
+    context.colorspace, context.color_primaries = original.colorspace, original.color_primaries
+    context.color_trc = original.color_trc
     return _encoded(stream, parent, segment, clock_s, segment_slots)
 
 
 def _copied(stream: VideoStream, parent: Clip, segment: Clip, clock_s: Fraction) -> Iterator[Packet[VideoStream]]:
-    seam = _ticks(parent.duration_s, clock_s)
+    seam = parent.instants(clock_s)[-1]
     # If the segment's encoder reorders frames further than the parent's, its first packet would be decoded before the
     # parent's last one: then the parent is decoded that much earlier. Its frames are shown at the same times.
     parent_next = (parent.next_dts - parent.first) * parent.tick_s
     segment_first = parent.duration_s + (segment.dts[0] - segment.first) * segment.tick_s
-    early = max(0, _ticks(parent_next - segment_first, clock_s))
+    early = max(0, round((parent_next - segment_first) / clock_s))
     for part, shift, ahead in ((parent, 0, early), (segment, seam, 0)):
+        ratio = part.tick_s / clock_s
+        length, instant = scale(ratio), scale(ratio, shift - part.first * ratio)
         decoded_at = iter(part.dts)
-        with open_video(part.path) as (container, source):
-            for packet in container.demux(source):
-                if packet.size == 0 or packet.pts is None or packet.is_discard:
-                    continue
-                shown = _ticks((packet.pts - part.first) * part.tick_s, clock_s) + shift
-                dts = _ticks((next(decoded_at) - part.first) * part.tick_s, clock_s) + shift - ahead
-                packet.duration = _ticks((packet.duration or 0) * part.tick_s, clock_s)
-                packet.pts, packet.dts, packet.time_base = shown, dts, clock_s
-                packet.stream = stream
-                yield packet
+        for packet in part.packets(part.film.stream):
+            if packet.pts is None or packet.is_discard:
+                continue
+            packet.duration = length(packet.duration or 0)
+            packet.pts, packet.dts = instant(packet.pts), instant(next(decoded_at)) - ahead
+            packet.time_base, packet.stream = clock_s, stream
+            yield packet
 
 
 def _encoded(
     stream: VideoStream, parent: Clip, segment: Clip, clock_s: Fraction, segment_slots: list[FrameSlot]
 ) -> Iterator[Packet[VideoStream]]:
-    own = [_ticks((tick - parent.first) * parent.tick_s, clock_s) for tick in (*parent.starts, parent.end)]
+    own = parent.instants(clock_s)
     parent_slots = [FrameSlot(index, own[index], own[index + 1]) for index in range(len(parent.starts))]
     lengths = {slot.start: slot.end - slot.start for slot in parent_slots}
     lengths |= {slot.start + own[-1]: slot.end - slot.start for slot in segment_slots}
@@ -140,7 +137,3 @@ def _scaled(frame: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
         plane[y : y + inner.shape[0], x : x + inner.shape[1]] = inner
         canvas.append(plane)
     return frame_of(canvas)
-
-
-def _ticks(seconds: Fraction, clock_s: Fraction) -> int:
-    return round(seconds / clock_s)
