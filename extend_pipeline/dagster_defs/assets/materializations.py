@@ -9,6 +9,7 @@ from dagster import DagsterEventType
 
 from extend_pipeline.dagster_defs.assets.metadata import Metadata, completed_metadata, request_metadata, source_metadata
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, read_facts
+from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, yield_all
 from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
@@ -23,7 +24,7 @@ PARTITIONED: Final = (SOURCE_VIDEOS, EXTENSION_REQUESTS, COMPLETED_EXTENSIONS)
 DATA_VERSION_TAG: Final = "dagster/data_version"
 _USER_PROVIDED_TAG: Final = "dagster/data_version_is_user_provided"
 
-CHUNK: Final = 300  # videos a time: an event takes 16-26 ms on SQLite, and the next round waits for them
+CHUNK: Final = 300  # videos a time, because their events are held in memory, and the next round waits for them
 
 
 def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) -> dg.AssetMaterialization | None:
@@ -54,9 +55,10 @@ class Recorder:
     which a crash may therefore find recorded: their versions are compared with those in Dagster's event log.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    def __init__(self, instance: dg.DagsterInstance, pipeline: Pipeline, *, store: StoreBatch = yield_all) -> None:
         self._instance = instance
         self._pipeline = pipeline
+        self._store = store
         with pipeline.ledger.read() as connection:
             self._cursor_key = f"extend_pipeline/recorded/{read_identity(connection).ledger_id}"
             head = queries.head(connection)
@@ -67,12 +69,13 @@ class Recorder:
         self._waiting: dict[str, None] = {}
 
     def pending_events(self) -> Iterator[dg.AssetMaterialization]:
-        """Yield materializations of changed partitions, of `CHUNK` videos at most; call again until `done`."""
+        """Record the materializations of changed partitions, of `CHUNK` videos at most, and yield those that Dagster
+        has to store; call again until `done`."""
         with self._pipeline.ledger.read() as connection:
             self._waiting.update(dict.fromkeys(queries.changed_videos(connection, after_seq=self._seq)))
             self._seq = queries.head(connection)
         if keys := list(islice(self._waiting, CHUNK)):
-            yield from self._changes(keys)
+            yield from self._store(list(self._changes(keys)))
         for key in keys:
             del self._waiting[key]
         if self.done and self._seq != self._kept:

@@ -2,7 +2,7 @@
 completed_extensions.
 
 One op for the three, so that a backfill of any of them over adjacent videos is one run and one step. Each partition's
-materialization is yielded with its own metadata and data version. Dagster's automatic ones, which would share both
+materialization is recorded with its own metadata and data version. Dagster's automatic ones, which would share both
 among all partitions of the run, are left out (`skippable`).
 """
 
@@ -20,6 +20,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
     materialization,
 )
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
+from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, store_batch
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
@@ -89,6 +90,7 @@ def extend_videos(
     max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
     if config.max_seconds is not None:
         max_seconds = usable_seconds("max_seconds", config.max_seconds)
+    store = store_batch(context)
     with home.open() as pipeline:
         declare_catalogue(pipeline)
         now = plan(plan_input(pipeline, videos=keys))
@@ -98,10 +100,10 @@ def extend_videos(
         hidden = _hidden_by_mistakes(pipeline, unknown)
         missing = []
         if SOURCE_VIDEOS in chosen:
-            yield from _events(pipeline, SOURCE_VIDEOS, known)
+            yield from _events(pipeline, store, SOURCE_VIDEOS, known)
         if EXTENSION_REQUESTS in chosen:
             now = _submit(context, pipeline, known)
-            recorded = yield from _events(pipeline, EXTENSION_REQUESTS, known)
+            recorded = yield from _events(pipeline, store, EXTENSION_REQUESTS, known)
             missing = [video for video in now.videos if video.key not in recorded]
         if COMPLETED_EXTENSIONS in chosen:
             driven = [*known, *hidden]
@@ -112,7 +114,7 @@ def extend_videos(
                 pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
             )
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
-            yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
+            yield from _events(pipeline, store, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
         wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
     if missing or unknown or wrong:
@@ -130,16 +132,14 @@ def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
 
 
 def _events(
-    pipeline: Pipeline, asset: dg.AssetKey, keys: Collection[str]
-) -> Generator[dg.AssetMaterialization, None, list[str]]:
-    """Yield a materialization for each partition that has one. Return their keys."""
-    recorded: list[str] = []
-    for key, facts in read_facts(pipeline, keys).items():
-        event = materialization(asset, facts, pipeline.store)
-        if event is not None:
-            yield event
-            recorded.append(key)
-    return recorded
+    pipeline: Pipeline, store: StoreBatch, asset: dg.AssetKey, keys: Collection[str]
+) -> Generator[dg.AssetMaterialization, None, Collection[str]]:
+    """Record a materialization of each partition that has one, and yield those that Dagster has to store. Return their
+    keys."""
+    events = {key: materialization(asset, facts, pipeline.store) for key, facts in read_facts(pipeline, keys).items()}
+    recorded = {key: event for key, event in events.items() if event is not None}
+    yield from store(list(recorded.values()))
+    return recorded.keys()
 
 
 def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str]) -> Plan:
