@@ -35,7 +35,7 @@ def _reply(_pool: WorkerPool, task: dict[str, Any], **_: Any) -> Any:
             return {"valid": _VALID, "seam": _SEAM, "jpeg": _JPEG, "kept": False}
         case _:
             shutil.copyfile(task["segment"], task["out"])
-            return {"joined": {"lossless": True, "note": ""}}
+            return {"joined": {"probe": _VALID, "lossless": True, "note": ""}}
 
 
 if __name__ == "__main__":
