@@ -104,7 +104,7 @@ class FrameReader:
         """Return when the last frame stops."""
         return end_of([(packet.pts, packet.duration) for packet in self.packets.shown if packet.pts is not None])
 
-    @property
+    @cached_property
     def tick_s(self) -> Fraction:
         """Return the seconds of a tick."""
         return self.stream.time_base or Fraction(0)

@@ -48,7 +48,10 @@ def upright(frame: VideoFrame) -> VideoFrame:
     if not (turn.transposed or turn.left_right or turn.upside_down):
         return frame
     width, height = frame.width & ~1, frame.height & ~1
-    turned = [_turned(plane, turn) for plane in planes(frame.reformat(width=width, height=height, format="yuv420p"))]
+    turned = [
+        _turned(plane, turn)
+        for plane in planes(frame.reformat(width=width, height=height, format="yuv420p", threads=1))
+    ]
     seen = frame_of(turned)
     seen.pts, seen.time_base = frame.pts, frame.time_base
     seen.colorspace, seen.color_range = frame.colorspace, frame.color_range

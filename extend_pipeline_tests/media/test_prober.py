@@ -121,6 +121,28 @@ def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[...,
     assert 1 <= len({worker.pid for worker in workers.idle_workers}) <= 4
 
 
+def test_threads_wait_for_the_one_worker_whose_films_are_short(good: Path) -> None:
+    workers = WorkerPool(Bounds(), patience_s=60)
+    before = children()
+    with ThreadPoolExecutor(4) as pool:
+        verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, workers=workers), range(20)))
+    assert all(isinstance(verdict, ValidFile) for verdict in verdicts)
+    (worker,) = workers.idle_workers
+    assert children() - before == {worker.pid}
+    workers.close()
+
+
+def test_a_film_does_not_wait_for_long_ones(good: Path, slow: Path, make: Callable[..., WorkerPool]) -> None:
+    workers, before = make(), children()
+    with ThreadPoolExecutor(1) as pool:
+        look = pool.submit(isolated_probe.examine, slow, ResultContext(), workers=workers)
+        pid = until(lambda: busy(before))
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        assert pid not in {worker.pid for worker in workers.idle_workers}
+        assert not look.done()
+        look.result(60)
+
+
 def test_after_a_fork_the_child_starts_its_own_worker(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make()
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)

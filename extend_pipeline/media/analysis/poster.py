@@ -51,8 +51,10 @@ def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
 
     first = panels[0]
     height = min(MAX_PANEL_HEIGHT, max(2, round(width * first.height / first.width))) & ~1  # JPEG's chroma is halved
-    # averaging over an area keeps a much smaller frame free of shimmer
-    scaled = [panel.reformat(width=width, height=height, format="rgb24", interpolation="AREA") for panel in panels]
+    # averaging over an area keeps a much smaller frame free of shimmer; starting threads takes longer than scaling
+    scaled = [
+        panel.reformat(width=width, height=height, format="rgb24", interpolation="AREA", threads=1) for panel in panels
+    ]
     return np.hstack([np.asarray(panel.to_ndarray(), dtype=np.uint8) for panel in scaled])
 
 
@@ -62,7 +64,9 @@ def _encodings(strip: np.ndarray) -> Iterator[bytes]:
 
     import av
 
-    frame = av.VideoFrame.from_ndarray(strip, format="rgb24").reformat(format="yuvj420p", dst_color_range="JPEG")
+    frame = av.VideoFrame.from_ndarray(strip, format="rgb24").reformat(
+        format="yuvj420p", dst_color_range="JPEG", threads=1
+    )
     for quality in QUALITIES:
         encoder = av.CodecContext.create("mjpeg", "w")
         encoder.width, encoder.height = frame.width, frame.height

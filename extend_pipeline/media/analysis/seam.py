@@ -121,7 +121,7 @@ def samples(frame: VideoFrame, like: VideoFrame) -> np.ndarray:
     """Return a frame's Y, U and V samples at the size of another one (even, since chroma is halved)."""
     import numpy as np
 
-    scaled = frame.reformat(width=like.width & ~1, height=like.height & ~1, format="yuv420p")
+    scaled = frame.reformat(width=like.width & ~1, height=like.height & ~1, format="yuv420p", threads=1)
     return np.asarray(scaled.to_ndarray(), dtype=np.uint8)
 
 

@@ -18,8 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from typing import Any, Final
 from extend_pipeline.media.isolation.rlimits import Bounds
 
 MAX_WORKERS: Final = 4  # at a time; as many as downloads at a time
+PATIENCE_S: Final = 0.5  # before another worker is started, because a start costs as much as ten small films
 START_S: Final = 60.0  # for Python and libav to load on a very busy machine; 0.3 s otherwise
 WALL_SHARE: Final = 10.0  # seconds per second of CPU time; above, the machine is at fault
 MIN_WALL_S: Final = 60.0  # a machine may be busy for a minute
@@ -60,12 +61,15 @@ class _Ended:
 
 
 class WorkerPool:
-    """Workers with the same bounds, started on demand. Safe to use from several threads."""
+    """Workers with the same bounds, started on demand: the first at once, another one where none becomes idle within
+    `patience_s`. Safe to use from several threads."""
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    def __init__(self, bounds: Bounds | None = None, *, patience_s: float = PATIENCE_S) -> None:
         self.bounds = bounds or Bounds()
+        self._patience_s = patience_s
         self._idle: list[Worker] = []
-        self._lock = threading.Lock()
+        self._working = 0
+        self._lock = threading.Condition()
         self._room = threading.BoundedSemaphore(MAX_WORKERS)
         self._pid = os.getpid()
 
@@ -81,24 +85,24 @@ class WorkerPool:
     def _run(self, line: bytes, cpu_s: float) -> Any:
         faults, kills, fresh = 0, 0, False
         for _ in range(_TRIES):
-            worker = self._take(fresh=fresh)
-            used = worker.used
-            match worker.ask(line, within_s=max(MIN_WALL_S, cpu_s * WALL_SHARE)):
-                case {"ok": result}:
-                    self._give_back(worker)
-                    return result
-                case _Ended(0) if used:
-                    continue  # it had retired before this task
-                case _Ended(code) as ended if code is not None and is_from_outside(code):
-                    kills += 1
-                    if kills > 1:
-                        raise ProbeUnavailable(f"the process that reads it was killed twice, {_describe(ended)}")
-                case outcome:
-                    worker.end()
-                    reason = self._fault(outcome, cpu_s)
-                    faults += 1
-                    if faults > 1:
-                        raise FileCrashedWorker(reason)
+            with self._worker(fresh=fresh) as worker:
+                used = worker.used
+                match worker.ask(line, within_s=max(MIN_WALL_S, cpu_s * WALL_SHARE)):
+                    case {"ok": result}:
+                        self._give_back(worker)
+                        return result
+                    case _Ended(0) if used:
+                        continue  # it had retired before this task
+                    case _Ended(code) as ended if code is not None and is_from_outside(code):
+                        kills += 1
+                        if kills > 1:
+                            raise ProbeUnavailable(f"the process that reads it was killed twice, {_describe(ended)}")
+                    case outcome:
+                        worker.end()
+                        reason = self._fault(outcome, cpu_s)
+                        faults += 1
+                        if faults > 1:
+                            raise FileCrashedWorker(reason)
             fresh = True
         raise ProbeUnavailable("the processes that read it ended again and again")
 
@@ -118,12 +122,21 @@ class WorkerPool:
             case _:
                 return "reading it fails"
 
-    def _take(self, *, fresh: bool) -> Worker:
+    @contextmanager
+    def _worker(self, *, fresh: bool) -> Iterator[Worker]:
+        """Yield an idle worker, or a new one."""
         with self._lock:
             if os.getpid() != self._pid:  # after a fork they belong to the parent
-                self._idle, self._pid = [], os.getpid()
+                self._idle, self._working, self._pid = [], 0, os.getpid()
+            self._lock.wait_for(lambda: fresh or self._idle or not self._working, self._patience_s)
             worker = self._idle.pop() if self._idle and not fresh else None
-        return worker or Worker(self.bounds)
+            self._working += 1
+        try:
+            yield worker or Worker(self.bounds)
+        finally:
+            with self._lock:
+                self._working -= 1
+                self._lock.notify()
 
     def _give_back(self, worker: Worker) -> None:
         with self._lock:

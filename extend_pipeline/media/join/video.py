@@ -127,7 +127,12 @@ def _scaled(frame: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
     width, height = (side & ~1 for side in parent.video.seen[:2])
     inner_width, inner_height = fit(part.video, parent.video) if part is not parent else (width, height)
     scaled = upright(frame).reformat(
-        width=inner_width, height=inner_height, format="yuv420p", interpolation="BICUBIC", dst_color_range="MPEG"
+        width=inner_width,
+        height=inner_height,
+        format="yuv420p",
+        interpolation="BICUBIC",
+        dst_color_range="MPEG",
+        threads=1,
     )
     left, top = (width - inner_width) // 4 * 2, (height - inner_height) // 4 * 2
     canvas = []
