@@ -13,10 +13,10 @@ import pytest
 
 from extend_pipeline.media.analysis.classify import OutputKind, classify_output
 from extend_pipeline.media.analysis.examine import ResultContext, examine
-from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.local_store import LocalStore
-from extend_pipeline_tests.support.media.examined import poster_of, seam_of
+from extend_pipeline_tests.support.media.examined import poster_of, probe_of, seam_of
 from extend_pipeline_tests.support.media.mp4 import cut, make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -76,8 +76,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def length_ms(path: Path) -> int:
-    probed = probe(path)
-    assert isinstance(probed, Probe)
+    probed = probe_of(path)
     return probed.duration_ms
 
 

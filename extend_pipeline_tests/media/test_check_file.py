@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file
 from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -224,7 +224,6 @@ def test_boxes_nested_a_thousand_deep_are_refused_without_recursion(copy: Path) 
     copy.write_bytes(FTYP + nest + box(b"mdat", bytes(16)))
 
     assert isinstance(check_file(copy), InvalidFile)
-    assert isinstance(probe(copy), InvalidFile)
 
 
 def test_a_missing_header_is_distinguished_from_one_at_the_end(tmp_path: Path) -> None:
@@ -250,9 +249,9 @@ def test_audio_without_video_is_refused(tmp_path: Path) -> None:
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
-    for verdict in (check_file(path), probe(path)):
-        assert isinstance(verdict, InvalidFile)
-        check_user_text(verdict.reason)
+    verdict = check_file(path)
+    assert isinstance(verdict, InvalidFile)
+    check_user_text(verdict.reason)
 
 
 @pytest.mark.parametrize("size", [(0, 180), (320, 0), (65_535, 65_535), (8, 8)])
@@ -293,8 +292,6 @@ def test_frames_of_zeros_are_refused_although_every_table_adds_up(copy: Path) ->
 def test_a_missing_file_raises_and_is_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         check_file(tmp_path / "nowhere.mp4")
-    with pytest.raises(FileNotFoundError):
-        probe(tmp_path / "nowhere.mp4")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -309,5 +306,4 @@ def test_flipped_bytes_in_the_header_never_raise(
     path.write_bytes(data)
 
     assert isinstance(check_file(path), ValidFile | InvalidFile)
-    assert isinstance(probe(path), Probe | InvalidFile)
     assert capfd.readouterr().err == "", "libav must not write to the terminal"

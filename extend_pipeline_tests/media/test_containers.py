@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.media.check.container import Container, NotVideo, recognise, recognise_bytes
-from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.store import Stored
 from extend_pipeline_tests.support.media.containers import RECIPES, make
-from extend_pipeline_tests.support.media.examined import poster_of, seam_of
+from extend_pipeline_tests.support.media.examined import poster_of, probe_of, seam_of
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 MOST = 50_000_000
@@ -88,8 +88,7 @@ def test_mixed_containers_are_joined_with_a_note(
     outcome = join(parent=films[parent], segment=following[segment], out=tmp_path / "film.mp4", max_bytes=MOST)
 
     assert isinstance(outcome, Joined), outcome
-    probed = probe(tmp_path / "film.mp4")
-    assert isinstance(probed, Probe)
+    probed = probe_of(tmp_path / "film.mp4")
     assert probed.duration_ms == pytest.approx(3000, abs=42)
     assert probed.has_audio
     assert not outcome.lossless

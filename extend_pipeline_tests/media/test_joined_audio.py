@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.check.probe import Probe, probe
 from extend_pipeline.media.join.film import Joined, join
+from extend_pipeline_tests.support.media.examined import probe_of
 from extend_pipeline_tests.support.media.mp4 import SAMPLE_RATE, make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -29,8 +29,7 @@ def clips(folder: Path, parent: dict[str, Any], segment: dict[str, Any]) -> list
 def joined(parts: list[Path], out: Path) -> Joined:
     outcome = join(parent=parts[0], segment=parts[1], out=out, max_bytes=50_000_000)
     assert isinstance(outcome, Joined), outcome
-    probed = probe(out)
-    assert isinstance(probed, Probe)
+    probed = probe_of(out)
     assert probed.has_audio
     assert probed.duration_ms == pytest.approx(5000, abs=1)
     return outcome
@@ -155,8 +154,7 @@ def test_two_damaged_tracks_give_a_film_without_audio_and_a_note(tmp_path: Path)
     outcome = join(parent=parts[0], segment=parts[1], out=tmp_path / "film.mp4", max_bytes=50_000_000)
 
     assert isinstance(outcome, Joined)
-    probed = probe(tmp_path / "film.mp4")
-    assert isinstance(probed, Probe)
+    probed = probe_of(tmp_path / "film.mp4")
     assert not probed.has_audio
     assert not outcome.lossless
     check_user_text(outcome.note)

@@ -10,8 +10,9 @@ import pytest
 
 from extend_pipeline.config.settings import MEDIA_SCHEMES, Settings
 from extend_pipeline.media import stores
-from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file
 from extend_pipeline.media.store import FOLDERS, POSTER, MediaRef, MediaStore, Stored
+from extend_pipeline_tests.support.media.examined import probe_of
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
 MAX_BYTES = 10_000_000
@@ -148,12 +149,12 @@ def test_a_refused_download_stays_until_it_is_given_up(store: MediaStore) -> Non
 def test_a_film_that_is_made_here_is_stored_or_leaves_nothing(store: MediaStore, film: bytes) -> None:
     def write(out: Path) -> Probe | InvalidFile:
         out.write_bytes(film)
-        return probe(out)
+        return probe_of(out)
 
     stored = store.build(write, max_bytes=MAX_BYTES)
     assert isinstance(stored, Stored)
     assert content(store, stored.ref) == film
-    assert stored.probe == probe(Path(store.location(stored.ref)))
+    assert stored.probe == probe_of(Path(store.location(stored.ref)))
     assert store.build(lambda _: InvalidFile("no"), max_bytes=MAX_BYTES) == InvalidFile("no")
     assert isinstance(store.build(write, max_bytes=len(film) - 1), InvalidFile)
     assert listed(store) == {stored.path: len(film)}

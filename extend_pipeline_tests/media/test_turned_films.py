@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.check.probe import Probe, probe
+from extend_pipeline.media.check.probe import Probe
 from extend_pipeline.media.frames import open_frames
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.upright import NO_TURN, Turn, turn_of
-from extend_pipeline_tests.support.media.examined import poster_of, seam_of
+from extend_pipeline_tests.support.media.examined import poster_of, probe_of, seam_of
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -39,8 +39,7 @@ def clips(folder: Path, parent: dict[str, Any], segment: dict[str, Any]) -> list
 def joined(parts: list[Path], out: Path) -> tuple[Joined, Probe]:
     outcome = join(parent=parts[0], segment=parts[1], out=out, max_bytes=50_000_000)
     assert isinstance(outcome, Joined), outcome
-    probed = probe(out)
-    assert isinstance(probed, Probe)
+    probed = probe_of(out)
     assert (probed.duration_ms, probed.frames) == (3000, 36)
     return outcome, probed
 
@@ -73,7 +72,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 def test_a_clip_is_probed_and_decoded_as_a_player_shows_it(tmp_path: Path, mark: dict[str, Any]) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, **mark)
-    probed = probe(clip)
+    probed = probe_of(clip)
     luma, turn = stored_frame(clip, 3)
     assert turn != NO_TURN
 
@@ -81,7 +80,6 @@ def test_a_clip_is_probed_and_decoded_as_a_player_shows_it(tmp_path: Path, mark:
         frame = opened.frames({3})[3]
 
     seen = as_seen(luma, mark)
-    assert isinstance(probed, Probe)
     assert (probed.height, probed.width) == seen.shape
     assert (frame.to_ndarray()[: frame.height] == seen).all()
 

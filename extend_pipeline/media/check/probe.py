@@ -78,15 +78,6 @@ def is_plausible(probe: Probe) -> bool:
     )
 
 
-def probe(path: Path) -> Probe | InvalidFile:
-    """Read every video packet of the file and decode its first frame. Raises OSError; content never raises."""
-    try:
-        with open_video(path) as (container, stream):
-            return _probe(container, stream, read_packets(container, stream))
-    except FrameError as error:
-        return InvalidFile(str(error))
-
-
 def check_file(path: Path, look: Callable[[Probe, FrameReader], None] | None = None) -> ValidFile | InvalidFile:
     """Compare a file's claims with its contents. Raises OSError; content never raises.
 

@@ -7,6 +7,14 @@ from pathlib import Path
 from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import POSTER_BYTES, Examined, ResultContext, examine
 from extend_pipeline.media.analysis.seam import Seam
+from extend_pipeline.media.check.probe import Probe, ValidFile, check_file
+
+
+def probe_of(path: Path) -> Probe:
+    """Return what a whole film holds."""
+    checked = check_file(path)
+    assert isinstance(checked, ValidFile), checked
+    return checked.probe
 
 
 def seam_of(*, parent: Path, result: Path) -> Seam:
