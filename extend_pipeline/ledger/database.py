@@ -19,6 +19,7 @@ from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import AddressError, credential_parts, parse_address, shown_address
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.group_commit import GroupCommit
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 from extend_pipeline.ledger.turns import Turns
 
@@ -52,7 +53,7 @@ class Ledger:
         self._pid = os.getpid()
         self._engine = _build_engine(url)
         # threads of one process queue here rather than in the database's busy handler, which sleeps in coarse steps
-        self._writing = threading.Lock()
+        self._writers = GroupCommit(self._begin)
         file = self._engine.url.database if self.dialect == "sqlite" else None
         # PostgreSQL queues its writers in order by itself
         self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if file is None else Turns(Path(file)).turn
@@ -65,13 +66,16 @@ class Ledger:
     @property
     def engine(self) -> Engine:
         """Return the SQLAlchemy engine of this process."""
+        self._after_fork()
+        return self._engine
+
+    def _after_fork(self) -> None:
         if os.getpid() != self._pid:
             # a forked child must neither use nor close its parent's connection: closing would drop the parent's locks
             self._engine.dispose(close=False)
             self._engine = _build_engine(self.url)
-            self._writing = threading.Lock()
+            self._writers = GroupCommit(self._begin)
             self._pid = os.getpid()
-        return self._engine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -85,12 +89,15 @@ class Ledger:
 
     @contextmanager
     def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
-        """Yield the only write transaction. It commits at the end of the block, or leaves no trace if the block raises.
+        """Yield the only write transaction. It is committed when the block has ended, or leaves no trace if the block
+        raises; what other threads of this process wait to write is committed with it (`group_commit`).
 
         `actor` is the process or operator that acts, and goes into every event. The event numbers of two transactions
         never interleave, so a reader that has seen number n will never find a smaller one later.
         """
-        with self.alone() as (connection, head):
+        self._after_fork()
+        with self._writers.block() as connection:
+            head = read_identity(connection, lock=True)
             if head.standing is not Standing.OPEN:
                 raise NotOpenError(shown_address(self.url), head)
             writer = LedgerTransaction(connection, now_ms=now_ms, actor=actor, seq=head.seq)
@@ -101,12 +108,17 @@ class Ledger:
     def alone(self) -> Iterator[tuple[Connection, Identity]]:
         """Yield the only write transaction and the head row, without checking the standing: for `write`, and for
         copying or sealing a whole ledger."""
-        engine = self.engine
+        self._after_fork()
+        with self._writers.block(shared=False) as connection:
+            yield connection, read_identity(connection, lock=True)
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
         # the turn first, so that readers of this process go on while other processes write
-        with self._writing, self._turn(), engine.connect() as connection:
+        with self._turn(), self.engine.connect() as connection:
             connection.info["mode"] = "write"
             with connection.begin():
-                yield connection, read_identity(connection, lock=True)
+                yield connection
 
     def close(self) -> None:
         """Close this process's connections."""
