@@ -117,7 +117,7 @@ class GroupCommit:
                 try:
                     savepoint.rollback()
                 except SQLAlchemyError as failure:  # SQLite has rolled everything back, as on a full disk
-                    group.error = failure
+                    group.error = error if isinstance(error, SQLAlchemyError) else failure
                 if group.connection.invalidated:  # it is lost, and with it what the others have written
                     group.error = error
                 raise
