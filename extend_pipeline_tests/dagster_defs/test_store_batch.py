@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from extend_pipeline.dagster_defs.assets.materializations import version_tags
-from extend_pipeline.dagster_defs.assets.store_batch import store_batch
+from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 
 RUN = "11111111-2222-3333-4444-555555555555"
 TABLES = {"event_logs": "event, dagster_event_type, step_key, asset_key, partition"}
@@ -38,8 +38,9 @@ def instance_at(folder: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def run(instance: dg.DagsterInstance, count: int, *, at_once: bool) -> int:
-    """Run an op that records `count` partitions of two assets; return in how many transactions they were written."""
+def run(instance: dg.DagsterInstance, count: int, *, at_once: bool, wal: Path | None = None) -> int:
+    """Run an op that records `count` partitions of two assets; return in how many transactions they were written. A
+    `wal` has to be there after that, because the connection that closes a file last removes it."""
     commits: list[object] = []
 
     def note(connection: object) -> None:
@@ -47,12 +48,13 @@ def run(instance: dg.DagsterInstance, count: int, *, at_once: bool) -> int:
 
     @dg.op(out=dg.Out(dg.Nothing))
     def work(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
-        store = store_batch(context)
-        event.listen(Engine, "commit", note)
-        try:
-            yield from store(materializations(count)) if at_once else materializations(count)
-        finally:
-            event.remove(Engine, "commit", note)
+        with batch_store(context) as store:
+            event.listen(Engine, "commit", note)
+            try:
+                yield from store(materializations(count)) if at_once else materializations(count)
+            finally:
+                event.remove(Engine, "commit", note)
+            assert wal is None or wal.exists()
         yield dg.Output(None)
 
     @dg.job
@@ -79,7 +81,9 @@ def rows(path: Path, tables: dict[str, str]) -> list[object]:
 def test_a_batch_leaves_the_rows_that_dagster_leaves(tmp_path: Path) -> None:
     for name in ("batch", "single"):
         with instance_at(tmp_path / name) as instance:
-            run(instance, 3, at_once=name == "batch")
+            wal = tmp_path / name / "history" / "runs" / "index.db-wal"
+            run(instance, 3, at_once=name == "batch", wal=wal)
+            assert not wal.exists()
             latest = instance.get_latest_materialization_event(dg.AssetKey("second"))
             assert latest is not None
             assert latest.run_id == RUN

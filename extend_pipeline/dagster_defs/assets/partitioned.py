@@ -20,7 +20,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
     materialization,
 )
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
-from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, store_batch
+from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, batch_store
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
@@ -90,8 +90,7 @@ def extend_videos(
     max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
     if config.max_seconds is not None:
         max_seconds = usable_seconds("max_seconds", config.max_seconds)
-    store = store_batch(context)
-    with home.open() as pipeline:
+    with home.open() as pipeline, batch_store(context) as store:
         declare_catalogue(pipeline)
         now = plan(plan_input(pipeline, videos=keys))
         record_progress(pipeline, now)

@@ -6,14 +6,17 @@ each. Of one batch, Dagster's file storage gets the same rows in a few transacti
 
 import logging
 import os
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType, EventLogEntry
 from dagster._core.events import StepMaterializationData
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 
 StoreBatch = Callable[[Sequence[dg.AssetMaterialization]], Sequence[dg.AssetMaterialization]]
 """Store materializations in Dagster; return those that are not stored, which the op has to yield."""
@@ -24,19 +27,30 @@ def yield_all(materializations: Sequence[dg.AssetMaterialization]) -> Sequence[d
     return materializations
 
 
-def store_batch(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> StoreBatch:
-    """Return how a run's op stores a batch: by itself on Dagster's own SQLite files, and by Dagster elsewhere, because
-    other storages do more with an event than to insert it (PostgreSQL's notifies readers)."""
+@contextmanager
+def batch_store(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[StoreBatch]:
+    """Yield how a run's op stores a batch: by itself on Dagster's own SQLite files, and by Dagster elsewhere, because
+    other storages do more with an event than to insert it (PostgreSQL's notifies readers).
+
+    Meanwhile the files of the run and of all runs are kept open: Dagster connects anew for each statement, and the
+    connection that closes a file last copies its whole WAL.
+    """
     storage, step = context.instance.event_log_storage, context.get_step_execution_context()
     if type(storage) is not SqliteEventLogStorage:
-        return yield_all
+        yield yield_all
+        return
 
     def store(materializations: Sequence[dg.AssetMaterialization]) -> Sequence[dg.AssetMaterialization]:
         if materializations:
             store_events(storage, [_entry(step, each, at_s=time.time()) for each in materializations])
         return ()
 
-    return store
+    with ExitStack() as stack:
+        for shard in (INDEX_SHARD_NAME, step.run_id):
+            connection = sqlite3.connect(storage.path_for_shard(shard), check_same_thread=False)
+            stack.enter_context(closing(connection))
+            connection.execute("SELECT 1 FROM event_logs LIMIT 1").fetchall()  # the file is opened by the first read
+        yield store
 
 
 def store_events(storage: SqliteEventLogStorage, events: Sequence[EventLogEntry]) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TAG, Recorder, version_tags
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
-from extend_pipeline.dagster_defs.assets.store_batch import store_batch
+from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
@@ -55,9 +55,9 @@ def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, ho
     the end, publish the tables and yield their materializations and checks."""
     max_seconds = usable_seconds("max_seconds", config.max_seconds)
     configured_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
-    with home.open() as pipeline:
+    with home.open() as pipeline, batch_store(context) as store:
         linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
-        recorder = Recorder(context.instance, pipeline, store=store_batch(context))
+        recorder = Recorder(context.instance, pipeline, store=store)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
