@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something needs an operator, 2 wrong use or configuration,
 """
 
 import ast
+import atexit
 import gc
 import importlib
 import os
@@ -163,6 +164,8 @@ def cli(home: Path | None) -> None:
 def main() -> None:
     """Run `extend-pipeline` with standard streams that can always be written."""
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
+    # what is left ends with the process, and Python would look at all of it for garbage several times: 0.2 s
+    atexit.register(gc.freeze)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - to the end

@@ -10,6 +10,8 @@ FILE_MODE: Final = 0o600
 
 def make_private_folder(folder: Path) -> None:
     """Create a folder and its missing parents with mode 0700; existing folders keep their mode."""
+    if folder.is_dir():
+        return
     # one by one, because `parents=True` creates the parents with the mode that the umask allows
     for path in (*reversed(folder.parents), folder):
         if not path.is_dir():

@@ -30,7 +30,8 @@ def scrub(text: str, *, secrets: tuple[str, ...] = (), cap: int = RAW_CAP) -> st
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[secret]")
-    if text.isascii() and text.isalnum():  # nothing else is found without a mark, and most fields of a task are words
+    # nothing else is found without a mark, and most fields of a task are words or empty
+    if not text or (text.isascii() and text.isalnum()):
         return text if len(text) <= cap else text[: cap - 1] + "…"
     text = _JWT.sub("[token]", text[: cap * 4])
     text = _BEARER.sub(r"\1[secret]", text)

@@ -62,7 +62,8 @@ class Identity:
         )
 
 
-_HEAD: Final = select(*(tables.ledger_head.c[field.name] for field in fields(Identity)))
+_NAMES: Final = tuple(field.name for field in fields(Identity))
+_HEAD: Final = select(*(tables.ledger_head.c[name] for name in _NAMES))
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
 _EVENT: Final = select(tables.events).where(tables.events.c.seq == bindparam("seq"))
 _ANY_ATTEMPT: Final = select(tables.attempts.c.attempt_id).limit(1)
@@ -75,7 +76,7 @@ def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
     while an older version works with it.
     """
     row = connection.execute(_LOCKED_HEAD if lock else _HEAD).one()
-    return Identity(**{**row._mapping, "standing": Standing(row.standing)})
+    return Identity(**{**dict(zip(_NAMES, row, strict=True)), "standing": Standing(row.standing)})
 
 
 def written_by(connection: Connection) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.text import clock, plain, seconds, shortened
@@ -36,6 +36,17 @@ class EventLine:
         return f"{clock(self.at_ms)} {self.where} {self.text}"
 
 
+_EVENTS: Final = tables.events.c
+_NEW_EVENTS: Final = (
+    select(_EVENTS.seq, _EVENTS.at, _EVENTS.kind, _EVENTS.data, _EVENTS.account.label("of_account"))
+    .add_columns(_EVENTS.video_key.label("of_video"), tables.attempts)
+    .outerjoin(tables.attempts, tables.attempts.c.attempt_id == _EVENTS.attempt_id)
+    .where(_EVENTS.seq > bindparam("after"))
+    .order_by(_EVENTS.seq)
+    .execution_options(yield_per=_AT_ONCE)
+)
+
+
 class EventTail:
     """Reader of the ledger's new events, with `counts` of them by kind."""
 
@@ -48,17 +59,9 @@ class EventTail:
 
     def new_lines(self) -> list[EventLine]:
         """Return the lines of all events since the last call, oldest first."""
-        events, attempts = tables.events, tables.attempts
         lines: list[EventLine] = []
-        query = (
-            select(events.c.seq, events.c.at, events.c.kind, events.c.data, events.c.account.label("of_account"))
-            .add_columns(events.c.video_key.label("of_video"), attempts)
-            .outerjoin(attempts, attempts.c.attempt_id == events.c.attempt_id)
-            .where(events.c.seq > self._seq)
-            .order_by(events.c.seq)
-        )
         with self._ledger.read() as connection:
-            for row in connection.execute(query, execution_options={"yield_per": _AT_ONCE}):
+            for row in connection.execute(_NEW_EVENTS, {"after": self._seq}):
                 lines += self._line(row)
                 self._seq = row.seq
         return lines

@@ -9,15 +9,15 @@ counts once, and not against every day until its own date comes.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from extend_pipeline.base.days import day_bounds, day_of, days_before, zone_of
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read.queries import rows_by
+from extend_pipeline.ledger.read.queries import among, rows_by
 
 _REACH: Final = 3  # days before today's date that a day of any other zone may have and still overlap today
 
@@ -31,16 +31,24 @@ class Today:
     other_days: tuple[str, ...] = ()
 
 
+_DAYS: Final = tables.account_days.c
+_SINCE: Final = (
+    select(_DAYS.account, _DAYS.day, _DAYS.committed_micros).where(_DAYS.day >= bindparam("first")).order_by(_DAYS.day)
+)
+_OF_ACCOUNTS: Final = _SINCE.where(among(_DAYS.account))
+
+
 def committed(
     connection: Connection, now_ms: int, *, zone: str, accounts: Collection[str] | None = None
 ) -> dict[str, Today]:
     """Return the units that count against today in a time zone, by account; of the named accounts or of all."""
-    days = tables.account_days
     today = day_of(now_ms, zone)
     begins_ms, ends_ms = day_bounds(today)
-    query = select(days.c.account, days.c.day, days.c.committed_micros)
-    query = query.where(days.c.day >= days_before(now_ms, zone, _REACH)).order_by(days.c.day)
-    rows = connection.execute(query) if accounts is None else rows_by(connection, query, days.c.account, accounts)
+    first = days_before(now_ms, zone, _REACH)
+    if accounts is None:
+        rows: Iterable[Row[Any]] = connection.execute(_SINCE, {"first": first})
+    else:
+        rows = rows_by(connection, _OF_ACCOUNTS, accounts, first=first)
     totals: dict[str, int] = defaultdict(int)
     other: dict[str, list[str]] = defaultdict(list)
     dated_ahead: dict[str, list[str]] = defaultdict(list)

@@ -14,12 +14,45 @@ FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
-# constants, because a hop sends them and building one takes as long as running it
+def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that the column has one of the values that `rows_by` is given."""
+    return column.in_(bindparam("among", expanding=True))
+
+
+# constants, because a hop sends them, and building a statement takes ten times as long as running it
 _ACCOUNTS: Final = select(tables.accounts)
 _BACKOFFS: Final = select(tables.backoff)
 _CONTACTS: Final = select(tables.contacts)
 _ATTEMPT: Final = select(tables.attempts).where(tables.attempts.c.attempt_id == bindparam("attempt_id"))
 _SOURCE_PATH: Final = select(tables.videos.c.source_path).where(tables.videos.c.video_key == bindparam("video_key"))
+_VIDEOS: Final = select(tables.videos).order_by(tables.videos.c.video_key)
+_VIDEOS_OF: Final = _VIDEOS.where(among(tables.videos.c.video_key))
+_KEYS_IN: Final = select(tables.videos.c.video_key).where(among(tables.videos.c.state))
+_ATTEMPTS_OF: Final = (
+    select(tables.attempts)
+    .where(among(tables.attempts.c.video_key))
+    .order_by(
+        tables.attempts.c.video_key, tables.attempts.c.hop, tables.attempts.c.generation, tables.attempts.c.try_no
+    )
+)
+_ATTEMPTS_IN: Final = (
+    select(tables.attempts).where(among(tables.attempts.c.state)).order_by(tables.attempts.c.claimed_at)
+)
+_UNKNOWN_KIND: Final = (
+    select(tables.attempts)
+    .where(
+        tables.attempts.c.state == AttemptState.STORED.value,
+        tables.attempts.c.output_kind == "unknown",
+        among(tables.attempts.c.account),
+    )
+    .order_by(tables.attempts.c.stored_at)
+)
+_EXPIRIES: Final = select(tables.attempts.c.attempt_id, tables.attempts.c.expires_at).where(
+    among(tables.attempts.c.attempt_id)
+)
+_HINTS: Final = select(*HINT_COLUMNS)
+_HEAD: Final = select(tables.ledger_head.c.seq)
+_LAST_EVENT_AT: Final = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
 _AWAITED: Final = (
     select(func.count()).select_from(tables.attempts).where(tables.attempts.c.state.in_([s.value for s in LIVE]))
 )
@@ -27,12 +60,12 @@ _AWAITED: Final = (
 
 def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[VideoRow]:
     """Return rows of `videos`: all of them or the named ones; `unfinished` leaves out complete and withdrawn videos."""
-    table = tables.videos
-    query = select(table).order_by(table.c.video_key)
-    if unfinished:
-        query = query.where(table.c.state.in_([state.value for state in UNFINISHED]))
-    rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
-    return [video_row(row) for row in rows]
+    if keys is not None:
+        rows = [video_row(row) for row in rows_by(connection, _VIDEOS_OF, keys)]
+        return [row for row in rows if row.state in UNFINISHED] if unfinished else rows
+    query = _VIDEOS.where(among(tables.videos.c.state)) if unfinished else _VIDEOS
+    states = {"among": [state.value for state in UNFINISHED]} if unfinished else {}
+    return [video_row(row) for row in connection.execute(query, states)]
 
 
 def source_path(connection: Connection, video_key: str) -> str | None:
@@ -42,9 +75,7 @@ def source_path(connection: Connection, video_key: str) -> str | None:
 
 def video_keys(connection: Connection, states: Collection[VideoState]) -> frozenset[str]:
     """Return the keys of the videos in the states. They stand in an index, so that no row is read."""
-    table = tables.videos
-    query = select(table.c.video_key).where(table.c.state.in_([state.value for state in states]))
-    return frozenset(connection.execute(query).scalars())
+    return frozenset(connection.execute(_KEYS_IN, {"among": [state.value for state in states]}).scalars())
 
 
 def first_keys(connection: Connection) -> dict[str, str | None]:
@@ -69,19 +100,15 @@ def complete_videos(connection: Connection, *, keys: Collection[str] | None = No
     columns = (table.c[name] for name in CompleteVideo._fields if name != "start_moved")
     query = select(*columns, case((table.c.branch_of.is_not(None), moved), else_=false()))
     query = query.where(table.c.state == VideoState.COMPLETE.value)
-    rows = connection.execute(query) if keys is None else rows_by(connection, query, table.c.video_key, keys)
+    rows = (
+        connection.execute(query) if keys is None else rows_by(connection, query.where(among(table.c.video_key)), keys)
+    )
     return [CompleteVideo._make(row) for row in rows]
 
 
 def attempts_of(connection: Connection, keys: Collection[str]) -> list[AttemptRow]:
     """Return all attempts of the named videos, in the order hop, claim."""
-    table = tables.attempts
-    query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
-    return [attempt_row(row) for row in rows_by(connection, query, table.c.video_key, keys)]
-
-
-def _attempts(connection: Connection, query: Select[Any]) -> list[AttemptRow]:
-    return [attempt_row(row) for row in connection.execute(query)]
+    return [attempt_row(row) for row in rows_by(connection, _ATTEMPTS_OF, keys)]
 
 
 def _first_attempt(connection: Connection, query: Select[Any]) -> AttemptRow | None:
@@ -94,10 +121,7 @@ def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[A
     first."""
     if not accounts:
         return []
-    table = tables.attempts
-    unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
-    query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)
-    return _attempts(connection, query)
+    return [attempt_row(row) for row in connection.execute(_UNKNOWN_KIND, {"among": list(accounts)})]
 
 
 def attempt(connection: Connection, attempt_id: str) -> AttemptRow | None:
@@ -115,17 +139,13 @@ def first_hop(connection: Connection, video_key: str) -> AttemptRow | None:
 
 def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, int | None]:
     """Return until when (UTC ms) the providers keep the results of the attempts."""
-    table = tables.attempts
-    query = select(table.c.attempt_id, table.c.expires_at)
-    rows = rows_by(connection, query, table.c.attempt_id, attempt_ids)
-    return {row.attempt_id: row.expires_at for row in rows}
+    return {row.attempt_id: row.expires_at for row in rows_by(connection, _EXPIRIES, attempt_ids)}
 
 
 def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[AttemptRow]:
     """Return every attempt in one of the states, oldest claim first."""
-    table = tables.attempts
     names = [state.value for state in states]
-    return _attempts(connection, select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at))
+    return [attempt_row(row) for row in connection.execute(_ATTEMPTS_IN, {"among": names})]
 
 
 def awaited(connection: Connection) -> int:
@@ -193,7 +213,7 @@ def contacts(connection: Connection) -> dict[str, ContactRow]:
 
 def hints(connection: Connection) -> dict[str, Hint]:
     """Return when each scheduled attempt is due and what the last look at it left, by attempt ID."""
-    return {row.attempt_id: hint(row) for row in connection.execute(select(*HINT_COLUMNS))}
+    return {row.attempt_id: hint(row) for row in connection.execute(_HINTS)}
 
 
 def scheduled_videos(
@@ -235,13 +255,12 @@ def of_scheduled(column: Column[str]) -> ColumnElement[str]:
 
 def head(connection: Connection) -> int:
     """Return the number of the last event."""
-    return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
+    return int(connection.execute(_HEAD).scalar_one())
 
 
 def last_event_at(connection: Connection) -> int | None:
     """Return when the last event was written, by its writer's clock (UTC ms); None in an empty ledger."""
-    newest = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
-    value = connection.execute(newest).scalar()
+    value = connection.execute(_LAST_EVENT_AT).scalar()
     return None if value is None else int(value)
 
 
@@ -253,12 +272,10 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
     return sorted(keys)
 
 
-def rows_by(
-    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[str]
-) -> Iterator[Row[Any]]:
-    """Yield the rows of a query in which the column has one of the values, however many those are."""
+def rows_by(connection: Connection, query: Select[Any], values: Iterable[str], **parameters: str) -> Iterator[Row[Any]]:
+    """Yield the rows of a query with a condition of `among` for these values, however many those are."""
     for part in chunks(values):
-        yield from connection.execute(query.where(column.in_(part)))
+        yield from connection.execute(query, {"among": part, **parameters})
 
 
 def chunks(keys: Iterable[str]) -> Iterable[list[str]]:

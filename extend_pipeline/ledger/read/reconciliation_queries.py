@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
-from extend_pipeline.ledger.read.queries import rows_by
+from extend_pipeline.ledger.read.queries import among, rows_by
 from extend_pipeline.ledger.read.rows import ReconciliationRow, reconciliation_row
 from extend_pipeline.ledger.states import ADOPTED, AttemptState
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, ReconciliationVerdict
@@ -166,7 +166,7 @@ def candidates_for(
     total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(charges.c.attempt_id == table.c.attempt_id)
     of_account = select(table, total.scalar_subquery().label("booked_micros")).where(table.c.account == account)
     without_task = of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))
-    keyed = rows_by(connection, of_account, table.c.external_task_id, keys)
+    keyed = rows_by(connection, of_account.where(among(table.c.external_task_id)), keys)
     rows = {row.attempt_id: row for row in (*connection.execute(without_task), *keyed)}
     candidates = [Candidate(attempt_row(columns), int(booked)) for *columns, booked in rows.values()]
     return sorted(candidates, key=lambda candidate: (candidate.attempt.claimed_at, candidate.attempt.attempt_id))
@@ -186,9 +186,9 @@ def holders_elsewhere(
     credentials, and an account may have been renamed."""
     table = tables.attempts
     query = select(table.c.task_id, table.c.account, table.c.video_key, table.c.hop).where(
-        table.c.provider == provider, table.c.account != account
+        table.c.provider == provider, table.c.account != account, among(table.c.task_id)
     )
-    rows = rows_by(connection, query, table.c.task_id, task_ids)
+    rows = rows_by(connection, query, task_ids)
     return {task_id: TaskOwner(*owner) for task_id, *owner in rows}
 
 
@@ -196,10 +196,11 @@ def known_films(connection: Connection, provider: str, ids: Collection[str]) -> 
     """Return those of the provider's video IDs that are results or sources of this home. Results of adopted tasks are
     left out, because another home may extend them."""
     attempts, videos = tables.attempts, tables.videos
-    results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED)
-    sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
-    made = rows_by(connection, results, attempts.c.video_id, ids)
-    return frozenset(film for (film,) in (*made, *rows_by(connection, sources, videos.c.source_video_id, ids)))
+    results = select(attempts.c.video_id).where(
+        attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED, among(attempts.c.video_id)
+    )
+    sources = select(videos.c.source_video_id).where(videos.c.provider == provider, among(videos.c.source_video_id))
+    return frozenset(film for query in (results, sources) for (film,) in rows_by(connection, query, ids))
 
 
 def open_on_other_statements(connection: Connection, account: str, source: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read.queries import rows_by
-from extend_pipeline.ledger.read.rows import VideoRow, video_row
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import VideoState
 
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
@@ -82,10 +82,12 @@ class LastDeclared:
     keys_seq: int
 
 
+_LAST_DECLARED: Final = select(tables.declared_catalogue.c.digest, tables.declared_catalogue.c.keys_seq)
+
+
 def last_declared(connection: Connection) -> LastDeclared | None:
     """Return the catalogue that was declared last; None if none was since the ledger knows it."""
-    table = tables.declared_catalogue
-    row = connection.execute(select(table.c.digest, table.c.keys_seq)).first()
+    row = connection.execute(_LAST_DECLARED).first()
     return None if row is None else LastDeclared(row.digest, row.keys_seq)
 
 
@@ -118,9 +120,7 @@ def declare(
     `digest` is the catalogue's; `renamed` tells that this transaction has renamed videos.
     """
     table = tables.videos
-    query = select(table)
-    rows = tx.connection.execute(query) if within is None else rows_by(tx.connection, query, table.c.video_key, within)
-    known = {row.video_key: row for row in rows}
+    known = {row.video_key: row for row in queries.videos(tx.connection, keys=within)}
     first_keys: set[str] | None = None
     new: list[str] = []
     changed: list[str] = []
@@ -189,12 +189,11 @@ def _without_numbers(name: str, value: Any) -> Any:
 
 def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> list[str]:
     """Write the progress of the videos for which it differs. Return their keys."""
-    table = tables.videos
-    known = {row.video_key: row for row in rows_by(tx.connection, select(table), table.c.video_key, progress)}
+    known = {row.video_key: row for row in queries.videos(tx.connection, keys=progress)}
     changed: list[str] = []
     for key, now in progress.items():
         row = known.get(key)
-        if row is not None and progress_differs(video_row(row), now):
+        if row is not None and progress_differs(row, now):
             tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
             changed.append(key)
     return changed

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Text, bindparam, func, literal_column, null, 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.queries import among
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 
@@ -168,6 +169,21 @@ _OfVideo = AttemptRow | MissingFileRow | ExpectedFile
 _OWN_COLUMNS: Final = tuple(name for name in MissingFileRow.__slots__ if name not in ("expires_at", "note"))
 
 
+_MISSING: Final = tables.missing_files.c
+_IS_RESULT: Final = _MISSING.role == Role.RESULT.value
+_FOUND_MISSING: Final = (
+    select(*(_MISSING[name] for name in _OWN_COLUMNS), tables.attempts.c.expires_at, tables.schedule.c.note)
+    .outerjoin(tables.attempts, (tables.attempts.c.attempt_id == _MISSING.owner) & _IS_RESULT)
+    .outerjoin(tables.schedule, (tables.schedule.c.attempt_id == _MISSING.owner) & _IS_RESULT)
+    .where(among(_MISSING.state), _MISSING.state != "restored")
+    .order_by(_MISSING.video_key, _MISSING.hop, _MISSING.role)
+)
+_STATE: Final = select(_MISSING.state).where(_MISSING.owner == bindparam("owner"), _MISSING.role == bindparam("role"))
+_WITHOUT_FILE: Final = select(_MISSING.owner).where(
+    _MISSING.state.in_(OPEN), _MISSING.state != "restored", _MISSING.role != Role.SOURCE.value
+)
+
+
 def any_stored(connection: Connection) -> bool:
     """Return whether any result was ever stored."""
     table = tables.attempts
@@ -178,36 +194,22 @@ def any_stored(connection: Connection) -> bool:
 def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> list[MissingFileRow]:
     """Return the missing files in the states, by video and hop. The cost depends on the number of missing files
     only."""
-    table, attempts, schedule = tables.missing_files, tables.attempts, tables.schedule
-    result = table.c.role == Role.RESULT.value
-    query = (
-        select(*(table.c[name] for name in _OWN_COLUMNS), attempts.c.expires_at, schedule.c.note)
-        .outerjoin(attempts, (attempts.c.attempt_id == table.c.owner) & result)
-        .outerjoin(schedule, (schedule.c.attempt_id == table.c.owner) & result)
-        .where(table.c.state.in_(list(states)), table.c.state != "restored")
-        .order_by(table.c.video_key, table.c.hop, table.c.role)
-    )
+    rows = connection.execute(_FOUND_MISSING, {"among": list(states)})
     return [
         MissingFileRow(owner, Role(role), video_key, hop, account, path, Cause(cause), *others)
-        for owner, role, video_key, hop, account, path, cause, *others in connection.execute(query)
+        for owner, role, video_key, hop, account, path, cause, *others in rows
     ]
 
 
 def state_of_file(connection: Connection, key: FileKey) -> str | None:
     """Return the state of a file that was ever found missing; None for any other."""
-    table = tables.missing_files
-    this = (table.c.owner == key.owner) & (table.c.role == key.role.value)
-    return connection.execute(select(table.c.state).where(this)).scalar()
+    return connection.execute(_STATE, {"owner": key.owner, "role": key.role.value}).scalar()
 
 
 def without_file(connection: Connection) -> frozenset[str]:
     """Return the ids of attempts whose film, or whose result if it is the film, is missing or lost. The cost depends on
     the number of missing files only."""
-    table = tables.missing_files
-    query = select(table.c.owner).where(
-        table.c.state.in_(OPEN), table.c.state != "restored", table.c.role != Role.SOURCE.value
-    )
-    return frozenset(connection.execute(query).scalars())
+    return frozenset(connection.execute(_WITHOUT_FILE).scalars())
 
 
 def record_missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:

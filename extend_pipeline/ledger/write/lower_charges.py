@@ -2,8 +2,9 @@
 for."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
@@ -49,8 +50,13 @@ def record(
     return True
 
 
+_SINCE: Final = (
+    select(tables.lower_charges)
+    .where(tables.lower_charges.c.at >= bindparam("at_ms"))
+    .order_by(tables.lower_charges.c.at.desc(), tables.lower_charges.c.seq)
+)
+
+
 def since(connection: Connection, at_ms: int) -> list[LowerCharge]:
     """Return the lower prices first charged at a moment (UTC ms) or later, newest first."""
-    table = tables.lower_charges
-    query = select(table).where(table.c.at >= at_ms).order_by(table.c.at.desc(), table.c.seq)
-    return [LowerCharge(*row) for row in connection.execute(query)]
+    return [LowerCharge(*row) for row in connection.execute(_SINCE, {"at_ms": at_ms})]

@@ -1,14 +1,14 @@
 """Renames of videos and accounts, and decisions about edited steps. Paid attempts continue under the new names."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, delete, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read.queries import rows_by
+from extend_pipeline.ledger.read.queries import among, rows_by
 from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
 
@@ -40,25 +40,33 @@ class Choice:
     stands_for: str
 
 
+_A, _V = tables.attempts.c, tables.videos.c
+_IS_BOUGHT: Final = _A.state.in_([state.value for state in BOUGHT])
+_VIDEO_KEYS: Final = select(_V.video_key).where(among(_V.video_key))
+_ACCOUNT_NAMES: Final = select(tables.accounts.c.account).where(among(tables.accounts.c.account))
+_BOUGHT_KEYS: Final = select(_A.video_key).where(_IS_BOUGHT, among(_A.video_key))
+_PURCHASES: Final = select(_A.purchase, _A.video_key, _A.hop, _A.account, _A.claimed_at).where(
+    _IS_BOUGHT, among(_A.purchase)
+)
+_CHOICES: Final = select(tables.step_choices).where(among(tables.step_choices.c.video_key))
+_RENAMED_VIDEOS: Final = select(_V.video_key, _V.first_key).where(_V.first_key.is_not(None), among(_V.video_key))
+_RENAMED_ACCOUNTS: Final = select(tables.accounts.c.account, tables.accounts.c.first_name).where(
+    tables.accounts.c.first_name.is_not(None)
+)
+
+
 def pending_renames(connection: Connection, *, videos: Mapping[str, str], accounts: Mapping[str, str]) -> Renames:
     """Return the renames (old by new) still to be applied: the ledger has the old name and, for a video, no purchase
     under the new one."""
-    old_videos = _existing(connection, tables.videos.c.video_key, videos.values())
-    states = [state.value for state in BOUGHT]
-    attempts = tables.attempts
-    bought_names = select(attempts.c.video_key).where(attempts.c.state.in_(states))
+    old_videos = {key for (key,) in rows_by(connection, _VIDEO_KEYS, videos.values())}
     new_videos = [new for new, old in videos.items() if old in old_videos]
-    taken = {row.video_key for row in rows_by(connection, bought_names, attempts.c.video_key, new_videos)}
-    known = _existing(connection, tables.accounts.c.account, [*accounts, *accounts.values()])
+    taken = {key for (key,) in rows_by(connection, _BOUGHT_KEYS, new_videos)}
+    known = {name for (name,) in rows_by(connection, _ACCOUNT_NAMES, [*accounts, *accounts.values()])}
     return Renames(
         {new: old for new, old in videos.items() if old in old_videos and new not in taken},
         {new: old for new, old in accounts.items() if old in known},
         {new: old for new, old in accounts.items() if old not in known and new not in known},
     )
-
-
-def _existing(connection: Connection, column: Any, names: Iterable[str]) -> set[str]:
-    return {name for (name,) in rows_by(connection, select(column), column, names)}
 
 
 def rename(tx: LedgerTransaction, renames: Renames) -> None:
@@ -92,21 +100,16 @@ def choose(tx: LedgerTransaction, video_key: str, choices: Sequence[Choice], *, 
 
 def choices_of(connection: Connection, keys: Collection[str]) -> dict[str, dict[str, str]]:
     """Return the step that each decided step of the named videos stands for, by video and digest."""
-    table = tables.step_choices
     choices: dict[str, dict[str, str]] = {}
-    for row in rows_by(connection, select(table), table.c.video_key, keys):
+    for row in rows_by(connection, _CHOICES, keys):
         choices.setdefault(row.video_key, {})[row.chain_digest] = row.stands_for
     return choices
 
 
 def first_names(connection: Connection, keys: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the first names of the named videos and of all accounts, if they have other names now."""
-    table = tables.videos
-    named = select(table.c.video_key, table.c.first_key).where(table.c.first_key.is_not(None))
-    videos = {row.video_key: row.first_key for row in rows_by(connection, named, table.c.video_key, keys)}
-    accounts = tables.accounts
-    renamed = select(accounts.c.account, accounts.c.first_name).where(accounts.c.first_name.is_not(None))
-    return videos, {row.account: row.first_name for row in connection.execute(renamed)}
+    videos = {row.video_key: row.first_key for row in rows_by(connection, _RENAMED_VIDEOS, keys)}
+    return videos, {row.account: row.first_name for row in connection.execute(_RENAMED_ACCOUNTS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,5 @@ class Bought:
 
 def bought(connection: Connection, purchases: Collection[str]) -> list[Bought]:
     """Return the attempts that bought one of these purchases, or may have, newest claim first."""
-    table = tables.attempts
-    states = [state.value for state in BOUGHT]
-    columns = (table.c.purchase, table.c.video_key, table.c.hop, table.c.account, table.c.claimed_at)
-    query = select(*columns).where(table.c.state.in_(states))
-    rows = rows_by(connection, query, table.c.purchase, purchases)
+    rows = rows_by(connection, _PURCHASES, purchases)
     return [Bought(*columns) for *columns, _ in sorted(rows, key=lambda row: row.claimed_at, reverse=True)]

@@ -19,7 +19,7 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 LATEST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 _SECONDS_BELOW: Final = 100_000_000_000  # a smaller time is in seconds; as milliseconds it would be before 1973-03
-_ID_CAP: Final = 256
+_ID: Final = re.compile(r"[!-~]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def text_id(value: object) -> str | None:
     than 256 characters, or contains white space, control or non-ASCII characters."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value >= 0 else ""
-    if not isinstance(value, str) or not 0 < len(value) <= _ID_CAP or value in (".", ".."):
+    if not isinstance(value, str) or value in (".", ".."):
         return None
-    return value if all("!" <= char <= "~" for char in value) else None
+    return value if _ID.fullmatch(value) else None
 
 
 def integer(value: object) -> int | None:

@@ -13,7 +13,7 @@ from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import LOOK_COLUMNS, ScheduledAttempt, scheduled_attempt
-from extend_pipeline.ledger.read.queries import chunks, of_scheduled, rows_by
+from extend_pipeline.ledger.read.queries import among, chunks, of_scheduled, rows_by
 from extend_pipeline.ledger.states import AttemptState
 
 
@@ -88,6 +88,13 @@ _TURNS: Final = (
     # an outer join, so that SQLite reads the few rows of `schedule` first
     .outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
     .group_by(_SCHEDULE.c.account, _ATTEMPTS.c.state, _FAILING)
+)
+_SCHEDULED: Final = select(_SCHEDULE.c.attempt_id).where(among(_SCHEDULE.c.attempt_id))
+_LEASES: Final = select(_SCHEDULE.c.attempt_id, _SCHEDULE.c.owner).where(_SCHEDULE.c.owner != "")
+_UNSCHEDULED: Final = (
+    select(_ATTEMPTS.c.state, _ATTEMPTS.c.attempt_id, _ATTEMPTS.c.account, _ATTEMPTS.c.submit_class)
+    .outerjoin(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
+    .where(among(_ATTEMPTS.c.state), _SCHEDULE.c.attempt_id.is_(None))
 )
 _OF_IDS: Final = _SCHEDULE.c.attempt_id.in_(bindparam("ids", expanding=True))
 _LEASED: Final[dict[str, Any]] = {"due_at": bindparam("until"), "owner": bindparam("worker")}
@@ -213,9 +220,8 @@ def note_on_doubts(tx: LedgerTransaction, account: str, note: str) -> None:
 
 def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
     """Return the attempt IDs that workers have leased, by owner."""
-    table = tables.schedule
     leased: dict[str, list[str]] = {}
-    for row in connection.execute(select(table.c.attempt_id, table.c.owner).where(table.c.owner != "")):
+    for row in connection.execute(_LEASES):
         leased.setdefault(row.owner, []).append(row.attempt_id)
     return leased
 
@@ -235,17 +241,10 @@ def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], ac
 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
     """Return those of the attempts that are scheduled."""
-    table = tables.schedule
-    rows = rows_by(connection, select(table.c.attempt_id), table.c.attempt_id, attempt_ids)
-    return frozenset(row.attempt_id for row in rows)
+    return frozenset(row.attempt_id for row in rows_by(connection, _SCHEDULED, attempt_ids))
 
 
 def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Unscheduled]:
     """Return the attempts in the states that are not scheduled. Hints are not part of the events, and may be lost."""
-    attempts, schedule = tables.attempts, tables.schedule
-    query = (
-        select(attempts.c.state, attempts.c.attempt_id, attempts.c.account, attempts.c.submit_class)
-        .outerjoin(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
-        .where(attempts.c.state.in_([state.value for state in states]), schedule.c.attempt_id.is_(None))
-    )
-    return [Unscheduled(AttemptState(state), *values) for state, *values in connection.execute(query)]
+    rows = connection.execute(_UNSCHEDULED, {"among": [state.value for state in states]})
+    return [Unscheduled(AttemptState(state), *values) for state, *values in rows]
