@@ -4,19 +4,23 @@ Dagster stores each event that an op yields by itself: on SQLite three connectio
 each. Of one batch, Dagster's file storage gets the same rows in a few transactions, however many events there are.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType, EventLogEntry
 from dagster._core.events import StepMaterializationData
-from dagster._core.execution.context.system import StepExecutionContext
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+
+if TYPE_CHECKING:
+    from dagster._core.execution.context.system import StepExecutionContext
+    from dagster._core.storage.event_log import SqliteEventLogStorage
 
 StoreBatch = Callable[[Sequence[dg.AssetMaterialization]], Sequence[dg.AssetMaterialization]]
 """Store materializations in Dagster; return those that are not stored, which the op has to yield."""
@@ -35,6 +39,8 @@ def batch_store(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> It
     Meanwhile the files of the run and of all runs are kept open: Dagster connects anew for each statement, and the
     connection that closes a file last copies its whole WAL.
     """
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+
     storage, step = context.instance.event_log_storage, context.get_step_execution_context()
     if type(storage) is not SqliteEventLogStorage:
         yield yield_all
