@@ -8,7 +8,7 @@ our own key as taken: evidence of an earlier acceptance, which is looked up befo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -268,8 +268,9 @@ class Provider(ABC):
         """Look a task up by our own id. Fails if the upstream does not store our own ids."""
         return _not_queried(f"this account has no look-up by our own id {external_task_id}")
 
-    def list_page(self, page: int, size: int) -> PageOutcome:
-        """Return one page of the account's tasks, `page` from 1. Fails if the upstream has no list."""
+    def list_page(self, page: int, size: int, *, only: Collection[str] | None = None) -> PageOutcome:  # noqa: ARG002
+        """Return one page of the account's tasks, `page` from 1. With `only`, rows of other tasks are counted and not
+        read. Fails if the upstream has no list."""
         return _not_queried(f"this account has no list of tasks, and so no page {page} of {size} rows")
 
     def close(self) -> None:

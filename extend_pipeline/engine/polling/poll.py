@@ -135,7 +135,7 @@ def _pages(provider: Provider, missing: Collection[str], report: PollReport) -> 
     found, number, worth = 0, 0, min(LIST_WORTH, provider.list_page_size)
     while missing and found >= number * worth:
         number += 1
-        page = provider.list_page(number, provider.list_page_size)
+        page = provider.list_page(number, provider.list_page_size, only=missing)
         report.requests += 1
         if isinstance(page, QueryFailed):
             return

@@ -3,6 +3,7 @@
 Gateways forward Kling's bodies, so that `parse_submit` and `parse_query` also parse a gateway's responses.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -107,16 +108,23 @@ def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> Q
     return malformed(envelope.answer, f"asked for the task {requested}, and the response is about {view.task_id}")
 
 
-def parse_page(raw: RawResponse) -> PageOutcome:
-    """Parse a page of the list. Past the end `data` is `[]`; a page without a list is malformed, never empty."""
+def parse_page(raw: RawResponse, *, only: Collection[str] | None = None) -> PageOutcome:
+    """Parse a page of the list, or those of its rows whose tasks are in `only`. Past the end `data` is `[]`; a page
+    without a list is malformed, never empty."""
     envelope = _envelope(raw)
     if not envelope.success:
         return _query_failed(envelope)
     if not isinstance(envelope.data, list):
         return malformed(envelope.answer, "the response reports success without a list")
-    views = [view for row in envelope.data if (view := _read_row(row, envelope)) is not None]
-    rows = len(envelope.data)
-    return Page(tuple(views), malformed=rows - len(views), rows=rows)
+    wanted = envelope.data if only is None else [row for row in envelope.data if _may_be_one_of(only, row)]
+    views = [view for row in wanted if (view := _read_row(row, envelope)) is not None]
+    return Page(tuple(views), malformed=len(wanted) - len(views), rows=len(envelope.data))
+
+
+def _may_be_one_of(task_ids: Collection[str], row: object) -> bool:
+    """Return whether a row is of one of the tasks, or its task's id is no text."""
+    task_id = child(row, "task_id")
+    return not isinstance(task_id, str) or task_id in task_ids
 
 
 def _read_row(row: object, envelope: _Envelope) -> TaskView | None:

@@ -1,5 +1,6 @@
 """The provider for Kling's official API (docs/upstream/kling.md)."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import Final
 
@@ -42,9 +43,9 @@ class KlingProvider(Provider):
         read = partial(parse_query, requested=external_task_id, own_key=True)
         return self._look_up(PATH, external_task_id, read)
 
-    def list_page(self, page: int, size: int) -> PageOutcome:
+    def list_page(self, page: int, size: int, *, only: Collection[str] | None = None) -> PageOutcome:
         """Return one page of the account's tasks. Raises ValueError outside 1 ≤ page ≤ 1000 and 1 ≤ size ≤ 500."""
         if not (1 <= page <= MAX_PAGE and 1 <= size <= MAX_PAGE_SIZE):
             raise ValueError(f"page {page} of {size} rows: Kling has pages 1-{MAX_PAGE} of 1-{MAX_PAGE_SIZE} rows")
         params = {"pageNum": page, "pageSize": size}
-        return self.client.query(PATH, parse_page, params=params, body_cap=self._page_cap)
+        return self.client.query(PATH, partial(parse_page, only=only), params=params, body_cap=self._page_cap)

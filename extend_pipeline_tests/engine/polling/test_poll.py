@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -69,8 +69,8 @@ def test_a_task_that_the_page_misses_is_queried_alone(slow: EngineHome, monkeypa
         provider = pipeline.provider("k")
         whole = provider.list_page
 
-        def shifted(page: int, size: int) -> PageOutcome:
-            full = whole(page, size)
+        def shifted(page: int, size: int, *, only: Collection[str] | None) -> PageOutcome:
+            full = whole(page, size, only=only)
             assert isinstance(full, Page)
             return Page(full.views[2:], full.malformed, full.rows - 2)
 

@@ -431,6 +431,14 @@ def test_a_page_counts_the_rows_that_can_not_be_read() -> None:
     assert (page.malformed, page.rows) == (3, 5)
 
 
+def test_rows_of_other_tasks_are_counted_and_not_read() -> None:
+    rows = [DONE, done(task_id="827942411241803824"), done(task_id=827942411241803823), None]
+    page = parse_page(RawResponse(200, envelope(rows)), only={ID, "827942411241803823"})
+    assert isinstance(page, Page)
+    assert [view.task_id for view in page.views] == [ID, "827942411241803823"]
+    assert (page.malformed, page.rows) == (1, 4)
+
+
 def test_only_a_failed_row_of_a_page_is_kept_as_evidence() -> None:
     failed = done(task_id="827942411241803823", task_status="failed")
     page = parse_page(RawResponse(200, envelope([DONE, failed])))
