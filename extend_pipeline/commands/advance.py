@@ -85,7 +85,7 @@ def advance(
             ahead_ms=ahead_ms,
             as_json=as_json,
         )
-        status = read_status(pipeline, brief=not as_json)
+        status = read_status(pipeline, brief=not as_json, counts_running=not as_json)
         due_ms = next_moment_ms(pipeline, Round(status.plan), videos=chosen)
         counts = {name: events.counts.get(kind, 0) for name, kind in _COUNTED.items()}
         if as_json:
@@ -110,8 +110,9 @@ def advance(
 def _describe_open_work(status: Status, chosen: frozenset[str] | None, due_ms: int) -> str:
     """Return how much work is left, when the next of it is due, and the command that goes on with it."""
     videos = [video for video in status.plan.videos if chosen is None or video.key in chosen]
-    running = sum(video.running is not None for video in videos)
-    going_on = sum(continues_today(video) for video in videos)
+    left_out = sum(status.plan.running.values())
+    running = sum(video.running is not None for video in videos) + left_out
+    going_on = sum(continues_today(video) for video in videos) + left_out
     due = "now" if due_ms <= status.plan.now_ms else f"at {minute(due_ms)}"
     options = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
     work = f"{counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"
@@ -189,6 +190,7 @@ def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool) -> 
     say(f"{'stopped' if stopped else 'done'}: {changes or 'nothing moved'}")
     states = Counter(video.state.value for video in status.plan.videos)
     states[VideoState.COMPLETE.value] += sum(status.plan.complete.values())
+    states[VideoState.WORKING.value] += sum(status.plan.running.values())
     say(f"videos: {', '.join(f'{count} {name}' for name, count in (+states).items()) or 'none'}")
     print_accounts(status.accounts)
     print_lower_prices(status)

@@ -88,7 +88,9 @@ class Dispatcher:
         add(self._done.recovered, recover_home(pipeline))
         done, self._done, self.changed = self._done, _Done(), False
         ended = done.polled.succeeded or done.polled.failed
-        planned = plan(plan_input(pipeline, videos=self.videos, unfinished=True, afresh=done.examined.analysed))
+        analysed = done.examined.analysed
+        read = plan_input(pipeline, videos=self.videos, unfinished=True, counts_running=True, afresh=analysed)
+        planned = plan(read)
         finished = Round(
             planned,
             done.recovered,

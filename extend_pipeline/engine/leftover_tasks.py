@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.read import open_work, queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +21,15 @@ class LeftoverTask:
 
 
 def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
-    """Return the leftover tasks; reads all attempts in flight."""
+    """Return the leftover tasks; reads the results to fetch and the tasks that have run for long."""
+    catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
+    patience_s = min((account.patience_s for account in accounts.values()), default=0)
+    before_ms = pipeline.now_ms() - int(patience_s * 1000)
     with pipeline.ledger.read() as connection:
-        live = queries.attempts_in(connection, (*POLLED, AttemptState.SUCCEEDED))
-        catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
-        rows = [row for row in live if row.video_key not in catalogue and row.account in accounts]
-        rows = [row for row in rows if not row.is_adopted]
-        looks = {key: hint.look for key, hint in queries.hints(connection).items()} if rows else {}
+        paid = open_work.paid_tasks(connection, before_ms=before_ms)
+        rows = [row for row in paid if row.video_key not in catalogue and row.account in accounts]
+        hints = queries.hints(connection, attempt_ids=[row.attempt_id for row in rows])
+    looks = {key: hint.look for key, hint in hints.items()}
     tasks = []
     for row in rows:
         hop_state = classify_hop(row.where, [row], looks, accounts[row.account], pipeline.now_ms())

@@ -159,19 +159,23 @@ class Status:
         return 1 if any(reasons) else 0
 
 
-def status(pipeline: Pipeline, *, brief: bool = False) -> Status:
-    """Read the status of a home; writes nothing. A `brief` one may count complete videos instead of planning them."""
+def status(pipeline: Pipeline, *, brief: bool = False, counts_running: bool = False) -> Status:
+    """Read the status of a home; writes nothing. A `brief` one may count complete videos instead of planning them, and
+    with `counts_running` those that wait for a running task."""
     store = store_now(pipeline, limit=AT_A_GLANCE)
     pipeline.store_doubt = store.doubt
-    read = plan_input(pipeline, brief=brief)
+    read = plan_input(pipeline, brief=brief, counts_running=counts_running)
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
-        live = queries.attempts_in(connection, LIVE)
+        open_accounts = queries.open_accounts(connection)
+        live = queries.attempts_in(connection, LIVE) if pipeline.configuration.problems else []
         orphans = reconciliation_queries.adopted_not_stored(connection)
-    unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
+    unknown = Counter[str]()
+    for (name, _), count in open_accounts.items():
+        if name not in pipeline.accounts:
+            unknown[name] += count
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(read)
-    wrong = mistakes(pipeline)
     catalogue = pipeline.configuration.catalogue.videos
     return Status(
         planned,
@@ -182,9 +186,9 @@ def status(pipeline: Pipeline, *, brief: bool = False) -> Status:
         tuple(urgent(retention(pipeline, planned))),
         disagreements_now(pipeline),
         tuple(orphans),
-        mistakes=wrong,
+        mistakes=mistakes(pipeline),
         left_alone=accounts_left_alone(pipeline, planned),
-        unplanned=tuple(row for row in live if wrong and not row.is_adopted and row.video_key not in catalogue),
+        unplanned=tuple(row for row in live if not row.is_adopted and row.video_key not in catalogue),
         disk=read.disk,
         ledger_ahead_ms=ledger_ahead_ms(pipeline),
         lower_prices=lower_prices_now(pipeline),

@@ -162,11 +162,12 @@ def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) 
     ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
     shown = [[value(video, accounts[video.account]) for value in _LIVE.values()] for video in ordered[:rows]]
     table = drawn(list(_LIVE), shown, width)
-    if len(ordered) <= rows:
-        return table
     counts = Counter(map(state_or_due, ordered[rows:]))
+    counts[VideoState.WORKING.value] += sum(plan.running.values())
+    if not (counts := +counts):
+        return table
     rest = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
+    return Group(table, text(f"and {counts.total()} more: {rest}"))
 
 
 def bar(video: VideoPlan) -> str:

@@ -46,7 +46,7 @@ def log_round(log: Logger, now: Round) -> None:
     }
     parts = [f"{what}: {first_names(places)}" for what, places in done.items() if places]
     if parts:
-        unfinished = len(now.plan.unfinished)
+        unfinished = len(now.plan.unfinished) + sum(now.plan.running.values())
         log.info(f"{'; '.join(parts)} | {unfinished} in progress, {len(now.plan.needs_person)} waiting for an operator")
 
 

@@ -50,7 +50,7 @@ def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
         return ()
     with pipeline.ledger.read() as connection:
         used = {name for name, _ in queries.open_accounts(connection)}
-    used |= {video.account for video in plan.videos if video.state is not VideoState.COMPLETE}
+    used |= {video.account for video in plan.videos if video.state is not VideoState.COMPLETE} | plan.running.keys()
     return tuple(f"account {name} is left alone: {fault}" for name, fault in lacking.items() if name in used)
 
 

@@ -120,9 +120,14 @@ def _how_to_fix(where: str) -> str:
     return f"fix the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
 
 
+def is_overdue(submitted_ms: int | None, account: Account, now_ms: int) -> bool:
+    """Return whether a running task has taken longer than the account's `patience`."""
+    return submitted_ms is not None and now_ms - submitted_ms > account.patience_s * 1000
+
+
 def _overdue(where: str, last: AttemptRow, look: LastLook, account: Account, now_ms: int) -> Blocked | None:
     since = last.submitted_at
-    if since is None or now_ms - since <= account.patience_s * 1000:
+    if since is None or not is_overdue(since, account, now_ms):
         return None
     minutes = (now_ms - since) // 60_000
     note = f"; the last look: {look.note}" if look.note else ""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from typing import Final
 
 from sqlalchemy import Connection
@@ -19,14 +20,15 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import find_duplicates
 from extend_pipeline.engine.plan.goal import goal_of
+from extend_pipeline.engine.plan.hop_state import is_overdue
 from extend_pipeline.engine.plan.model import PlanInput, SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import next_hops, next_purchases
 from extend_pipeline.ledger.look import LastLook
-from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read import open_work, queries
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import CompleteVideo, VideoRow
-from extend_pipeline.ledger.states import FINISHED, UNFINISHED, AttemptState, VideoState
+from extend_pipeline.ledger.states import FINISHED, LIVE, UNFINISHED, AttemptState, VideoState
 from extend_pipeline.ledger.write import catalog_sync, files, renames_and_choices
 from extend_pipeline.ledger.write.catalog_sync import Declaration, LastDeclared
 from extend_pipeline.ledger.write.hints import webhook_inbox
@@ -34,6 +36,8 @@ from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
 _NONE: Final = (0, 0)
+SHOWN_RUNNING: Final = 50
+"""Videos with a running task that are planned nevertheless, because a live table shows the first of them."""
 _LIMITS: Final = set(LIMITS)
 
 
@@ -43,19 +47,30 @@ def plan_input(
     videos: Collection[str] | None = None,
     unfinished: bool = False,
     brief: bool = False,
+    counts_running: bool = False,
     afresh: Collection[str] = (),
 ) -> PlanInput:
     """Return the input of a plan for the named videos (all by default), in catalogue order.
 
     A video that is complete in the ledger, and the same in the catalogue as when it became so, is one row: neither its
     entry nor its attempts are read. `unfinished` leaves it out, so that the cost of a round depends on the open videos
-    only. `brief` counts it instead, if the ledger has this catalogue. The videos `afresh` are walked nevertheless.
+    only. `brief` counts it instead, if the ledger has this catalogue. With `counts_running` one of these also counts
+    the videos that wait for a running task, but for the first of them: nothing can be bought for them. The videos
+    `afresh` are walked nevertheless.
     """
     catalogue = pipeline.configuration.catalogue
     # what takes long is done between the reads, because on SQLite a commit waits for every reader
     while True:
         with pipeline.ledger.read() as connection:
-            chosen = _choose(pipeline, connection, videos=videos, unfinished=unfinished, brief=brief, afresh=afresh)
+            chosen = _choose(
+                pipeline,
+                connection,
+                videos=videos,
+                unfinished=unfinished,
+                brief=brief,
+                counts_running=counts_running,
+                afresh=afresh,
+            )
         planned = catalogue.of(chosen.keys)
         read = _read(pipeline, chosen, planned, _with_parents(planned, catalogue.videos))
         if read is not None:
@@ -71,13 +86,15 @@ def plan_input(
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """What a plan is about: the `keys` of the videos that are walked, and the plans of the complete ones, or how many
-    they are (`is_brief`). `renames` are those that the ledger did not have."""
+    they are (`is_brief`). `running` counts, by account, those that are left out because their task runs. `renames` are
+    those that the ledger did not have."""
 
     renames: Renames
     keys: Collection[str]
     finished: Mapping[str, VideoPlan]
     order: Sequence[str]
     is_brief: bool
+    running: Mapping[str, int]
 
 
 def _choose(
@@ -87,6 +104,7 @@ def _choose(
     videos: Collection[str] | None,
     unfinished: bool,
     brief: bool,
+    counts_running: bool,
     afresh: Collection[str],
 ) -> _Chosen:
     renames = pending_renames(pipeline, connection)
@@ -95,10 +113,14 @@ def _choose(
     if is_brief:
         afresh = {*afresh, *_moved_branches(pipeline, connection)}
     if unfinished or is_brief:
-        return _Chosen(renames, _unfinished(pipeline, connection, videos, within, afresh), {}, (), is_brief)
+        keys = _unfinished(pipeline, connection, videos, within, afresh)
+        left_out: Mapping[str, str] = {}
+        if counts_running and within is not None and not renames.videos:
+            left_out = _running(pipeline, connection, keys.difference(within, afresh))
+        return _Chosen(renames, keys - left_out.keys(), {}, (), is_brief, Counter(left_out.values()))
     finished = _finished(pipeline, connection, videos, renames, within, afresh)
     order = [key for key in pipeline.configuration.catalogue.videos if videos is None or key in videos]
-    return _Chosen(renames, [key for key in order if key not in finished], finished, order, is_brief)
+    return _Chosen(renames, [key for key in order if key not in finished], finished, order, is_brief, {})
 
 
 def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: Collection[str]) -> PlanInput | None:
@@ -114,8 +136,8 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         key_of = {renames.videos.get(key, key): key for key in above}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
-        hints = queries.hints(connection)
         tried = queries.attempts_of(connection, key_of)
+        hints = queries.hints(connection, attempt_ids=[a.attempt_id for a in tried if a.state in LIVE])
         doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
         refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
         rows = queries.accounts(connection)
@@ -146,7 +168,8 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         on_change=pipeline.configuration.catalogue.on_change or "ask",
         finished=chosen.finished,
         order=chosen.order,
-        complete=_left_out(pipeline, planned) if chosen.is_brief else {},
+        complete=_left_out(pipeline, planned) - Counter(chosen.running) if chosen.is_brief else {},
+        running=chosen.running,
     )
 
 
@@ -156,7 +179,7 @@ def _unfinished(
     videos: Collection[str] | None,
     within: Collection[str] | None,
     afresh: Collection[str],
-) -> Collection[str]:
+) -> frozenset[str]:
     """Return the keys of the catalogue's videos that are not complete. Entries that can't differ from the ledger's are
     known by their rows there; the others may be new."""
     if videos is None and within is None:
@@ -167,6 +190,26 @@ def _unfinished(
     if videos is None:
         candidates = queries.video_keys(connection, UNFINISHED).union(candidates, afresh)
     return candidates - (done - frozenset(afresh))
+
+
+def _running(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> dict[str, str]:
+    """Return the accounts of those of the videos that wait for a running task, but for the first SHOWN_RUNNING.
+
+    A walk of them would end at this task. The ledger has that their last walk ended at this hop, and an edit of an
+    entry ends the state `working`, so that a video whose entry is not the ledger's is none of them. Neither is a
+    branch, which depends on other entries, nor a video whose task has run for longer than `patience`.
+    """
+    now_ms, accounts = pipeline.now_ms(), pipeline.accounts
+    running = {
+        row.video_key: row.account
+        for row in open_work.running_videos(connection)
+        if row.video_key in keys
+        and row.account in accounts
+        and not is_overdue(row.submitted_at, accounts[row.account], now_ms)
+    }
+    for key in nsmallest(SHOWN_RUNNING, running):
+        del running[key]
+    return running
 
 
 def _finished(

@@ -101,6 +101,8 @@ class PlanInput:
     """The keys of `videos` and `finished` together, in catalogue order; empty for that of `videos` alone."""
     complete: Mapping[str, int] = field(default_factory=dict)
     """How many complete videos are neither in `videos` nor in `finished`, by account."""
+    running: Mapping[str, int] = field(default_factory=dict)
+    """How many videos are left out because they wait for a running task, by account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +198,14 @@ class VideoPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plans of videos, in catalogue order. When the ledger as a whole is not accepted, `ledger` is the reason and
-    nothing is due. `complete` counts the complete videos that were left out of a brief plan, by account."""
+    nothing is due. `complete` counts the complete videos that were left out of a brief plan, by account, and `running`
+    those that were left out because they wait for a running task."""
 
     now_ms: int
     videos: tuple[VideoPlan, ...]
     ledger: Blocker | None = None
     complete: Mapping[str, int] = field(default_factory=dict)
+    running: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def due(self) -> tuple[DueStep, ...]:

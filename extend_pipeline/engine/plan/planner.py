@@ -55,7 +55,7 @@ def plan(plan_input: PlanInput) -> Plan:
     budgets = {name: account_budget(account, plan_input, disk) for name, account in plan_input.accounts.items()}
     walked = {video.key: _plan_video(video, plan_input, budgets[video.account]) for video in plan_input.videos}
     planned = (walked.get(key) or plan_input.finished[key] for key in plan_input.order or walked)
-    return Plan(plan_input.now_ms, tuple(planned), plan_input.ledger, plan_input.complete)
+    return Plan(plan_input.now_ms, tuple(planned), plan_input.ledger, plan_input.complete, plan_input.running)
 
 
 def next_hops(plan_input: PlanInput) -> dict[str, VideoPlan | NextHop]:

@@ -3,14 +3,14 @@
 import random
 from enum import StrEnum
 
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE
-from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook
-from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, DueAttempt
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
@@ -28,19 +28,27 @@ class Observed(StrEnum):
     FAULT = "fault"  # the query failed, or found no task
 
 
-def observe(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, outcome: QueryOutcome) -> Observed:
+def is_unchanged(due: DueAttempt, outcome: QueryOutcome, now_ms: int) -> bool:
+    """Return whether a query showed only that a task still runs, in the state in which the ledger has it."""
+    if not isinstance(outcome, Found) or outcome.view.warnings or is_ahead(due.submitted_at, now_ms):
+        return False
+    state = outcome.view.state
+    return state is TaskState.SUBMITTED or (state is TaskState.PROCESSING and due.state == S.PROCESSING.value)
+
+
+def observe(tx: LedgerTransaction, account: Account, due: DueAttempt, outcome: QueryOutcome) -> Observed:
     """Record the outcome of one query, and return what it showed."""
     match outcome:
         case Found(view):
-            return _apply_view(tx, pipeline, due, view)
+            return _apply_view(tx, account, due, view)
         case NotFound(answer):
-            _schedule_next(tx, pipeline, due, f"the provider knows no such task: {answer.message}", failed=True)
+            _schedule_next(tx, account, due, f"the provider knows no such task: {answer.message}", failed=True)
             return Observed.FAULT
         case QueryFailed(fault, answer, retry_after_s):
             if fault.value in OF_THIS_MACHINE:
-                controls.stop_account(tx, due.attempt.account, reason=fault.value, message=answer.message)
+                controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             note = f"{fault.value}: {answer.message}"
-            _schedule_next(tx, pipeline, due, note, failed=True, retry_after_s=retry_after_s or 0)
+            _schedule_next(tx, account, due, note, failed=True, retry_after_s=retry_after_s or 0)
             return Observed.FAULT
 
 
@@ -61,9 +69,9 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
     }
 
 
-def _apply_view(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, view: TaskView) -> Observed:
-    attempt = due.attempt
-    account = pipeline.accounts[attempt.account]
+def _apply_view(tx: LedgerTransaction, account: Account, due: DueAttempt, view: TaskView) -> Observed:
+    attempt = tx.rows.attempt(due.attempt_id)
+    assert attempt is not None
     match view.state:
         case TaskState.SUCCEEDED:
             data = success_data(account.provider, view, tx.now_ms)
@@ -90,7 +98,7 @@ def _apply_view(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt
                 transitions.move(tx, attempt.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
         case TaskState.SUBMITTED:
             _redate(tx, attempt, view)
-    _schedule_next(tx, pipeline, due, "; ".join(view.warnings), failed=False)
+    _schedule_next(tx, account, due, "; ".join(view.warnings), failed=False)
     return Observed.RUNNING
 
 
@@ -103,15 +111,15 @@ def _redate(tx: LedgerTransaction, attempt: AttemptRow, view: TaskView) -> None:
 
 def _schedule_next(
     tx: LedgerTransaction,
-    pipeline: Pipeline,
-    due: ScheduledAttempt,
+    account: Account,
+    due: DueAttempt,
     note: str,
     *,
     failed: bool,
     retry_after_s: float = 0,
 ) -> None:
-    account, tries = pipeline.accounts[due.attempt.account], due.look.tries + 1 if failed else 0
+    tries = due.tries + 1 if failed else 0
     jitter = random.uniform(-1, 1)
     due_at = schedule.next_poll(account, tries=tries, retry_after_s=retry_after_s, now_ms=tx.now_ms, jitter=jitter)
     look = LastLook(note, tries=tries)
-    transitions.schedule(tx, due.attempt.attempt_id, account=account.name, due_at=due_at, look=look, while_in=POLLED)
+    transitions.schedule(tx, due.attempt_id, account=account.name, due_at=due_at, look=look, while_in=POLLED)

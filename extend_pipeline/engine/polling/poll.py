@@ -1,6 +1,7 @@
 """Poll the tasks that are in flight and due, and record their states. The cost grows with the tasks in flight, not with
 the history."""
 
+import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from extend_pipeline.engine.guards.clock import lift_own_stops
 from extend_pipeline.engine.guards.keys import note_outcomes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.apply_task_state import Observed, observe
+from extend_pipeline.engine.polling.apply_task_state import Observed, is_unchanged, observe
 from extend_pipeline.engine.polling.lease import release_leases, released_on_error
-from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
+from extend_pipeline.ledger.read.attempt_row import DueAttempt
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
@@ -65,17 +66,16 @@ def poll_due(
         for name in sorted(due):
             leased = _lease(pipeline, name, waits[name], videos)
             failpoint("poll.before_query")
-            with released_on_error(pipeline, [each.attempt.attempt_id for each in leased]):
+            with released_on_error(pipeline, [each.attempt_id for each in leased]):
                 _poll_account(pipeline, pipeline.accounts[name], leased, pool, report, may_continue)
     return report
 
 
-def _lease(pipeline: Pipeline, name: str, waits: MaxWaits, videos: Collection[str] | None) -> list[ScheduledAttempt]:
+def _lease(pipeline: Pipeline, name: str, waits: MaxWaits, videos: Collection[str] | None) -> list[DueAttempt]:
     has_list = pipeline.provider(name).list_page_size > 0
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        return job_queue.lease_due(
+        return job_queue.lease_tasks(
             tx,
-            states=POLLED,
             accounts={name: waits},
             videos=videos,
             lease_ms=schedule.poll_lease_ms(pipeline.settings, [pipeline.accounts[name]]),
@@ -87,7 +87,7 @@ def _lease(pipeline: Pipeline, name: str, waits: MaxWaits, videos: Collection[st
 def _poll_account(
     pipeline: Pipeline,
     account: Account,
-    leased: list[ScheduledAttempt],
+    leased: list[DueAttempt],
     pool: ThreadPoolExecutor,
     report: PollReport,
     may_continue: Callable[[], bool],
@@ -95,24 +95,24 @@ def _poll_account(
     provider = pipeline.provider(account.name)
     remaining = leased
     if provider.list_page_size and len(leased) >= LIST_WORTH:
-        missing = {due.attempt.task: due for due in leased}
+        missing = {due.task: due for due in leased}
         for views in _pages(provider, missing, report):
             _record(pipeline, account, [(missing.pop(view.task_id), Found(view)) for view in views], report)
         remaining = list(missing.values())
-        release_leases(pipeline, [due.attempt.attempt_id for due in remaining[MAX_QUERIED_A_ROUND:]])
+        release_leases(pipeline, [due.attempt_id for due in remaining[MAX_QUERIED_A_ROUND:]])
         remaining = remaining[:MAX_QUERIED_A_ROUND]
     # a crash loses at most this many outcomes before their commit
     size = provider.query_batch_size or pipeline.settings.max_polls * 2
     for start in range(0, len(remaining), size):
         if not may_continue():
-            release_leases(pipeline, [due.attempt.attempt_id for due in remaining[start:]])
+            release_leases(pipeline, [due.attempt_id for due in remaining[start:]])
             break
         part = remaining[start : start + size]
-        outcomes, requests = _query(provider, [due.attempt.task for due in part], pool)
+        outcomes, requests = _query(provider, [due.task for due in part], pool)
         report.requests += requests
         _record(pipeline, account, list(zip(part, outcomes, strict=True)), report)
         if not any(contact.has_reply(outcome) for outcome in outcomes):
-            release_leases(pipeline, [due.attempt.attempt_id for due in remaining[start + size :]])
+            release_leases(pipeline, [due.attempt_id for due in remaining[start + size :]])
             break
 
 
@@ -147,27 +147,39 @@ def _pages(provider: Provider, missing: Collection[str], report: PollReport) -> 
 
 
 def _record(
-    pipeline: Pipeline, account: Account, outcomes: Sequence[tuple[ScheduledAttempt, QueryOutcome]], report: PollReport
+    pipeline: Pipeline, account: Account, outcomes: Sequence[tuple[DueAttempt, QueryOutcome]], report: PollReport
 ) -> None:
     if not outcomes:
         return
     failpoint("poll.after_query")
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        tx.expect([due.attempt.attempt_id for due, _ in outcomes])
-        observed = [observe(tx, pipeline, due, outcome) for due, outcome in outcomes]
+        unchanged, news = [], []
+        for due, outcome in outcomes:
+            if is_unchanged(due, outcome, tx.now_ms):
+                unchanged.append(due.attempt_id)
+            else:
+                news.append((due, outcome))
+        tx.expect([due.attempt_id for due, _ in news])
+        observed = [observe(tx, account, due, outcome) for due, outcome in news]
+        job_queue.still_running(tx, unchanged, due_at=_next_poll(account, tx.now_ms))
         note_outcomes(tx, account, [outcome for _, outcome in outcomes])
         contact.note_queries(tx, account, [outcome for _, outcome in outcomes], pipeline.settings)
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(outcomes)
-    for (due, _), state in zip(outcomes, observed, strict=True):
+    for (due, _), state in zip(news, observed, strict=True):
         match state:
             case Observed.SUCCEEDED:
-                report.succeeded.append(due.attempt.where)
+                report.succeeded.append(due.where)
             case Observed.FAILED:
-                report.failed.append(due.attempt.where)
+                report.failed.append(due.where)
             case Observed.FAULT:
-                report.faults.append(due.attempt.where)
+                report.faults.append(due.where)
             case Observed.RUNNING:
                 pass
+
+
+def _next_poll(account: Account, now_ms: int) -> int:
+    """Return when tasks that a query showed together are polled again: together, so that one page shows them again."""
+    return schedule.next_poll(account, tries=0, retry_after_s=0, now_ms=now_ms, jitter=random.uniform(-1, 1))

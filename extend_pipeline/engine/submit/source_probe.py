@@ -13,14 +13,13 @@ from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import PlanInput, SourceView
 from extend_pipeline.engine.polling.schedule import source_is_due
-from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read import open_work
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
-from extend_pipeline.providers.registry import spec_of
+from extend_pipeline.providers.registry import PROVIDERS, spec_of
 
 TRIES: Final = 3
-DONE: Final = ("complete", "withdrawn")
 
 
 @dataclass
@@ -84,13 +83,10 @@ def needs_source(video: Video) -> bool:
 def unfetched(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
     """Return the videos whose source is to be fetched now; their first hop is submitted when that was tried."""
     without_key, now_ms = pipeline.without_key(), pipeline.now_ms()
+    providers = [spec.name for spec in PROVIDERS if not spec.reports_source_url]
     with pipeline.ledger.read() as connection:
-        rows = queries.videos(connection, keys=videos, unfinished=True)
-    due = [
-        row.video_key
-        for row in rows
-        if row.source_probed_ms is None and source_is_due(row.source_fault_at, now_ms) and row.state not in DONE
-    ]
+        rows = open_work.unmeasured(connection, providers=providers, keys=videos)
+    due = [row.video_key for row in rows if source_is_due(row.source_fault_at, now_ms)]
     candidates = pipeline.configuration.catalogue.of(due)
     return [video for video in candidates if needs_source(video) and video.account not in without_key]
 

@@ -143,6 +143,34 @@ class ScheduledAttempt:
     look: LastLook
 
 
+class DueAttempt(NamedTuple):
+    """What a poll needs to know of an attempt that is due. Times in UTC ms; `tries` counts looks in a row without a
+    result."""
+
+    attempt_id: str
+    video_key: str
+    hop: int
+    state: str
+    task_id: str | None
+    submitted_at: int | None
+    expires_at: int | None
+    due_at: int
+    tries: int
+
+    @property
+    def where(self) -> str:
+        """Return VIDEO/HOP, as operators type it."""
+        return f"{self.video_key}/{self.hop}"
+
+    @property
+    def task(self) -> str:
+        """Return the task's ID, which every attempt has from `submitted` on. Raises ValueError if there is none."""
+        return _known(self.task_id, "task", self.attempt_id)
+
+
+DUE_COLUMNS: Final = tuple(
+    (tables.schedule if name in ("due_at", "tries") else tables.attempts).c[name] for name in DueAttempt._fields
+)
 LOOK_COLUMNS: Final = tuple(tables.schedule.c[name] for name in LastLook.__slots__)
 HINT_COLUMNS: Final = (*(tables.schedule.c[name] for name in Hint.__slots__ if name != "look"), *LOOK_COLUMNS)
 _STATE: Final = AttemptRow._fields.index("state")

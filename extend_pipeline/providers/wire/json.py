@@ -170,7 +170,10 @@ def _refuse_constant(name: str) -> object:
 
 
 def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    document: dict[str, object] = {}
+    document = dict(pairs)
+    if len(document) == len(pairs):
+        return document
+    document = {}
     for key, value in pairs:
         document[key] = value if key not in document or document[key] == value else None
     return document

@@ -2,19 +2,26 @@
 at the cost of one poll each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, exists, func, or_, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read.attempt_row import LOOK_COLUMNS, ScheduledAttempt, scheduled_attempt
+from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.read.attempt_row import (
+    DUE_COLUMNS,
+    LOOK_COLUMNS,
+    DueAttempt,
+    ScheduledAttempt,
+    scheduled_attempt,
+)
 from extend_pipeline.ledger.read.queries import among, chunks, of_scheduled, rows_by
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import POLLED, AttemptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,16 @@ _UNSCHEDULED: Final = (
 _OF_IDS: Final = _SCHEDULE.c.attempt_id.in_(bindparam("ids", expanding=True))
 _LEASED: Final[dict[str, Any]] = {"due_at": bindparam("until"), "owner": bindparam("worker")}
 _TAKE: Final = update(_SCHEDULE).where(_OF_IDS).values(_LEASED)
+_STILL_RUNNING: Final = (
+    update(_SCHEDULE)
+    .where(
+        _OF_IDS,
+        exists().where(
+            _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id, _ATTEMPTS.c.state.in_([state.value for state in POLLED])
+        ),
+    )
+    .values({"due_at": bindparam("until"), "owner": "", **asdict(LastLook())})
+)
 _RELEASE: Final = update(_SCHEDULE).where(_OF_IDS, _SCHEDULE.c.owner == bindparam("held_by")).values(_LEASED)
 _EXTEND: Final = (
     update(_SCHEDULE)
@@ -124,7 +141,7 @@ def _due(*, soonest_expiring_first: bool, limited: bool) -> Select[Any]:
     wait."""
     ends_ms = case((_SCHEDULE.c.tries > 0, bindparam("failing_ms")), else_=bindparam("healthy_ms"))
     query = (
-        select(_ATTEMPTS.c.attempt_id, _ATTEMPTS.c.video_key, _ATTEMPTS.c.expires_at, _SCHEDULE.c.due_at)
+        select(*DUE_COLUMNS)
         .join(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
         .where(
             of_scheduled(_ATTEMPTS.c.state).in_(bindparam("states", expanding=True)),
@@ -147,7 +164,7 @@ def _order(soonest_expiring_first: bool) -> tuple[Any, ...]:
     return (*soonest, _SCHEDULE.c.due_at, _ATTEMPTS.c.attempt_id)
 
 
-def _place(row: Row[Any], *, soonest_expiring_first: bool) -> tuple[Any, ...]:
+def _place(row: DueAttempt, *, soonest_expiring_first: bool) -> tuple[Any, ...]:
     """Return what orders the rows of several queries as each of them is ordered."""
     soonest = (row.expires_at is None, row.expires_at or 0) if soonest_expiring_first else ()
     return (*soonest, row.due_at, row.attempt_id)
@@ -165,27 +182,65 @@ def lease_due(
     soonest_expiring_first: bool = False,
 ) -> list[ScheduledAttempt]:
     """Lease up to `limit` due attempts in these states: no other worker gets them for `lease_ms`."""
+    found = _find_due(tx, states, accounts, limit, videos, soonest_expiring_first=soonest_expiring_first)
+    due = [row.attempt_id for row in found]
+    query = _whole(soonest_expiring_first=soonest_expiring_first)
+    leased = [scheduled_attempt(row) for part in chunks(due) for row in tx.connection.execute(query, {"ids": part})]
+    _take(tx, due, until=tx.now_ms + lease_ms, owner=owner)
+    return leased
+
+
+def lease_tasks(
+    tx: LedgerTransaction,
+    *,
+    accounts: Mapping[str, MaxWaits],
+    lease_ms: int,
+    limit: int,
+    owner: str,
+    videos: Collection[str] | None = None,
+) -> list[DueAttempt]:
+    """Lease up to `limit` running tasks that are due, as `lease_due` does, and read no more than a poll needs."""
+    due = _find_due(tx, POLLED, accounts, limit, videos)
+    _take(tx, [row.attempt_id for row in due], until=tx.now_ms + lease_ms, owner=owner)
+    return due
+
+
+def still_running(tx: LedgerTransaction, attempt_ids: Collection[str], *, due_at: int) -> None:
+    """Set when the attempts are polled again (UTC ms), after a poll that showed nothing new. Does nothing for those
+    whose task no longer runs."""
+    for part in chunks(attempt_ids):
+        tx.connection.execute(_STILL_RUNNING, {"ids": part, "until": due_at})
+
+
+def _find_due(
+    tx: LedgerTransaction,
+    states: Collection[AttemptState],
+    accounts: Mapping[str, MaxWaits],
+    limit: int,
+    videos: Collection[str] | None,
+    *,
+    soonest_expiring_first: bool = False,
+) -> list[DueAttempt]:
     query = _due(soonest_expiring_first=soonest_expiring_first, limited=videos is None)
     keys = None if videos is None else frozenset(videos)  # may be more of them than one statement can take
     alike: dict[MaxWaits, list[str]] = {}
     for name, waits in accounts.items():
         alike.setdefault(waits, []).append(name)
-    rows: list[Row[Any]] = []
+    rows: list[DueAttempt] = []
     for waits, names in alike.items():
         latest = tx.now_ms + TOLERANCE_MS
         values = {"states": [state.value for state in states], "accounts": names, "now_ms": tx.now_ms}
         values |= {"healthy_ms": latest + waits.healthy_ms, "failing_ms": latest + waits.failing_ms}
         found = tx.connection.execute(query, values | ({"most": limit} if keys is None else {}))
-        rows += [row for row in found if keys is None or row.video_key in keys]
+        rows += [row for row in map(DueAttempt._make, found.all()) if keys is None or row.video_key in keys]
     if len(alike) > 1:
         rows.sort(key=partial(_place, soonest_expiring_first=soonest_expiring_first))
-    due = [row.attempt_id for row in rows[:limit]]
-    leased: list[ScheduledAttempt] = []
-    for part in chunks(due):
-        whole = tx.connection.execute(_whole(soonest_expiring_first=soonest_expiring_first), {"ids": part})
-        leased += [scheduled_attempt(row) for row in whole]
-        tx.connection.execute(_TAKE, {"ids": part, "until": tx.now_ms + lease_ms, "worker": owner})
-    return leased
+    return rows[:limit]
+
+
+def _take(tx: LedgerTransaction, attempt_ids: Collection[str], *, until: int, owner: str) -> None:
+    for part in chunks(attempt_ids):
+        tx.connection.execute(_TAKE, {"ids": part, "until": until, "worker": owner})
 
 
 def extend_lease(
