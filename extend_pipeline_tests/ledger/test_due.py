@@ -8,7 +8,8 @@ from extend_pipeline.engine.fetch.collect import FETCHED
 from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
-from extend_pipeline.ledger.states import POLLED
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
@@ -88,3 +89,31 @@ def test_accounts_with_other_waits_are_leased_in_one_order(ledger: Ledger) -> No
     with ledger.write(now_ms=NOON + 2 * MINUTE_MS, actor="me") as tx:
         leased = job_queue.lease_due(tx, states=POLLED, accounts=accounts, lease_ms=1, limit=3, owner="me")
     assert sorted(due.attempt.video_key for due in leased) == ["a", "b", "c"]
+
+
+def test_tasks_that_still_run_are_due_again_together_and_those_that_ended_are_not(ledger: Ledger) -> None:
+    ids = []
+    for key in "abc":
+        (attempt,) = claim(ledger, request(key)).claimed
+        send(ledger, attempt.attempt_id)
+        submit(ledger, attempt.attempt_id, f"task-{key}")
+        ids.append(attempt.attempt_id)
+    waits, at = {"kling-main": MaxWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}, NOON + 2 * MINUTE_MS
+    with ledger.write(now_ms=at, actor="me") as tx:
+        failed = LastLook("no reply", tries=3)
+        transitions.schedule(tx, ids[0], account="kling-main", due_at=at, look=failed)
+        leased = job_queue.lease_tasks(tx, accounts=waits, lease_ms=1, limit=9, owner="me")
+        assert sorted((due.where, due.task, due.tries) for due in leased) == [
+            ("a/1", "task-a", 3),
+            ("b/1", "task-b", 0),
+            ("c/1", "task-c", 0),
+        ]
+        transitions.move(tx, ids[2], to=AttemptState.FAILED, expect=POLLED, data={"error_reason": "failed"})
+        job_queue.still_running(tx, ids, due_at=at + MINUTE_MS)
+    with ledger.read() as connection:
+        hints = queries.hints(connection, attempt_ids=ids)
+    assert {key: (hint.due_at, hint.owner, hint.look) for key, hint in hints.items()} == {
+        ids[0]: (at + MINUTE_MS, "", LastLook()),
+        ids[1]: (at + MINUTE_MS, "", LastLook()),
+        ids[2]: (at + 1, "me", LastLook()),
+    }

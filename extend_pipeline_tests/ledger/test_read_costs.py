@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
+from extend_pipeline.ledger.read import budget_days, open_work, queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write import claims, files
 from extend_pipeline.ledger.write.hints import job_queue
@@ -31,6 +31,9 @@ BY_INDEX: dict[str, tuple[Callable[[Connection], object], str]] = {
     "first claim": (lambda c: reconciliation_queries.first_claim(c, ACCOUNT), "ix_attempts_account_claimed_at"),
     "live": (lambda c: queries.attempts_in(c, LIVE), "ix_attempts_state"),
     "awaited": (queries.awaited, "ix_attempts_state"),
+    "running videos": (open_work.running_videos, "ix_attempts_state"),
+    "paid tasks": (lambda c: open_work.paid_tasks(c, before_ms=NOON), "ix_attempts_state"),
+    "unmeasured": (lambda c: open_work.unmeasured(c, providers=["luma"], keys=None), "ix_videos_state_video_key"),
     "in doubt": (lambda c: queries.predicted_in(c, (AttemptState.IN_DOUBT,)), "ix_attempts_state"),
     "open accounts": (queries.open_accounts, "ix_attempts_state"),
     "unscheduled": (lambda c: job_queue.unscheduled(c, LIVE), "ix_attempts_state"),

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
-from extend_pipeline.ledger.read.queries import among, of_scheduled, rows_by
+from extend_pipeline.ledger.read.queries import among, rows_by
 from extend_pipeline.ledger.read.rows import VideoRow, video_row
 from extend_pipeline.ledger.states import ADOPTED, POLLED, UNFINISHED, AttemptState, VideoState
 
@@ -24,12 +24,12 @@ _VIDEOS, _ATTEMPTS, _SCHEDULE = tables.videos, tables.attempts, tables.schedule
 _POLLED: Final = [state.value for state in POLLED]
 _RUNNING: Final = (
     select(_VIDEOS.c.video_key, _VIDEOS.c.account, _ATTEMPTS.c.submitted_at)
-    .select_from(_SCHEDULE)
-    .join(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
+    .select_from(_ATTEMPTS)
+    .join(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
     .join(_VIDEOS, _VIDEOS.c.video_key == _ATTEMPTS.c.video_key)
     .where(
-        of_scheduled(_ATTEMPTS.c.state).in_(_POLLED),
-        of_scheduled(_VIDEOS.c.state) == VideoState.WORKING.value,
+        _ATTEMPTS.c.state.in_(_POLLED),
+        func.coalesce(_VIDEOS.c.state, "") == VideoState.WORKING.value,  # keeps the database from this index
         _VIDEOS.c.branch_of.is_(None),
         _VIDEOS.c.account == _ATTEMPTS.c.account,
         _VIDEOS.c.hops_done + 1 == _ATTEMPTS.c.hop,
@@ -59,8 +59,9 @@ def running_videos(connection: Connection) -> list[RunningVideo]:
 
 def unmeasured(connection: Connection, *, providers: Collection[str], keys: Collection[str] | None) -> list[VideoRow]:
     """Return the open videos of the providers (all or the named ones) that begin with a source of unmeasured length."""
+    wanted = None if keys is None else frozenset(keys)
     rows = rows_by(connection, _UNMEASURED, providers)
-    return [video_row(row) for row in rows if keys is None or row.video_key in keys]
+    return [video_row(row) for row in rows if wanted is None or row.video_key in wanted]
 
 
 def paid_tasks(connection: Connection, *, before_ms: int) -> list[AttemptRow]:

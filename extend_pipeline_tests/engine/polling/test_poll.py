@@ -15,6 +15,7 @@ from extend_pipeline.engine.polling.poll import LIST_WORTH, poll_due
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.providers.protocol import Page, PageOutcome
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.ledger.plans import recorded
 
 LIST, ONE = "GET /v1/videos/video-extend", "GET /v1/videos/video-extend/{id}"
 
@@ -122,3 +123,16 @@ def test_finished_attempts_cost_no_query(make_home: Callable[..., EngineHome]) -
             clock.skip(600_000)
             assert poll_due(pipeline).requests == 0
         assert home.sandbox.requests()["total"] == before
+
+
+def test_tasks_without_news_cost_statements_a_page_and_no_row(slow: EngineHome) -> None:
+    def poll_again(count: int) -> list[str]:
+        with recorded(pipeline.ledger) as statements:
+            clock.skip(60_000)
+            assert poll_due(pipeline, videos=[f"v{number:03}" for number in range(count)]).polled == count
+        assert not [text for text, _ in statements if "attempts.request" in text]  # a column of a whole row
+        return sorted(text.split()[0] for text, _ in statements)
+
+    with in_flight(slow, 40) as (pipeline, clock):
+        poll_due(pipeline)  # finds that all are processing
+        assert poll_again(LIST_WORTH) == poll_again(40)
