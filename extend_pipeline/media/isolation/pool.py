@@ -69,6 +69,7 @@ class WorkerPool:
         self._patience_s = patience_s
         self._idle: list[Worker] = []
         self._working = 0
+        self._starting = 0
         self._lock = threading.Condition()
         self._room = threading.BoundedSemaphore(MAX_WORKERS)
         self._pid = os.getpid()
@@ -127,16 +128,28 @@ class WorkerPool:
         """Yield an idle worker, or a new one."""
         with self._lock:
             if os.getpid() != self._pid:  # after a fork they belong to the parent
-                self._idle, self._working, self._pid = [], 0, os.getpid()
-            self._lock.wait_for(lambda: fresh or self._idle or not self._working, self._patience_s)
+                self._idle, self._working, self._starting, self._pid = [], 0, 0, os.getpid()
+            # One start at a time: on a busy machine it takes longer than the patience.
+            while not self._lock.wait_for(lambda: fresh or self._idle or not self._working, self._patience_s):
+                if not self._starting:
+                    break
             worker = self._idle.pop() if self._idle and not fresh else None
             self._working += 1
+            self._starting += worker is None
         try:
-            yield worker or Worker(self.bounds)
+            yield worker or self._start()
         finally:
             with self._lock:
                 self._working -= 1
                 self._lock.notify()
+
+    def _start(self) -> Worker:
+        """Return a new worker."""
+        try:
+            return Worker(self.bounds)
+        finally:
+            with self._lock:
+                self._starting -= 1
 
     def _give_back(self, worker: Worker) -> None:
         with self._lock:
