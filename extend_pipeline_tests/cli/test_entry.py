@@ -23,7 +23,7 @@ from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import account, video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
-HEAVY = ("dagster", "pandas", "sqlalchemy", "rich", "duckdb", "av", "numpy", "pydantic", "httpcore")
+HEAVY = ("dagster", "pandas", "sqlalchemy", "rich", "duckdb", "av", "numpy", "pydantic", "httpx")
 
 
 def test_help_names_every_verb_and_imports_nothing_heavy() -> None:

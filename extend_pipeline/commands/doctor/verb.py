@@ -121,7 +121,7 @@ def _check_films(configuration: Configuration, *, deep: bool) -> Iterator[Findin
 
 def _check_accounts(configuration: Configuration) -> Iterator[Finding]:
     """Yield the findings about the accounts for which nothing is sent."""
-    from extend_pipeline.commands.doctor.account_checks import (  # loads httpcore
+    from extend_pipeline.commands.doctor.account_checks import (  # loads httpx
         check_callbacks,
         check_route,
         check_variables,

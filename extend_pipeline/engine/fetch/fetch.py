@@ -37,7 +37,7 @@ def fetch(
     no access to a private network. `heartbeat` is called for each chunk; with False no further try follows. `check`
     examines the complete file instead of `isolated_probe.check_file`. Some invalid files are kept in quarantine for
     each key. Raise OSError where the disk fails."""
-    # imported here because they load httpcore (0.1 s), which commands that only read the ledger don't need
+    # imported here because they load httpx (0.1 s), which commands that only read the ledger don't need
     from extend_pipeline.engine.fetch.resume import Download, fetch_rest, fetch_whole
     from extend_pipeline.providers.http.download import DownloadPolicy, PrivateHost
     from extend_pipeline.providers.http.route import route_of

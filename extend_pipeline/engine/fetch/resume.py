@@ -1,4 +1,4 @@
-"""Resume the download of one file for as long as tries make progress. Loads httpcore (0.1 s)."""
+"""Resume the download of one file for as long as tries make progress. Loads httpx (0.1 s)."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,14 +1,17 @@
-"""HTTP through httpcore, whose only importer is transport.py.
+"""HTTP through httpx. Only this module and transport.py import an HTTP library.
 
-Requests are complete, and nothing adds a header, cookie, redirect, proxy, netrc or retry to them. Whether a request
+httpx gets complete requests, so that it adds no header, cookie, redirect, proxy, netrc or retry. Whether a request
 counts as sent depends only on whether a first byte may have left, not on the type of the error.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Final
+from http.cookiejar import CookieJar
+from typing import Any, Final
 from urllib.parse import urlencode
+
+import httpx
 
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.version import program_version
@@ -26,19 +29,13 @@ from extend_pipeline.providers.http.results import (
 )
 from extend_pipeline.providers.http.route import DIRECT, Route
 from extend_pipeline.providers.http.sockets import Deadline
-from extend_pipeline.providers.http.transport import (
-    TRANSPORT_ERRORS,
-    LocalProtocolError,
-    OriginTransport,
-    Request,
-    Response,
-)
+from extend_pipeline.providers.http.transport import OriginTransport
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host accepts a connection in well under a second
 IDLE_CONNECTIONS: Final = 20
 REASON_CAP: Final = 300  # characters; an HTTP library quotes the line that it can't parse
 
-_ERRORS: Final = (*TRANSPORT_ERRORS, AddressRefused, SettingRefused)
+_TRANSPORT_ERRORS: Final = (httpx.TransportError, AddressRefused, SettingRefused)
 
 
 class HttpClient:
@@ -67,10 +64,11 @@ class HttpClient:
             raise ValueError("base URL: it has to be https (http is for loopback and private networks)")
         self._origin = target
         self._prefix = target.target.rstrip("/")
-        self._timeouts = {"connect": connect_timeout_s}  # other waits end with the call's deadline
+        self._timeouts = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
         allowed = address_policy(target.scheme, allow_local=allow_local, route=route)
-        self._gets = OriginTransport(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
-        self._posts = OriginTransport(target, allowed=allowed, route=route)
+        self._transport = OriginTransport(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
+        self._gets = _client(self._transport)
+        self._posts = _client(OriginTransport(target, allowed=allowed, route=route))
 
     def __repr__(self) -> str:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
@@ -89,8 +87,8 @@ class HttpClient:
         JSON."""
         content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
         own = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
-        request = self._request("POST", path, {**headers, **own}, content, deadline_s)
-        return _exchange(self._posts, request, body_cap)
+        request = self._request("POST", path, {**headers, **own}, content)
+        return _exchange(self._posts, request, Deadline(deadline_s), body_cap)
 
     def get(
         self,
@@ -102,26 +100,17 @@ class HttpClient:
         body_cap: int = BODY_CAP,
     ) -> HttpResult:
         """GET once, on a pooled connection if one is idle. Blocks for at most `deadline_s` seconds."""
-        request = self._request("GET", f"{path}?{urlencode(params)}" if params else path, headers, b"", deadline_s)
-        return _exchange(self._gets, request, body_cap)
+        request = self._request("GET", f"{path}?{urlencode(params)}" if params else path, headers, b"")
+        return _exchange(self._gets, request, Deadline(deadline_s), body_cap)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._gets.close()
+        self._transport.close()
 
-    def _request(
-        self, method: str, path: str, headers: Mapping[str, str], content: bytes, deadline_s: float
-    ) -> Request:
+    def _request(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
         if not path.startswith("/") or not path.isascii() or any(char <= " " for char in path):
             raise ValueError(f"not a path: {path!r}")
-        return Request(
-            method,
-            (self._prefix + path).encode("ascii"),
-            _header_lines(self._origin, headers),
-            content,
-            self._timeouts,
-            Deadline(deadline_s),
-        )
+        return _request(self._origin, method, self._prefix + path, headers, content=content, timeouts=self._timeouts)
 
 
 @contextmanager
@@ -141,15 +130,16 @@ def open_stream(
     body begins, which may then take as long as it keeps the pace.
     """
     deadline = Deadline(deadline_s)
-    timeouts = {"connect": min(idle_s, CONNECT_TIMEOUT_S), "read": idle_s, "write": idle_s}
-    lines = _header_lines(target, {**(headers or {}), "connection": "close"})
-    request = Request("GET", target.target.encode("ascii"), lines, b"", timeouts, deadline)
-    response = _open(OriginTransport(target, allowed=allowed, route=route), request)
-    if not isinstance(response, Response):
-        yield response
-        return
-    with closing(response):
-        yield Stream(response.status, response.headers, _chunks(response, deadline, pace))
+    timeouts = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
+    own = {**(headers or {}), "connection": "close"}
+    request = _request(target, "GET", target.target, own, content=b"", timeouts=timeouts)
+    with _client(OriginTransport(target, allowed=allowed, route=route)) as client:
+        response = _open(client, request, deadline)
+        if not isinstance(response, httpx.Response):
+            yield response
+            return
+        with closing(response):
+            yield Stream(response.status_code, _headers(response), _chunks(response, deadline, pace))
 
 
 def user_agent() -> str:
@@ -166,35 +156,57 @@ def address_policy(scheme: str, *, allow_local: bool, route: Route) -> AddressPo
     return AddressPolicy.PUBLIC_OR_LOOPBACK if allow_local else AddressPolicy.PUBLIC
 
 
-def _header_lines(target: UrlParts, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a request. Raises ValueError for one with characters beyond ASCII."""
+class _NoCookies(CookieJar):
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep no cookie, because one that a response sets must not be sent with the next request."""
+
+
+def _client(transport: OriginTransport) -> httpx.Client:
+    return httpx.Client(transport=transport, trust_env=False, follow_redirects=False, cookies=_NoCookies())
+
+
+def _request(
+    target: UrlParts,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    content: bytes,
+    timeouts: httpx.Timeout,
+) -> httpx.Request:
+    """Build a request. Raises ValueError for a header with characters beyond ASCII."""
     own = {"host": target.authority, "user-agent": user_agent(), "accept-encoding": "identity"}
     try:
-        return [(name.encode("ascii"), value.encode("ascii")) for name, value in {**own, **headers}.items()]
+        lines = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**own, **headers}.items()]
     except UnicodeEncodeError:
         raise ValueError("a header has characters beyond ASCII") from None
+    # the path is passed beside the URL, because httpx would quote it again, which breaks signatures, and log it
+    url = f"{target.scheme}://{target.authority}/"
+    extensions = {"timeout": timeouts.as_dict(), "target": path.encode("ascii")}
+    return httpx.Request(method, url, headers=lines, content=content, extensions=extensions)
 
 
-def _open(transport: OriginTransport, request: Request) -> Response | NotSent | NoResponse:
+def _open(client: httpx.Client, request: httpx.Request, deadline: Deadline) -> httpx.Response | NotSent | NoResponse:
+    request.extensions["deadline"] = deadline
     try:
-        return transport.send(request)
-    except _ERRORS as error:
-        return _failure(error, request.deadline)
+        return client.send(request, stream=True)
+    except _TRANSPORT_ERRORS as error:
+        return _failure(error, deadline)
 
 
-def _exchange(transport: OriginTransport, request: Request, cap: int) -> HttpResult:
-    response = _open(transport, request)
-    if not isinstance(response, Response):
+def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline, cap: int) -> HttpResult:
+    response = _open(client, request, deadline)
+    if not isinstance(response, httpx.Response):
         return response
-    status, headers = response.status, response.headers
+    status, headers = response.status_code, _headers(response)
     buffer = BodyBuffer(encoding=headers.get("content-encoding", ""), cap=cap)
     try:
         with closing(response):
-            for chunk in response.chunks():
+            for chunk in response.iter_raw():
                 if not buffer.feed(chunk):
                     break
-    except _ERRORS as error:
-        return _failure(error, request.deadline, status, buffer.data)
+    except _TRANSPORT_ERRORS as error:
+        return _failure(error, deadline, status, buffer.data)
     return Reply(status, headers, buffer.data, buffer.truncated)
 
 
@@ -208,7 +220,7 @@ def _failure(
         return NoResponse(reason, status, body)
     if deadline.left() <= 0:
         reason = f"no connection within {deadline.limit}"
-    refused = isinstance(error, AddressRefused | SettingRefused | LocalProtocolError)
+    refused = isinstance(error, AddressRefused | SettingRefused | httpx.LocalProtocolError)
     return NotSent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
 
 
@@ -218,18 +230,23 @@ def _reason(error: Exception) -> str:
     return scrub(str(error) or type(error).__name__, cap=cap)
 
 
-def _chunks(response: Response, deadline: Deadline, pace: Pace | None) -> Iterator[bytes]:
+def _headers(response: httpx.Response) -> dict[str, str]:
+    response.headers.encoding = "latin-1"  # because httpx guesses, and a wrong guess raises
+    return dict(response.headers.items())
+
+
+def _chunks(response: httpx.Response, deadline: Deadline, pace: Pace | None) -> Iterator[bytes]:
     received = 0
     if pace is not None:
         deadline.renew(pace.window_s)
     try:
-        for chunk in response.chunks():
+        for chunk in response.iter_raw():
             received += len(chunk)
             if pace is not None and received >= pace.min_bytes:
                 received = 0
                 deadline.renew(pace.window_s)
             yield chunk
-    except _ERRORS as error:
+    except _TRANSPORT_ERRORS as error:
         if deadline.left() > 0:
             raise StreamBroken(_reason(error)) from error
         progress = "not finished" if pace is None else f"only {received} bytes came"

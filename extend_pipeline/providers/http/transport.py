@@ -1,16 +1,21 @@
-"""Connections to one origin: httpcore's, over the sockets of sockets.py. client.py builds the requests."""
+"""An httpx transport over httpcore's connections and the sockets of sockets.py.
+
+client.py builds the requests. Their `extensions` hold `deadline`, the exchange's Deadline, whose `sent` the first byte
+sets, and `target`, the path and query exactly as they are sent.
+"""
 
 from __future__ import annotations
 
 import logging
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
+import httpx
 
 from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
 from extend_pipeline.providers.http.route import DIRECT, Route
@@ -18,67 +23,26 @@ from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, 
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
-# httpcore logs response headers at DEBUG, which may hold a signed URL
-logging.getLogger("httpcore").setLevel(logging.WARNING)
+# httpx logs URLs at INFO and httpcore response headers at DEBUG; both may hold a signed URL.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
-LocalProtocolError = httpcore.LocalProtocolError
-"""A request that must not be sent as it is."""
-
-TRANSPORT_ERRORS: Final = (
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    httpcore.NetworkError,
-    OSError,
+_HTTPX_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
+    (httpcore.TimeoutException, httpx.TimeoutException),
+    (httpcore.LocalProtocolError, httpx.LocalProtocolError),
+    (httpcore.ProtocolError, httpx.RemoteProtocolError),
+    (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
+    (httpcore.NetworkError, httpx.NetworkError),
+    (OSError, httpx.NetworkError),
 )
-"""What ends an exchange that has begun, and what keeps one from beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it is sent: `target` is the path and the query. The waits (s) end with the exchange's `deadline`
-    too, whose `sent` the first byte sets."""
-
-    method: str
-    target: bytes
-    headers: Sequence[tuple[bytes, bytes]]
-    content: bytes
-    timeouts: Mapping[str, float | None]
-    deadline: Deadline
-
-
-class Response:
-    """A response whose body is read while `closing`, which returns its connection to the pool."""
-
-    def __init__(self, response: httpcore.Response, undo: ExitStack) -> None:
-        self._response = response
-        self._undo = undo
-        self.status = response.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Return the headers, with names in lower case and repeated ones joined by commas."""
-        joined: dict[str, str] = {}
-        for name, value in self._response.headers:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            joined[key] = f"{joined[key]}, {text}" if key in joined else text
-        return joined
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it comes, without decoding it. Raises TRANSPORT_ERRORS."""
-        yield from self._response.iter_stream()
-
-    def close(self) -> None:
-        """Return the connection to the pool."""
-        self._undo.close()
-
-
-class OriginTransport:
-    """Connections to one origin. Safe to use from several threads.
+class OriginTransport(httpx.BaseTransport):
+    """Connections to one origin, regardless of the origin in a request. Safe to use from several threads.
 
     Keeps at most `max_idle` idle connections for later requests; with 0 every request has its own. `allowed` and
-    `route` apply to every new connection. Raises TRANSPORT_ERRORS, AddressRefused if an address of the origin is not
-    allowed, and SettingRefused if its certificate or the proxy is refused.
+    `route` apply to every new connection. Raises httpx.TransportError, AddressRefused if an address of the origin is
+    not allowed, and SettingRefused if its certificate or the proxy is refused.
     """
 
     def __init__(self, origin: UrlParts, *, allowed: AddressPolicy, route: Route = DIRECT, max_idle: int = 0) -> None:
@@ -89,14 +53,21 @@ class OriginTransport:
         self._idle: list[PooledConnection] = []
         self._lock = threading.Lock()
 
-    def send(self, request: Request) -> Response:
-        """Send a request and read the status and headers of its response."""
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read the status and headers of its response. Closing the response returns the connection
+        to the pool."""
         with ExitStack() as undo:
-            pooled = self._take(request.deadline)
+            pooled = self._take(request.extensions["deadline"])
             undo.callback(self._give_back, pooled)
-            response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
+            with _as_httpx_errors():
+                response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
             undo.callback(response.close)
-            return Response(response, undo.pop_all())
+            return _Response(
+                response.status,
+                headers=response.headers,
+                stream=_Body(response, undo.pop_all()),
+                extensions=response.extensions,
+            )
 
     def close(self) -> None:
         """Close the idle connections; a later request opens a new one."""
@@ -134,6 +105,27 @@ class PooledConnection:
 
     connection: httpcore.HTTPConnection
     guarded: GuardedConnection
+
+
+class _Response(httpx.Response):
+    @property
+    def has_redirect_location(self) -> bool:
+        """Return False, because httpx parses a redirect's location even when it doesn't follow it, and raises for an
+        invalid one."""
+        return False
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response, closing: ExitStack) -> None:
+        self._response = response
+        self._closing = closing
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx_errors():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._closing.close()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -195,19 +187,29 @@ def _new_connection(origin: UrlParts, guarded: GuardedConnection) -> PooledConne
     return PooledConnection(connection, guarded)
 
 
-def _to_httpcore(origin: UrlParts, request: Request) -> httpcore.Request:
+def _to_httpcore(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
     return httpcore.Request(
         request.method,
         httpcore.URL(
             scheme=origin.scheme.encode(),
             host=origin.host.encode(),
             port=origin.port,
-            target=request.target,
+            target=request.extensions["target"],
         ),
-        headers=request.headers,
-        content=request.content,
-        extensions={"timeout": request.timeouts},
+        headers=request.headers.raw,
+        content=request.read(),
+        extensions={"timeout": request.extensions["timeout"]},
     )
+
+
+@contextmanager
+def _as_httpx_errors() -> Iterator[None]:
+    """Turn errors of httpcore and the operating system into those of httpx."""
+    try:
+        yield
+    except tuple(caught for caught, _ in _HTTPX_ERRORS) as error:
+        raised = next(raised for caught, raised in _HTTPX_ERRORS if isinstance(error, caught))
+        raise raised(str(error) or type(error).__name__) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from extend_pipeline.providers.protocol import Answer, Provider, QueryFailed, Qu
 from extend_pipeline.providers.spec import Bill
 
 if TYPE_CHECKING:
-    from extend_pipeline.providers.wire.api_client import ApiClient  # loads httpcore
+    from extend_pipeline.providers.wire.api_client import ApiClient  # loads httpx
 
 BILL_PATH: Final = "/account/billing/package"  # without the /v1 of the other routes
 BALANCE_PATH: Final = "/account/billing/balance"

@@ -16,7 +16,7 @@ KEPT_MS: Final = 30 * 86_400_000  # docs/upstream/kling.md, "Retention"
 
 
 def _build(account: KlingAccount, settings: Settings, now: Callable[[], float]) -> Provider:
-    # imported here because httpcore takes 0.1 s to load, and a plan sends nothing
+    # imported here because httpx takes 0.1 s to load, and a plan sends nothing
     from extend_pipeline.providers.kling.auth import KlingAuth
     from extend_pipeline.providers.kling.provider import KlingProvider
     from extend_pipeline.providers.wire.api_client import ApiClient

@@ -23,7 +23,7 @@ from extend_pipeline.providers.wire.credentials import key_auth
 
 def _build(account: GatewayAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
-    from extend_pipeline.providers.wire.api_client import ApiClient  # httpcore takes 0.1 s to load
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
     client = ApiClient.of(account, settings, key_auth(account), now)
     return GatewayProvider(client, forwarded_fields=account.passes, prefix=account.path_prefix)

@@ -16,7 +16,7 @@ from extend_pipeline.providers.wire.credentials import key_auth
 
 def _build(account: LumaAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.luma.provider import LumaProvider
-    from extend_pipeline.providers.wire.api_client import ApiClient  # httpcore takes 0.1 s to load
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
     client = ApiClient.of(account, settings, key_auth(account), now)
     return LumaProvider(client, batch_query=account.batch_query, prefix=account.path_prefix)

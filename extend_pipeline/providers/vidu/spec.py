@@ -30,7 +30,7 @@ def _added_ms(extend: Target | None) -> tuple[int, int]:
 
 def _build(account: ViduAccount, settings: Settings, now: Callable[[], float]) -> Provider:
     from extend_pipeline.providers.vidu.provider import ViduProvider
-    from extend_pipeline.providers.wire.api_client import ApiClient  # httpcore takes 0.1 s to load
+    from extend_pipeline.providers.wire.api_client import ApiClient  # httpx takes 0.1 s to load
 
     prefix = "" if account.auth == "raw" else "Bearer "  # docs/upstream/vidu.md, "Authentication"
     return ViduProvider(ApiClient.of(account, settings, key_auth(account, prefix), now))

@@ -202,13 +202,11 @@ MUTANTS: Final = (
     Mutant(
         "follow redirects",
         (
+            Edit(f"{_WIRE}/http/client.py", "follow_redirects=False", "follow_redirects=True"),
             Edit(
-                f"{_WIRE}/http/client.py",
-                "    response = _open(transport, request)\n",
-                "    response = _open(transport, request)\n"
-                "    if isinstance(response, Response) and 300 <= response.status < 400:\n"
-                "        response.close()\n"
-                "        response = _open(transport, request)\n",
+                "extend_pipeline/providers/http/transport.py",
+                "        return False\n",
+                "        return super().has_redirect_location\n",
             ),
         ),
         ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),

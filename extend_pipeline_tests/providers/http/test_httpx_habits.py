@@ -1,4 +1,4 @@
-"""What an HTTP library does by default and must not do: headers, cookies, redirects, quoting, logging."""
+"""What httpx does by default and must not do: headers, cookies, redirects, quoting, logging."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_path_is_sent_unchanged(server: RawServer, http: HttpClient, target: s
 
 
 @pytest.mark.parametrize("host", ["xn--a", "xn--zzzz.example.com", "_a.example.com", "1-2-3-4", "[64:ff9b::7f00:1]"])
-def test_every_host_that_the_guard_accepts_is_accepted(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_httpx_accepts_every_host_that_the_guard_accepts(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = [(2, 1, 6, "", ("10.0.0.7", 443))]
     monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lambda *_, **__: inside)
     result = HttpClient(f"https://{host}").get("/x", headers={}, deadline_s=2)
@@ -161,7 +161,18 @@ def test_nothing_is_logged_even_where_the_root_logs_everything(
     assert [record.getMessage() for record in caplog.records] == ["seen"]
 
 
-def test_only_the_transport_imports_an_http_library() -> None:
+def test_an_enabled_log_of_httpx_names_no_path_and_no_query(
+    server: RawServer, http: HttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="httpx"):
+        get(http, f"/task?{SECRET}")
+        download(server, f"/a?{SECRET}")
+    assert len(caplog.records) == 2
+    assert "canary" not in caplog.text
+    assert f"{server.base_url}/ " in caplog.text
+
+
+def test_only_the_client_and_its_transport_import_an_http_library() -> None:
     root = Path(extend_pipeline.__file__).parent
     importing: dict[str, set[str]] = {}
     for path in (root / "providers").rglob("*.py"):
@@ -171,4 +182,4 @@ def test_only_the_transport_imports_an_http_library() -> None:
                 names = [node.module or ""]
             for name in {name.partition(".")[0] for name in names} & {"httpx", "httpcore"}:
                 importing.setdefault(path.name, set()).add(name)
-    assert importing == {"transport.py": {"httpcore"}}
+    assert importing == {"client.py": {"httpx"}, "transport.py": {"httpx", "httpcore"}}
