@@ -1,14 +1,14 @@
 """HTTP through httpx. Only this module and transport.py import an HTTP library.
 
-httpx gets complete requests, so that it adds no header, cookie, redirect, proxy, netrc or retry. Whether a request
-counts as sent depends only on whether a first byte may have left, not on the type of the error.
+A complete request goes to the transport itself and not through an httpx.Client, which would add headers, cookies,
+redirects, proxies and netrc. Whether a request counts as sent depends only on whether a first byte may have left, not
+on the type of the error.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from http.cookiejar import CookieJar
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import httpx
@@ -66,9 +66,8 @@ class HttpClient:
         self._prefix = target.target.rstrip("/")
         self._timeouts = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
         allowed = address_policy(target.scheme, allow_local=allow_local, route=route)
-        self._transport = OriginTransport(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
-        self._gets = _client(self._transport)
-        self._posts = _client(OriginTransport(target, allowed=allowed, route=route))
+        self._gets = OriginTransport(target, allowed=allowed, route=route, max_idle=IDLE_CONNECTIONS)
+        self._posts = OriginTransport(target, allowed=allowed, route=route)
 
     def __repr__(self) -> str:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
@@ -105,7 +104,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._transport.close()
+        self._gets.close()
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
         if not path.startswith("/") or not path.isascii() or any(char <= " " for char in path):
@@ -133,13 +132,12 @@ def open_stream(
     timeouts = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
     own = {**(headers or {}), "connection": "close"}
     request = _request(target, "GET", target.target, own, content=b"", timeouts=timeouts)
-    with _client(OriginTransport(target, allowed=allowed, route=route)) as client:
-        response = _open(client, request, deadline)
-        if not isinstance(response, httpx.Response):
-            yield response
-            return
-        with closing(response):
-            yield Stream(response.status_code, _headers(response), _chunks(response, deadline, pace))
+    response = _open(OriginTransport(target, allowed=allowed, route=route), request, deadline)
+    if not isinstance(response, httpx.Response):
+        yield response
+        return
+    with closing(response):
+        yield Stream(response.status_code, _headers(response), _chunks(response, deadline, pace))
 
 
 def user_agent() -> str:
@@ -154,15 +152,6 @@ def address_policy(scheme: str, *, allow_local: bool, route: Route) -> AddressPo
     if scheme == "http":
         return AddressPolicy.LOOPBACK
     return AddressPolicy.PUBLIC_OR_LOOPBACK if allow_local else AddressPolicy.PUBLIC
-
-
-class _NoCookies(CookieJar):
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep no cookie, because one that a response sets must not be sent with the next request."""
-
-
-def _client(transport: OriginTransport) -> httpx.Client:
-    return httpx.Client(transport=transport, trust_env=False, follow_redirects=False, cookies=_NoCookies())
 
 
 def _request(
@@ -186,16 +175,18 @@ def _request(
     return httpx.Request(method, url, headers=lines, content=content, extensions=extensions)
 
 
-def _open(client: httpx.Client, request: httpx.Request, deadline: Deadline) -> httpx.Response | NotSent | NoResponse:
+def _open(
+    transport: OriginTransport, request: httpx.Request, deadline: Deadline
+) -> httpx.Response | NotSent | NoResponse:
     request.extensions["deadline"] = deadline
     try:
-        return client.send(request, stream=True)
+        return transport.handle_request(request)
     except _TRANSPORT_ERRORS as error:
         return _failure(error, deadline)
 
 
-def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline, cap: int) -> HttpResult:
-    response = _open(client, request, deadline)
+def _exchange(transport: OriginTransport, request: httpx.Request, deadline: Deadline, cap: int) -> HttpResult:
+    response = _open(transport, request, deadline)
     if not isinstance(response, httpx.Response):
         return response
     status, headers = response.status_code, _headers(response)

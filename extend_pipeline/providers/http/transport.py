@@ -62,7 +62,7 @@ class OriginTransport(httpx.BaseTransport):
             with _as_httpx_errors():
                 response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
             undo.callback(response.close)
-            return _Response(
+            return httpx.Response(
                 response.status,
                 headers=response.headers,
                 stream=_Body(response, undo.pop_all()),
@@ -105,14 +105,6 @@ class PooledConnection:
 
     connection: httpcore.HTTPConnection
     guarded: GuardedConnection
-
-
-class _Response(httpx.Response):
-    @property
-    def has_redirect_location(self) -> bool:
-        """Return False, because httpx parses a redirect's location even when it doesn't follow it, and raises for an
-        invalid one."""
-        return False
 
 
 class _Body(httpx.SyncByteStream):
