@@ -2,7 +2,7 @@
 
 A commit costs some milliseconds of fsyncs, and on SQLite the wait for other processes before it. So threads that wait
 to write meanwhile join the open transaction: one after the other, each in a savepoint of its own, so that one that
-fails leaves no trace and keeps nobody else from being committed. Nobody's block ends before the commit.
+fails leaves no trace and keeps no other from being committed. No thread's block ends before the commit.
 """
 
 import threading
@@ -58,7 +58,7 @@ class GroupCommit:
         yield from self._begun(shared=shared) if group is None else self._joined(group)
 
     def _enter(self, *, shared: bool) -> _Group | None:
-        """Wait until nobody uses the transaction; return the one to join, or None where this thread begins one."""
+        """Wait until no thread uses the transaction; return the one to join, or None where this thread begins one."""
         with self._changed:
             self._waiting += shared
             try:

@@ -23,9 +23,8 @@ from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, 
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
-# httpx logs URLs at INFO and httpcore response headers at DEBUG; both may hold a signed URL.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+# httpcore logs response headers at DEBUG, which may hold a signed URL
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 _HTTPX_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
     (httpcore.TimeoutException, httpx.TimeoutException),

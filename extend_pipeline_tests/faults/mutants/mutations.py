@@ -202,11 +202,13 @@ MUTANTS: Final = (
     Mutant(
         "follow redirects",
         (
-            Edit(f"{_WIRE}/http/client.py", "follow_redirects=False", "follow_redirects=True"),
             Edit(
-                "extend_pipeline/providers/http/transport.py",
-                "        return False\n",
-                "        return super().has_redirect_location\n",
+                f"{_WIRE}/http/client.py",
+                "    response = _open(transport, request, deadline)\n",
+                "    response = _open(transport, request, deadline)\n"
+                "    if isinstance(response, httpx.Response) and response.is_redirect:\n"
+                "        response.close()\n"
+                "        response = _open(transport, request, deadline)\n",
             ),
         ),
         ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),

@@ -161,17 +161,6 @@ def test_nothing_is_logged_even_where_the_root_logs_everything(
     assert [record.getMessage() for record in caplog.records] == ["seen"]
 
 
-def test_an_enabled_log_of_httpx_names_no_path_and_no_query(
-    server: RawServer, http: HttpClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="httpx"):
-        get(http, f"/task?{SECRET}")
-        download(server, f"/a?{SECRET}")
-    assert len(caplog.records) == 2
-    assert "canary" not in caplog.text
-    assert f"{server.base_url}/ " in caplog.text
-
-
 def test_only_the_client_and_its_transport_import_an_http_library() -> None:
     root = Path(extend_pipeline.__file__).parent
     importing: dict[str, set[str]] = {}
