@@ -14,8 +14,8 @@ from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
 from extend_pipeline.engine.home import wall_ms
-from extend_pipeline.ledger.address import AddressError, parse_address
-from extend_pipeline.ledger.database import Ledger, LedgerError, make_private_file, open_ledger
+from extend_pipeline.ledger.address import AddressError, make_private_file, parse_address
+from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.handover import Moved, move, reopen
 
 

@@ -23,7 +23,7 @@ from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
-from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.database import Ledger, find_ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.media.stores import open_store
@@ -233,16 +233,20 @@ def open_home(
     if configuration is None:
         marks = file_marks(settings.home)
         configuration = read_files(settings, now=from_ms(now_ms()), keep=works)
-    new = (configuration.problems or not works) and not has_ledger(settings.ledger_url)
-    if configuration.problems and new:
-        raise ConfigError(configuration.problems)
     with ExitStack() as stack:
         if works:
+            if configuration.problems and not has_ledger(settings.ledger_url):
+                raise ConfigError(configuration.problems)
             stack.enter_context(state_in_use(settings.state_dir))
-        url = settings.ledger_url
-        if new:
-            url = f"sqlite:///{stack.enter_context(TemporaryDirectory(prefix='extend-pipeline-'))}/ledger.sqlite"
-        ledger = stack.enter_context(closing(open_ledger(url)))
+            ledger: Ledger | None = open_ledger(settings.ledger_url)
+        else:
+            ledger = find_ledger(settings.ledger_url)
+        if ledger is None:
+            if configuration.problems:
+                raise ConfigError(configuration.problems)
+            folder = stack.enter_context(TemporaryDirectory(prefix="extend-pipeline-"))
+            ledger = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
+        stack.enter_context(closing(ledger))
         pipeline = Pipeline(
             opened_configuration(configuration, ledger, keep=works),
             ledger,

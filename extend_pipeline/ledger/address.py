@@ -1,12 +1,14 @@
-"""Parse the ledger's address, and format it without credentials."""
+"""Parse the ledger's address, format it without credentials, and find or make the file that it names."""
 
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.base.userinfo import HIDDEN, userinfo_parts
 
 _POSTGRESQL: Final = ("postgresql", "postgres")  # hosting services write the second
@@ -96,3 +98,17 @@ def _split(rest: str) -> tuple[str | None, str]:
     if len(ends) > 1:
         raise AddressError("the address has more than one @; write those that don't stand before the host as %40")
     return rest[: ends[0]], rest[ends[0] + 1 :]
+
+
+def lacks_file(url: URL) -> bool:
+    """Return whether an address names a SQLite file that is not there."""
+    return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
+
+
+def make_private_file(url: URL) -> None:
+    """Create the empty file of a SQLite ledger, closed to other users, if there is none. Raises OSError."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = Path(url.database)
+        make_private_folder(path.parent)
+        if not path.exists():
+            path.touch(mode=0o600)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +13,17 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.base.userinfo import hide_words
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.address import AddressError, credential_parts, parse_address, shown_address
+from extend_pipeline.ledger.address import (
+    AddressError,
+    credential_parts,
+    lacks_file,
+    make_private_file,
+    parse_address,
+    shown_address,
+)
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.group_commit import GroupCommit
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
@@ -168,8 +174,7 @@ def has_ledger(url: str) -> bool:
     """Return whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as one,
     because opening it reports why."""
     try:
-        parsed = parse_address(url)
-        if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+        if lacks_file(parse_address(url)):
             return False
         with closing(Ledger(url)) as ledger:
             return inspect(ledger.engine).has_table("alembic_version")
@@ -179,19 +184,40 @@ def has_ledger(url: str) -> bool:
 
 def open_ledger(url: str) -> Ledger:
     """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError, with what to do."""
-    try:
-        parsed = parse_address(url)
+    with _opening(url) as parsed:
         make_private_file(parsed)
-        ledger = Ledger(url)
-        try:
-            ledger.migrate()
-            # imported here because handover imports this module
-            from extend_pipeline.ledger.handover import settle
+        return _migrated(Ledger(url))
 
-            settle(ledger)
-        except BaseException:
+
+def find_ledger(url: str) -> Ledger | None:
+    """Open the ledger at a SQLAlchemy URL, migrating it; None if there is none, and nothing is created. Raises
+    LedgerError, with what to do."""
+    with _opening(url) as parsed:
+        if not lacks_file(parsed):
+            ledger = Ledger(url)
+            if inspect(ledger.engine).has_table("alembic_version"):
+                return _migrated(ledger)
             ledger.close()
-            raise
+    return None
+
+
+def _migrated(ledger: Ledger) -> Ledger:
+    with ExitStack() as failed:
+        failed.callback(ledger.close)
+        ledger.migrate()
+        # imported here because handover imports this module
+        from extend_pipeline.ledger.handover import settle
+
+        settle(ledger)
+        failed.pop_all()
+    return ledger
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[URL]:
+    """Yield the parsed address; raise what goes wrong in the block as LedgerError, with what to do."""
+    try:
+        yield parse_address(url)
     except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
         shown = shown_address(url)
         cause = _cause(error)
@@ -199,16 +225,6 @@ def open_ledger(url: str) -> Ledger:
             f"the ledger at {shown} can't be opened: {cause}. Nothing is submitted without it. "
             "Check EXTEND_PIPELINE_LEDGER_URL, the folder's permissions and that the database runs."
         ) from None
-    return ledger
-
-
-def make_private_file(url: URL) -> None:
-    """Create the empty file of a SQLite ledger, closed to other users, if there is none. Raises OSError."""
-    if url.get_backend_name() == "sqlite" and url.database:
-        path = Path(url.database)
-        make_private_folder(path.parent)
-        if not path.exists():
-            path.touch(mode=0o600)
 
 
 def _cause(error: Exception) -> str:
@@ -279,6 +295,7 @@ def _postgresql_engine(parsed: URL, secrets: frozenset[str]) -> Engine:
         max_overflow=2,
         pool_pre_ping=True,
         hide_parameters=True,
+        use_native_hstore=False,  # no column has that type, and each new connection would ask for it
         # because a pooler in transaction mode (PgBouncer) gives each transaction a session without its prepared queries
         connect_args={"prepare_threshold": None},
     )

@@ -15,12 +15,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Table, func, insert, inspect, select, text
+from sqlalchemy import Connection, Table, event, func, insert, inspect, select, text
+from sqlalchemy.pool import Pool
 
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.address import shown_address
-from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
+from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, find_ledger, open_ledger
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.migrations import partial_indexes  # noqa: F401 - they are compared too
 from extend_pipeline.ledger.projection.invariants import check_invariants
@@ -47,6 +48,33 @@ def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger: Ledger) 
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == SCHEMA_HEAD
+
+
+def test_a_ledger_is_found_and_opened_over_one_connection(ledger: Ledger) -> None:
+    connected: list[Any] = []
+
+    def count(*arguments: Any) -> None:
+        connected.append(arguments)
+
+    event.listen(Pool, "connect", count)
+    try:
+        found = find_ledger(ledger.url)
+    finally:
+        event.remove(Pool, "connect", count)
+    assert found is not None
+    found.close()
+    assert len(connected) == 1
+
+
+def test_no_ledger_is_found_where_none_is_and_none_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite"
+    assert find_ledger(f"sqlite:///{file}") is None
+    assert not file.exists()
+    file.touch()
+    assert find_ledger(f"sqlite:///{file}") is None
+    assert file.stat().st_size == 0
+    with pytest.raises(LedgerError):
+        find_ledger(f"sqlite:///{tmp_path}")
 
 
 def test_the_partial_indexes_are_there_with_their_conditions(ledger: Ledger) -> None:
