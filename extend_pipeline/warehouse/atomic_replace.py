@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,8 @@ def replace(target: Path, *, work: Path, now_ms: int, thorough: bool) -> int:
     """
     temporary = target.with_name(f".{target.name}.new")
     staging_db.remove(temporary)  # left by a publisher that was killed; only one runs at a time
-    _copy(work, temporary)
     try:
-        if not _same_bytes(work, temporary):
-            raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
+        _copy(work, temporary)
         if thorough:
             _verify(temporary)
         failpoint("publish.before_rename")
@@ -44,9 +43,14 @@ def _copy(work: Path, temporary: Path) -> None:
     if (wal := work.with_name(work.name + ".wal")).exists():
         raise PublishError(f"{wal} is still there after a checkpoint; another program seems to write to {work}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
+    # compared while the disk writes, because each takes a third of replacing a file of a million attempts
+    with os.fdopen(descriptor, "wb") as out, ThreadPoolExecutor(max_workers=1) as thread:
         shutil.copyfile(work, temporary)  # by the kernel
-        os.fsync(out.fileno())
+        on_disk = thread.submit(os.fsync, out.fileno())
+        is_same = _same_bytes(work, temporary)
+        on_disk.result()
+    if not is_same:
+        raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
