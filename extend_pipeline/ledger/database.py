@@ -25,9 +25,9 @@ from extend_pipeline.ledger.address import (
     shown_address,
 )
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.group_commit import GroupCommit
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
-from extend_pipeline.ledger.turns import Turns
+from extend_pipeline.ledger.transactions.group_commit import GroupCommit
+from extend_pipeline.ledger.transactions.turns import Turns
 
 SCHEMA_HEAD: Final = "0013"
 """The newest migration. A ledger at this revision is opened without loading Alembic, which costs 0.3 s."""
@@ -96,7 +96,7 @@ class Ledger:
     @contextmanager
     def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
         """Yield the only write transaction. It is committed when the block has ended, or leaves no trace if the block
-        raises; what other threads of this process wait to write is committed with it (`group_commit`).
+        raises; what other threads of this process wait to write is committed with it (`transactions/group_commit.py`).
 
         `actor` is the process or operator that acts, and goes into every event. The event numbers of two transactions
         never interleave, so a reader that has seen number n will never find a smaller one later.

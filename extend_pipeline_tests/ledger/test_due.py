@@ -44,13 +44,19 @@ def test_due_attempts_are_taken_once_longest_due_first(ledger: Ledger) -> None:
     assert sorted(_taken(ledger, now_ms=at + MINUTE_MS)) == ["a", "b", "c", "d", "e"]
 
 
-def test_an_attempt_that_lost_its_hint_is_listed(ledger: Ledger) -> None:
-    keys = []
-    for key in "ab":
+def _submitted(ledger: Ledger, keys: str) -> list[str]:
+    """Submit a task of each video, and return the attempts."""
+    ids = []
+    for key in keys:
         (attempt,) = claim(ledger, request(key)).claimed
         send(ledger, attempt.attempt_id)
         submit(ledger, attempt.attempt_id, f"task-{key}")
-        keys.append(attempt.attempt_id)
+        ids.append(attempt.attempt_id)
+    return ids
+
+
+def test_an_attempt_that_lost_its_hint_is_listed(ledger: Ledger) -> None:
+    keys = _submitted(ledger, "ab")
     with ledger.write(now_ms=NOON, actor="me") as tx:
         assert job_queue.unscheduled(tx.connection, POLLED) == []
         transitions.unschedule(tx, keys[0])
@@ -92,12 +98,7 @@ def test_accounts_with_other_waits_are_leased_in_one_order(ledger: Ledger) -> No
 
 
 def test_tasks_that_still_run_are_due_again_together_and_those_that_ended_are_not(ledger: Ledger) -> None:
-    ids = []
-    for key in "abc":
-        (attempt,) = claim(ledger, request(key)).claimed
-        send(ledger, attempt.attempt_id)
-        submit(ledger, attempt.attempt_id, f"task-{key}")
-        ids.append(attempt.attempt_id)
+    ids = _submitted(ledger, "abc")
     waits, at = {"kling-main": MaxWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}, NOON + 2 * MINUTE_MS
     with ledger.write(now_ms=at, actor="me") as tx:
         failed = LastLook("no reply", tries=3)

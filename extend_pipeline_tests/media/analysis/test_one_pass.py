@@ -10,15 +10,10 @@ import pytest
 from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import Examined, ResultContext, examine
 from extend_pipeline.media.check.probe import check_file
-from extend_pipeline_tests.support.media.counts import Counts, count_av
+from extend_pipeline_tests.support.media.counts import Counts
 from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
 
 FPS, KEYFRAME_EVERY = 12, 24
-
-
-@pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    return count_av(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,10 @@ import pytest
 from extend_pipeline.media.check.probe import ValidFile, check_file
 from extend_pipeline.media.join import clip
 from extend_pipeline.media.join.film import SEAM_FRAMES, Joined, join
-from extend_pipeline_tests.support.media.counts import Counts, count_av
+from extend_pipeline_tests.support.media.counts import Counts
 from extend_pipeline_tests.support.media.mp4 import cut, make_clip
 
 FPS = 12
-
-
-@pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    return count_av(monkeypatch)
 
 
 @pytest.fixture(scope="module")

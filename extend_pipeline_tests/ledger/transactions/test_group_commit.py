@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Final
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.group_commit import GroupCommit
+from extend_pipeline.ledger.transactions.group_commit import GroupCommit
 from extend_pipeline.ledger.write import controls
 from extend_pipeline_tests.support.ledger.steps import NOON
 
@@ -27,6 +27,18 @@ class _RefusedError(Exception):
     pass
 
 
+def _in_threads(write: Callable[[int], None]) -> None:
+    """Call it in each thread with the thread's number, in all of them at once."""
+    together = threading.Barrier(THREADS)
+
+    def begin(number: int) -> None:
+        together.wait(DEADLINE_S)
+        write(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(begin, range(THREADS), timeout=DEADLINE_S))
+
+
 def _actors(ledger: Ledger) -> list[str]:
     with ledger.read() as connection:
         return list(connection.execute(select(tables.events.c.actor).order_by(tables.events.c.seq)).scalars())
@@ -35,10 +47,8 @@ def _actors(ledger: Ledger) -> list[str]:
 def test_threads_share_commits_and_each_finds_its_own_write_committed(ledger_url: str, ledger: Ledger) -> None:
     commits: list[Connection] = []
     event.listen(ledger.engine, "commit", commits.append)
-    together = threading.Barrier(THREADS)
 
     def write(number: int) -> None:
-        together.wait(DEADLINE_S)
         with closing(Ledger(ledger_url)) as other:
             for count in range(WRITES):
                 actor = f"{number}-{count}"
@@ -48,16 +58,13 @@ def test_threads_share_commits_and_each_finds_its_own_write_committed(ledger_url
                     found = select(func.count()).select_from(tables.events).where(tables.events.c.actor == actor)
                     assert connection.execute(found).scalar_one() == 1
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(write, range(THREADS), timeout=DEADLINE_S))
+    _in_threads(write)
     written = _actors(ledger)
     assert sorted(written) == sorted(f"{number}-{count}" for number in range(THREADS) for count in range(WRITES))
     assert 0 < len(commits) < len(written)
 
 
 def test_a_block_that_fails_leaves_no_trace_and_the_others_are_committed(ledger: Ledger) -> None:
-    together = threading.Barrier(THREADS)
-
     def fail() -> None:
         with ledger.write(now_ms=NOON, actor="fails") as tx:
             controls.pause(tx, why="a write")
@@ -66,7 +73,6 @@ def test_a_block_that_fails_leaves_no_trace_and_the_others_are_committed(ledger:
             raise _RefusedError
 
     def write(number: int) -> None:
-        together.wait(DEADLINE_S)
         for _ in range(WRITES):
             if number % 2:
                 with pytest.raises(_RefusedError):
@@ -75,8 +81,7 @@ def test_a_block_that_fails_leaves_no_trace_and_the_others_are_committed(ledger:
                 with ledger.write(now_ms=NOON, actor="goes on") as tx:
                     controls.pause(tx, why="a write")
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(write, range(THREADS), timeout=DEADLINE_S))
+    _in_threads(write)
     assert _actors(ledger) == ["goes on"] * (THREADS // 2 * WRITES)
 
 
@@ -118,8 +123,7 @@ def test_what_is_shared_is_committed_whole_or_not_at_all(ledger_url: str) -> Non
                 else:
                     committed.append(row)
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(write, range(THREADS), timeout=DEADLINE_S))
+        _in_threads(write)
         with ledger.read() as connection:
             kept = list(connection.execute(text("SELECT id FROM children ORDER BY id")).scalars())
         assert kept == sorted(committed)
@@ -131,12 +135,10 @@ def test_what_is_shared_is_committed_whole_or_not_at_all(ledger_url: str) -> Non
 def test_a_lost_transaction_fails_all_that_shared_it_and_nothing_after(ledger: Ledger) -> None:
     # SQLite rolls back by itself when the disk is full; a server ends
     lose = {"sqlite": "ROLLBACK", "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())"}[ledger.dialect]
-    together = threading.Barrier(THREADS)
     committed: list[str] = []
     failed: list[str] = []
 
     def write(number: int) -> None:
-        together.wait(DEADLINE_S)
         for count in range(WRITES):
             actor = f"{number}-{count}"
             try:
@@ -151,18 +153,14 @@ def test_a_lost_transaction_fails_all_that_shared_it_and_nothing_after(ledger: L
             else:
                 committed.append(actor)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(write, range(THREADS), timeout=DEADLINE_S))
+    _in_threads(write)
     assert len(failed) >= WRITES // 5
     assert sorted(_actors(ledger)) == sorted(committed)
     assert len(failed) + len(committed) == THREADS * WRITES
 
 
 def test_a_transaction_alone_shares_nothing(ledger: Ledger) -> None:
-    together = threading.Barrier(THREADS)
-
     def write(number: int) -> None:
-        together.wait(DEADLINE_S)
         for _ in range(WRITES):
             if number:
                 with ledger.write(now_ms=NOON, actor="a writer") as tx:
@@ -173,6 +171,5 @@ def test_a_transaction_alone_shares_nothing(ledger: Ledger) -> None:
                 assert head.seq == actors
                 assert not connection.in_nested_transaction()
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(write, range(THREADS), timeout=DEADLINE_S))
+    _in_threads(write)
     assert len(_actors(ledger)) == (THREADS - 1) * WRITES

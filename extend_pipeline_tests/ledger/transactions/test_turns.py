@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.turns import Turns
+from extend_pipeline.ledger.transactions.turns import Turns
 from extend_pipeline.ledger.write import controls
 from extend_pipeline_tests.support.ledger.steps import NOON
 from extend_pipeline_tests.support.processes.children import CONTEXT
