@@ -159,7 +159,9 @@ def _work(
 
         def work(stop: threading.Event) -> None:
             if rounds:
-                advance_until_idle(pipeline, videos=chosen, max_seconds=limit, on_round=keep, stop=stop)
+                advance_until_idle(
+                    pipeline, videos=chosen, max_seconds=limit, on_round=keep, stop=stop, shown=screen.rows
+                )
             else:
                 keep(result := advance_once(pipeline, videos=chosen, stop=stop))
                 if result.disk_error is not None:

@@ -133,13 +133,13 @@ def advance(
     prepared = prepare(pipeline, videos=videos)
     examined = Examined(disk_error=prepared.disk_error) if prepared.disk_error else examine(pipeline)
     disk_error, analysed = examined.disk_error, examined.analysed
-    before = plan(plan_input(pipeline, videos=videos, unfinished=True, counts_running=True, afresh=analysed))
+    before = plan(plan_input(pipeline, videos=videos, unfinished=True, walk_running=0, afresh=analysed))
     submitted = SubmitReport()
     after = before
     full = disk_error is not None or collected.disk_error is not None
     if submit and not full and before.due and not (stop is not None and stop.is_set()):
         submitted = submit_due(pipeline, before, stop=stop)
-        after = plan(plan_input(pipeline, videos=videos, unfinished=True, counts_running=True, afresh=analysed))
+        after = plan(plan_input(pipeline, videos=videos, unfinished=True, walk_running=0, afresh=analysed))
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)

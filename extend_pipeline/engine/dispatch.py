@@ -29,6 +29,7 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write.hints import job_queue
 
 PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make changes that no job of this one reports
+MIN_GAP_S: Final = 0.2  # between two plans while jobs run, because each costs some 10 ms however little it finds
 PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU time that the last one took
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
 REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
@@ -62,11 +63,14 @@ class _Done:
 
 
 class Dispatcher:
-    """The work of one process on a home, in lanes: of all videos or the named ones."""
+    """The work of one process on a home, in lanes: of all videos or the named ones. `shown` of those that wait for a
+    task are part of its plans, and the others are counted."""
 
-    def __init__(self, pipeline: Pipeline, lanes: Lanes, *, videos: Collection[str] | None, gap_s: float) -> None:
+    def __init__(
+        self, pipeline: Pipeline, lanes: Lanes, *, videos: Collection[str] | None, gap_s: float, shown: int
+    ) -> None:
         self.pipeline, self.lanes = pipeline, lanes
-        self.videos, self.gap_s = videos, gap_s
+        self.videos, self.gap_s, self.shown = videos, gap_s, shown
         self.changed = False
         """Whether a job has ended since the last plan that changes what a plan finds."""
         self._done = _Done()
@@ -89,7 +93,7 @@ class Dispatcher:
         done, self._done, self.changed = self._done, _Done(), False
         ended = done.polled.succeeded or done.polled.failed
         analysed = done.examined.analysed
-        read = plan_input(pipeline, videos=self.videos, unfinished=True, counts_running=True, afresh=analysed)
+        read = plan_input(pipeline, videos=self.videos, unfinished=True, walk_running=self.shown, afresh=analysed)
         planned = plan(read)
         finished = Round(
             planned,
@@ -108,7 +112,7 @@ class Dispatcher:
         )
         self._planned_at = time.monotonic()
         # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
-        self._plan_gap_s = max((time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
+        self._plan_gap_s = max(MIN_GAP_S, (time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
         self._had_disk_error = finished.disk_error is not None
         if not last:
             self._start_planned(finished)

@@ -36,15 +36,16 @@ def advance_until_idle(
     max_seconds: float | None = None,
     on_round: Callable[[Round], None] | None = None,
     stop: threading.Event | None = None,
+    shown: int = 0,
 ) -> Plan:
     """Run rounds until every video is complete, needs an operator or waits for another day; return the last plan of
     these videos.
 
-    `on_round` is called after each round. Publishes at the end too. Raises DiskError at the end where a disk could not
-    be written in the last round.
+    `on_round` is called after each round; its plan has `shown` of the videos that wait for a task. Publishes at the end
+    too. Raises DiskError at the end where a disk could not be written in the last round.
     """
     try:
-        for finished in rounds(pipeline, videos=videos, max_seconds=max_seconds, stop=stop):
+        for finished in rounds(pipeline, videos=videos, max_seconds=max_seconds, stop=stop, shown=shown):
             if on_round is not None:
                 on_round(finished)
     except BaseException:
@@ -65,19 +66,21 @@ def rounds(
     linger_s: float | None = None,
     stop: threading.Event | None = None,
     gap_s: float = 0.0,
+    shown: int = 0,
 ) -> Iterator[Round]:
     """Yield a round whenever a plan was made: the plan, and what was done since the one before; at least one round.
     Meanwhile the accounts' work goes on (`dispatch`), and where nothing runs, wait until the next is due.
 
     Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (what is under way
     is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in
-    5 s; the caller publishes at the end. Two plans are `gap_s` apart at least.
+    5 s; the caller publishes at the end. Two plans are `gap_s` apart at least. A plan has `shown` of the videos that
+    wait for a task, and counts the others.
     """
     _sweep(pipeline)
     stop = stop or threading.Event()
     ends_s = None if max_seconds is None else time.monotonic() + max_seconds
     with Lanes(Stop(stop)) as lanes:
-        dispatcher = Dispatcher(pipeline, lanes, videos=videos, gap_s=gap_s)
+        dispatcher = Dispatcher(pipeline, lanes, videos=videos, gap_s=gap_s, shown=shown)
         is_last = False
         while True:
             finished = dispatcher.plan(last=is_last)

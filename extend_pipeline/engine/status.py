@@ -161,10 +161,10 @@ class Status:
 
 def status(pipeline: Pipeline, *, brief: bool = False, counts_running: bool = False) -> Status:
     """Read the status of a home; writes nothing. A `brief` one may count complete videos instead of planning them, and
-    with `counts_running` those that wait for a running task."""
+    with `counts_running` those that wait for a task."""
     store = store_now(pipeline, limit=AT_A_GLANCE)
     pipeline.store_doubt = store.doubt
-    read = plan_input(pipeline, brief=brief, counts_running=counts_running)
+    read = plan_input(pipeline, brief=brief, walk_running=0 if counts_running else None)
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
         open_accounts = queries.open_accounts(connection)

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -119,7 +119,7 @@ class Partial:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(facts), file)
+                file.write(json.dumps({field.name: getattr(facts, field.name) for field in fields(facts)}))
             temporary.replace(self._facts_path)
         except OSError:
             temporary.unlink(missing_ok=True)

@@ -27,6 +27,11 @@ class Progress:
     def __init__(self, *, err: bool = False) -> None:
         self._err = err
 
+    @property
+    def rows(self) -> int:
+        """Return how many videos it shows at once."""
+        return 0
+
     def show_events(self, events: Sequence[EventLine]) -> None:
         """Write one line an event."""
         for event in events:
@@ -69,6 +74,11 @@ class LiveTable(Progress):
         self._accounts = accounts
         self._drawn: Plan | None = None
 
+    @property
+    def rows(self) -> int:
+        """Return how many videos the terminal has room for."""
+        return max(self._screen.height - _FRAME, 3)
+
     def show_events(self, events: Sequence[EventLine]) -> None:
         """Write the events that are not routine above the table."""
         super().show_events([event for event in events if event.kind not in ROUTINE])
@@ -77,8 +87,8 @@ class LiveTable(Progress):
         """Redraw the table if the plan is a new one."""
         if plan is not self._drawn:
             self._drawn = plan
-            rows, width = max(self._screen.height - _FRAME, 3), self._screen.width
-            self._live.update(draw(plan, self._accounts, rows=rows, width=width), refresh=True)
+            table = draw(plan, self._accounts, rows=self.rows, width=self._screen.width)
+            self._live.update(table, refresh=True)
 
     def say(self, line: str) -> None:
         """Write one line above the table."""

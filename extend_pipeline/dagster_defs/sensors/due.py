@@ -60,7 +60,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     callbacks = schedule.callback_waits(pipeline.settings, replying)
     if job_queue.has_due(ledger, now_ms=now_ms, states=sorted(ENDED), accounts=callbacks):
         work.append("callbacks for attempts that have ended")
-    now = plan(plan_input(pipeline, unfinished=True, counts_running=True))
+    now = plan(plan_input(pipeline, unfinished=True, walk_running=0))
     with ledger.read() as connection:
         leased = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
         known = {row.video_key: row for row in queries.videos(connection, unfinished=True)}

@@ -36,8 +36,6 @@ from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
 _NONE: Final = (0, 0)
-SHOWN_RUNNING: Final = 50
-"""Videos with a running task that are planned nevertheless, because a live table shows the first of them."""
 _LIMITS: Final = set(LIMITS)
 
 
@@ -47,16 +45,16 @@ def plan_input(
     videos: Collection[str] | None = None,
     unfinished: bool = False,
     brief: bool = False,
-    counts_running: bool = False,
+    walk_running: int | None = None,
     afresh: Collection[str] = (),
 ) -> PlanInput:
     """Return the input of a plan for the named videos (all by default), in catalogue order.
 
     A video that is complete in the ledger, and the same in the catalogue as when it became so, is one row: neither its
     entry nor its attempts are read. `unfinished` leaves it out, so that the cost of a round depends on the open videos
-    only. `brief` counts it instead, if the ledger has this catalogue. With `counts_running` one of these also counts
-    the videos that wait for a running task, but for the first of them: nothing can be bought for them. The videos
-    `afresh` are walked nevertheless.
+    only. `brief` counts it instead, if the ledger has this catalogue. With `walk_running` one of these walks only so
+    many of the videos that wait for a running task or its result, and counts the others: nothing can be bought for
+    them. The videos `afresh` are walked nevertheless.
     """
     catalogue = pipeline.configuration.catalogue
     # what takes long is done between the reads, because on SQLite a commit waits for every reader
@@ -68,7 +66,7 @@ def plan_input(
                 videos=videos,
                 unfinished=unfinished,
                 brief=brief,
-                counts_running=counts_running,
+                walk_running=walk_running,
                 afresh=afresh,
             )
         planned = catalogue.of(chosen.keys)
@@ -86,8 +84,8 @@ def plan_input(
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """What a plan is about: the `keys` of the videos that are walked, and the plans of the complete ones, or how many
-    they are (`is_brief`). `running` counts, by account, those that are left out because their task runs. `renames` are
-    those that the ledger did not have."""
+    they are (`is_brief`). `running` counts, by account, those that are left out because they wait for a task.
+    `renames` are those that the ledger did not have."""
 
     renames: Renames
     keys: Collection[str]
@@ -104,7 +102,7 @@ def _choose(
     videos: Collection[str] | None,
     unfinished: bool,
     brief: bool,
-    counts_running: bool,
+    walk_running: int | None,
     afresh: Collection[str],
 ) -> _Chosen:
     renames = pending_renames(pipeline, connection)
@@ -115,8 +113,8 @@ def _choose(
     if unfinished or is_brief:
         keys = _unfinished(pipeline, connection, videos, within, afresh)
         left_out: Mapping[str, str] = {}
-        if counts_running and within is not None and not renames.videos:
-            left_out = _running(pipeline, connection, keys.difference(within, afresh))
+        if walk_running is not None and within is not None and not renames.videos:
+            left_out = _running(pipeline, connection, keys.difference(within, afresh), walk=walk_running)
         return _Chosen(renames, keys - left_out.keys(), {}, (), is_brief, Counter(left_out.values()))
     finished = _finished(pipeline, connection, videos, renames, within, afresh)
     order = [key for key in pipeline.configuration.catalogue.videos if videos is None or key in videos]
@@ -192,8 +190,9 @@ def _unfinished(
     return candidates - (done - frozenset(afresh))
 
 
-def _running(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> dict[str, str]:
-    """Return the accounts of those of the videos that wait for a running task, but for the first SHOWN_RUNNING.
+def _running(pipeline: Pipeline, connection: Connection, keys: Collection[str], *, walk: int) -> dict[str, str]:
+    """Return the accounts of those of the videos that wait for a running task or its result, but for the first `walk`
+    of them.
 
     A walk of them would end at this task. The ledger has that their last walk ended at this hop, and an edit of an
     entry ends the state `working`, so that a video whose entry is not the ledger's is none of them. Neither is a
@@ -207,7 +206,7 @@ def _running(pipeline: Pipeline, connection: Connection, keys: Collection[str]) 
         and row.account in accounts
         and not is_overdue(row.submitted_at, accounts[row.account], now_ms)
     }
-    for key in nsmallest(SHOWN_RUNNING, running):
+    for key in nsmallest(walk, running):
         del running[key]
     return running
 

@@ -102,7 +102,7 @@ class PlanInput:
     complete: Mapping[str, int] = field(default_factory=dict)
     """How many complete videos are neither in `videos` nor in `finished`, by account."""
     running: Mapping[str, int] = field(default_factory=dict)
-    """How many videos are left out because they wait for a running task, by account."""
+    """How many videos are left out because they wait for a task, by account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class VideoPlan:
 class Plan:
     """The plans of videos, in catalogue order. When the ledger as a whole is not accepted, `ledger` is the reason and
     nothing is due. `complete` counts the complete videos that were left out of a brief plan, by account, and `running`
-    those that were left out because they wait for a running task."""
+    those that were left out because they wait for a task."""
 
     now_ms: int
     videos: tuple[VideoPlan, ...]

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, case, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
@@ -13,7 +13,7 @@ from extend_pipeline.ledger.states import ADOPTED, POLLED, UNFINISHED, AttemptSt
 
 
 class RunningVideo(NamedTuple):
-    """A video that waits for a running task, which was submitted at `submitted_at` (UTC ms)."""
+    """A video that waits for a task that runs since `submitted_at` (UTC ms), or for its result (None)."""
 
     video_key: str
     account: str
@@ -23,12 +23,14 @@ class RunningVideo(NamedTuple):
 _VIDEOS, _ATTEMPTS, _SCHEDULE = tables.videos, tables.attempts, tables.schedule
 _POLLED: Final = [state.value for state in POLLED]
 _RUNNING: Final = (
-    select(_VIDEOS.c.video_key, _VIDEOS.c.account, _ATTEMPTS.c.submitted_at)
+    select(_VIDEOS.c.video_key, _VIDEOS.c.account, case((_ATTEMPTS.c.state.in_(_POLLED), _ATTEMPTS.c.submitted_at)))
     .select_from(_ATTEMPTS)
     .join(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
     .join(_VIDEOS, _VIDEOS.c.video_key == _ATTEMPTS.c.video_key)
     .where(
-        _ATTEMPTS.c.state.in_(_POLLED),
+        _ATTEMPTS.c.state.in_([*_POLLED, AttemptState.SUCCEEDED.value]),
+        # a fetch that has failed may need a person
+        or_(_ATTEMPTS.c.state != AttemptState.SUCCEEDED.value, _SCHEDULE.c.note == ""),
         func.coalesce(_VIDEOS.c.state, "") == VideoState.WORKING.value,  # keeps the database from this index
         _VIDEOS.c.branch_of.is_(None),
         _VIDEOS.c.account == _ATTEMPTS.c.account,
@@ -53,7 +55,8 @@ _PAID_TASKS: Final = (
 
 
 def running_videos(connection: Connection) -> list[RunningVideo]:
-    """Return the videos for whose next hop a task runs, as their last walk has found; branches are left out."""
+    """Return the videos for whose next hop a task runs, as their last walk has found, or a result is to be fetched, if
+    no fetch of it has failed; branches are left out."""
     return [RunningVideo._make(row) for row in connection.execute(_RUNNING).all()]
 
 
