@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.base.private import make_private_folder
@@ -16,6 +17,8 @@ from extend_pipeline.warehouse import atomic_replace, definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError, WarehouseError
 from extend_pipeline.warehouse.ledger_changes import Mark, head, read_changes
 from extend_pipeline.warehouse.read import meta
+
+_MAX_NOTES: Final = 1_000  # characters of what the lock's file holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publish
             began_s = time.monotonic()
             with ledger.read() as connection:
                 newest = head(connection)
-            if _published(target) == newest:
+            if _published(target, lock) == newest:
                 return AlreadyFresh(newest.seq)
-            published = _publish(ledger, target=target, work=work, now_ms=now_ms)
+            published, reached = _publish(ledger, target=target, work=work, now_ms=now_ms)
+            took_ms = round((time.monotonic() - began_s) * 1000)
             os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{now_ms} {round((time.monotonic() - began_s) * 1000)}".encode(), 0)
+            os.pwrite(lock, f"{now_ms} {took_ms} {_stamp(target)} {reached.seq} {reached.event}".encode(), 0)
             return published
     except OSError as error:
         raise PublishError(_failed(target, error)) from error
@@ -77,13 +81,13 @@ def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publish
 def last_cost(work: Path) -> Cost | None:
     """Return what the last publish cost; None if it isn't known. Any process may ask, also while one publishes."""
     try:
-        began_ms, took_ms = map(int, _lock_of(work).read_text(encoding="ascii").split())
+        began_ms, took_ms = map(int, _lock_of(work).read_text(encoding="ascii").split()[:2])
     except (OSError, ValueError):
         return None
     return Cost(began_ms, took_ms)
 
 
-def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Published:
+def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> tuple[Published, Mark]:
     import duckdb
 
     rebuilt = None
@@ -103,10 +107,10 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
         raise PublishError(_failed(target, error)) from error
 
 
-def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str | None) -> Published:
+def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str | None) -> tuple[Published, Mark]:
     reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms)
     size = atomic_replace.replace(target, work=work, now_ms=now_ms, thorough=thorough)
-    return Published(reached.seq, rows, rebuilt, bytes=size)
+    return Published(reached.seq, rows, rebuilt, bytes=size), reached
 
 
 def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[Mark, dict[str, int], bool]:
@@ -120,8 +124,12 @@ def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[Mark, dict[st
     return reached, written, thorough
 
 
-def _published(target: Path) -> Mark | None:
-    """Return the published file's mark; None if it can't be read, or has another schema."""
+def _published(target: Path, lock: int) -> Mark | None:
+    """Return the published file's mark; None if it can't be read, or has another schema. Where the file is the one that
+    the last publish left, its mark is beside the cost, and DuckDB isn't loaded."""
+    match os.pread(lock, _MAX_NOTES, 0).decode(errors="replace").split(" "):
+        case [_, _, stamp, seq, event] if stamp == _stamp(target):
+            return Mark(int(seq), event)
     try:
         about = meta(target)
     except WarehouseError:
@@ -129,6 +137,15 @@ def _published(target: Path) -> Mark | None:
     if about is None or about.schema_version != definitions.schema_version():
         return None
     return Mark(about.ledger_seq, about.ledger_event)
+
+
+def _stamp(target: Path) -> str:
+    """Return what distinguishes a published file from every other, of another schema too; empty if there is none."""
+    try:
+        of = target.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{definitions.schema_version()}:{of.st_ino}:{of.st_size}:{of.st_mtime_ns}:{of.st_ctime_ns}"
 
 
 def _failed(target: Path, error: Exception) -> str:

@@ -146,6 +146,24 @@ def test_an_unchanged_ledger_writes_nothing(ledger: Ledger, place: Place) -> Non
     assert (place.target.stat().st_ino, place.target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_a_file_that_another_program_changed_is_published_anew(ledger: Ledger, place: Place) -> None:
+    seed_attempt(ledger, "a1")
+    place.publish(ledger)
+    with duckdb.connect(str(place.target)) as connection:
+        connection.execute("UPDATE _meta SET ledger_seq = 4")
+    published = place.publish(ledger)
+    assert isinstance(published, Published)
+    assert (published.rebuilt, published.rows) == (None, {})
+    assert place.publish(ledger) == AlreadyFresh(5)
+
+
+def test_what_the_last_publish_left_is_fresh_without_a_note_of_it(ledger: Ledger, place: Place) -> None:
+    seed_attempt(ledger, "a1")
+    place.publish(ledger)
+    place.work.with_name(place.work.name + ".lock").write_text("")
+    assert place.publish(ledger) == AlreadyFresh(5)
+
+
 def test_a_lost_file_is_restored_from_the_working_file(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
