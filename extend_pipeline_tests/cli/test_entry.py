@@ -20,7 +20,7 @@ from extend_pipeline.commands.shared.examples import EXAMPLES
 from extend_pipeline.config.json_schema import catalogue_schema
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.cli.conftest import Cli
-from extend_pipeline_tests.support.home.homes import account, video, write_home
+from extend_pipeline_tests.support.home.homes import account, credentials_env, video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
 HEAVY = ("dagster", "pandas", "sqlalchemy", "rich", "duckdb", "av", "numpy", "pydantic", "httpx")
@@ -94,6 +94,30 @@ def test_only_the_demo_verbs_import_the_sandbox_and_no_verb_imports_dagster_befo
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_start_loads_only_what_its_verb_needs(tmp_path: Path) -> None:
+    home = write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")])
+    names = ("alembic", "av", "dagster", "duckdb", "httpx", "numpy", "pandas", "pygments", "rich.progress")
+
+    def loaded(*words: str, **keys: str) -> str:
+        code = (
+            "import sys\nfrom extend_pipeline.cli import main\n"
+            "try:\n    main()\nexcept SystemExit:\n"
+            f"    print(*(name for name in {names!r} if name in sys.modules))\n"
+        )
+        command = [sys.executable, "-c", code, "--home", str(home), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **keys})
+        return done.stdout.splitlines()[-1]
+
+    assert loaded("pause") == ""  # although it creates the ledger
+    assert loaded("advance") == "duckdb"
+    for verb in ("advance", "status", "plan", "publish"):
+        assert loaded(verb) == ""
+    query = loaded("sql", "FROM cost_by_video")
+    assert query == "duckdb"
+    assert loaded("resume") == ""
+    assert loaded("advance", **credentials_env()) == "duckdb httpx"
 
 
 def test_a_misspelt_verb_is_wrong_use_and_the_near_one_is_named() -> None:
