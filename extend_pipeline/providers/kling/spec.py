@@ -5,10 +5,9 @@ from typing import Final
 
 from extend_pipeline.config.model.provider import always_adds
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.providers.kling.billing import read_bill
 from extend_pipeline.providers.kling.models import MODES, KlingAccount, KlingExtend, KlingSource, check
-from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.spec import LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.protocol import Provider, QueryFailed
+from extend_pipeline.providers.spec import Bill, LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
 
 PATH: Final = "/v1/videos/video-extend"
@@ -22,6 +21,13 @@ def _build(account: KlingAccount, settings: Settings, now: Callable[[], float]) 
     from extend_pipeline.providers.wire.api_client import ApiClient
 
     return KlingProvider(ApiClient.of(account, settings, KlingAuth(account.credentials, now=now), now))
+
+
+def _bill(provider: Provider, since_ms: int, until_ms: int, pause: Callable[[float], None]) -> Bill | QueryFailed:
+    # imported here because only a reconciliation reads bills
+    from extend_pipeline.providers.kling.billing import read_bill
+
+    return read_bill(provider, since_ms, until_ms, pause)
 
 
 SPEC: Final = ProviderSpec(
@@ -45,7 +51,7 @@ SPEC: Final = ProviderSpec(
     reports_source_url=True,
     look_ups=frozenset(LookUp),
     has_list=True,
-    bill=read_bill,
+    bill=_bill,
     callback=named_task,
     submit_path=lambda _source_id, _account: PATH,
     build=_build,
