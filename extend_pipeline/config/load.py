@@ -8,9 +8,9 @@ from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.disk import file_mark
-from extend_pipeline.config.files.accounts import AccountList, read_accounts, read_timezone
+from extend_pipeline.config.files.accounts import AccountList, read_accounts
 from extend_pipeline.config.files.catalogue import catalogue_files
-from extend_pipeline.config.files.text import is_file, is_there
+from extend_pipeline.config.files.text import is_file
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.memo.recall import Recalled, recall, remember
@@ -83,15 +83,6 @@ def file_marks(home: Path) -> tuple[object, ...]:
     files, issues = catalogue_files(home)
     paths = [home / ACCOUNTS_FILE, last_good_path(home / "state"), *(file.path for file in files)]
     return (tuple(file.name for file in files), len(issues), *(file_mark(path) for path in paths))
-
-
-def home_timezone(settings: Settings) -> str:
-    """Return the home's time zone by its IANA name, without reading the accounts; UTC if no file has a valid one."""
-    path = settings.home / ACCOUNTS_FILE
-    if is_there(path) and (zone := read_timezone(path)) is not None:
-        return zone
-    last_good = last_good_path(settings.state_dir)
-    return (read_timezone(last_good) if is_file(last_good) else None) or UTC_ZONE
 
 
 def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account]:

@@ -12,8 +12,9 @@ from pydantic import Field
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
+from extend_pipeline.config.home_timezone import home_timezone
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
-from extend_pipeline.config.load import Configuration, file_marks, home_timezone
+from extend_pipeline.config.load import Configuration, file_marks
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.state_in_use import StateInUseError
 from extend_pipeline.engine.home import Pipeline, open_home, read_files, wall_ms

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.home_timezone import home_timezone
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.last_good import last_good_path, write_last_good
-from extend_pipeline.config.load import home_timezone, load_configuration
+from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry

@@ -55,8 +55,8 @@ def with_home_option(message: str) -> str:
 def zone() -> str:
     """Return the IANA name of the home's time zone, from its current files; UTC if they can't be read."""
     global _known
+    from extend_pipeline.config.home_timezone import home_timezone, timezone_marks
     from extend_pipeline.config.issues import ConfigError
-    from extend_pipeline.config.load import file_marks, home_timezone
     from extend_pipeline.config.settings import PREFIX
 
     environment = os.environ.get(f"{PREFIX}HOME")
@@ -67,7 +67,7 @@ def zone() -> str:
             settings = home_settings()
         except ConfigError:
             return UTC_ZONE
-    marks = file_marks(settings.home)
+    marks = timezone_marks(settings)
     if _known is None or _known.settings is not settings or _known.marks != marks:
         _known = _Zone(environment, settings, marks, home_timezone(settings))
     return _known.name

@@ -83,13 +83,14 @@ def read_accounts(path: Path, providers: Providers) -> AccountList:
     if not is_there(path):
         issue = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return AccountList({}, {}, providers, readable=False, issues=[issue])
-    nodes, issues, tree = _read_file(path)
+    beside = (*HomeFields.model_fields, DEFAULTS_FIELD)
+    nodes, issues, tree = read_list(read_text(path), path.name, "accounts", beside=beside)
     defaults, default_issues = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
     issues += default_issues
     readable = bool(nodes) or not issues
     timezone = None
     if tree is not None:
-        home_fields, home_issues = _home_fields(tree)
+        home_fields, home_issues = Scope(ACCOUNTS_FILE, tree, None, _may_show).read(HomeFields)
         issues += home_issues
         timezone = None if home_fields is None else home_fields.timezone
     accounts: dict[str, Account] = {}
@@ -117,21 +118,6 @@ def read_accounts(path: Path, providers: Providers) -> AccountList:
         hint="Write was: in the one account that goes on under a new name.",
     )
     return AccountList(accounts, provider_names, providers, readable, scopes, issues, timezone)
-
-
-def read_timezone(path: Path) -> str | None:
-    """Return the time zone that a file gives, by its IANA name; None if it gives no valid one."""
-    _, _, tree = _read_file(path)
-    home_fields = None if tree is None else _home_fields(tree)[0]
-    return None if home_fields is None else home_fields.timezone
-
-
-def _read_file(path: Path) -> tuple[list[Node], list[ConfigIssue], Node | None]:
-    return read_list(read_text(path), path.name, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
-
-
-def _home_fields(tree: Node) -> tuple[HomeFields | None, list[ConfigIssue]]:
-    return Scope(ACCOUNTS_FILE, tree, None, _may_show).read(HomeFields)
 
 
 def _scope(node: Node) -> Scope:
