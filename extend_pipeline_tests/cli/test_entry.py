@@ -98,7 +98,7 @@ def test_only_the_demo_verbs_import_the_sandbox_and_no_verb_imports_dagster_befo
 
 def test_a_start_loads_only_what_its_verb_needs(tmp_path: Path) -> None:
     home = write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")])
-    names = ("alembic", "av", "dagster", "duckdb", "httpx", "numpy", "pandas", "pygments", "rich.progress")
+    names = ("alembic", "av", "dagster", "duckdb", "httpx", "numpy", "pandas")
 
     def loaded(*words: str, **keys: str) -> str:
         code = (
