@@ -32,10 +32,15 @@ def _reply(_pool: WorkerPool, task: dict[str, Any], **_: Any) -> Any:
         case "poster":
             return {"jpeg": _JPEG}
         case "examine":
-            return {"valid": _VALID, "seam": _SEAM, "jpeg": _JPEG, "kept": False}
+            film = _film(task["path"], task["film"]) if task["film"] else None
+            return {"valid": _VALID, "seam": _SEAM, "jpeg": _JPEG, "kept": False, "film": film}
         case _:
-            shutil.copyfile(task["segment"], task["out"])
-            return {"joined": {"probe": _VALID, "lossless": True, "note": ""}}
+            return {"joined": _film(task["segment"], task["out"])}
+
+
+def _film(segment: str, out: str) -> Any:
+    shutil.copyfile(segment, out)
+    return {"probe": _VALID, "lossless": True, "note": ""}
 
 
 if __name__ == "__main__":

@@ -106,17 +106,16 @@ class LocalStore(MarkedFolder):
 
     def build(self, write: Callable[[Path], Probe | InvalidFile], *, max_bytes: int) -> Stored | InvalidFile:
         """Have a film written to a temporary file and checked, and rename the file."""
-        with self._incoming() as (file, temporary):
+        with self._incoming() as (_, temporary):
             probed = write(temporary)
             if isinstance(probed, InvalidFile):
                 return probed
             size = temporary.stat().st_size
             if size > max_bytes:
                 return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
-            with temporary.open("rb") as written:
-                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-            ref = MediaRef(sha256, ".mp4")
-            self._place(file, temporary, ref)
+            with temporary.open("rb") as written:  # opened anew, because another file may be under this name now
+                ref = MediaRef(hashlib.file_digest(written, "sha256").hexdigest(), ".mp4")
+                self._place(written, temporary, ref)
             return Stored(ref, size, probed)
 
     def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:

@@ -324,14 +324,15 @@ def test_a_valid_message_makes_a_film_valid(
 
 
 @pytest.mark.parametrize("jpeg", ["AAAA", "/9j/!!", "A" * 50_000, 7, None], ids=str)
-def test_a_poster_is_a_jpeg_or_none(
+def test_a_poster_is_a_jpeg_or_none_and_so_is_an_invalid_film(
     jpeg: object, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = json.loads(valid())["ok"] | {"seam": {"psnr_db": 1e9}, "jpeg": jpeg, "kept": False}
+    found = {"seam": {"psnr_db": 1e9}, "jpeg": jpeg, "kept": False, "film": {"lossless": 1}}
+    message = json.loads(valid())["ok"] | found
     monkeypatch.setattr(probing, "BOOT", worker_that_sends(json.dumps({"ok": message})))
     examined = isolated_probe.examine(good, ResultContext(parent=good), workers=make())
     assert isinstance(examined, Examined)
-    assert (examined.poster, examined.seam) == (None, UNMEASURED)
+    assert (examined.poster, examined.seam, examined.film) == (None, UNMEASURED, None)
 
 
 @pytest.mark.parametrize("text", ['{"ok": {}}', '{"ok": {"invalid": ""}}', '{"ok": {"valid": 1, "jpeg": null}}'])

@@ -1,6 +1,7 @@
 """Examine the file of an attempt once, while it is fetched: against the file that it continues, and for its next
 hop."""
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from extend_pipeline.media.analysis.seam import UNMEASURED
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
+from extend_pipeline.media.join.film import Joined
 from extend_pipeline.media.store import MediaRef, Stored
 from extend_pipeline.providers.registry import longest_added_ms, spec_of
 from extend_pipeline.providers.spec import ResultKind
@@ -35,13 +37,15 @@ class ParentFile:
 class Examiner:
     """Examine the file of an attempt, while it is fetched or afterwards, and remember what was found.
 
-    A context that holds the file for the sampled frames of the result, until they are kept under its name.
+    A context that holds the file for the sampled frames of the result, until they are kept under its name, and that for
+    its film, until that is stored.
     """
 
     def __init__(self, pipeline: Pipeline, attempt: AttemptRow) -> None:
         self._pipeline, self._attempt = pipeline, attempt
         self._stack = ExitStack()
         self._frames: Path | None = None
+        self._film: Path | None = None
         self.before = ParentFile(None)
         self.examined: Examined | None = None
 
@@ -50,7 +54,7 @@ class Examiner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove frames that were not kept."""
+        """Remove frames and films that were not kept."""
         self._stack.close()
 
     def check(self, path: Path) -> ValidFile | InvalidFile:
@@ -83,12 +87,24 @@ class Examiner:
         if self.examined is not None and self.examined.kept and self._frames is not None:
             self._pipeline.store.kept_frames.keep(self._frames, sha256)
 
+    def join(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
+        """Put the film of both parts at `out`: the one that was written while the segment was examined, else a new
+        one. Raise ProbeUnavailable, OSError."""
+        film = None if self.examined is None else self.examined.film
+        if film is None or self._film is None:
+            return isolated_probe.join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
+        shutil.move(self._film, out)
+        return film
+
     def _examine(self, path: Path, before: ParentFile) -> ValidFile | InvalidFile:
         self.before = before
         store, attempt, ref = self._pipeline.store, self._attempt, before.ref
         self._stack.close()
-        next_hop = _next_hop(self._pipeline, attempt)
+        kind = _stored_kind(attempt) or declared_kind(self._pipeline, attempt.account)
+        next_hop = None if kind is OutputKind.SEGMENT else _next_hop(self._pipeline, attempt)
         self._frames = None if next_hop is None else self._stack.enter_context(store.kept_frames.new())
+        assembles = kind is OutputKind.SEGMENT and ref is not None
+        self._film = self._stack.enter_context(store.kept_frames.new()) if assembles else None
         with ExitStack() as opened:
             parent = None if ref is None else opened.enter_context(store.local(ref))
             found = isolated_probe.examine(
@@ -97,10 +113,12 @@ class Examiner:
                     parent=parent,
                     parent_frames=None if ref is None else store.kept_frames.find(ref.sha256),
                     parent_ms=attempt.parent_duration_ms,
-                    kind=_stored_kind(attempt) or declared_kind(self._pipeline, attempt.account),
+                    kind=kind,
                     longest_added_ms=longest_added_ms(),
                     keep=self._frames,
                     keep_below_ms=None if next_hop is None else next_hop.below_ms,
+                    film=self._film,
+                    max_film_bytes=self._pipeline.settings.max_file_bytes,
                 ),
             )
         if isinstance(found, InvalidFile):

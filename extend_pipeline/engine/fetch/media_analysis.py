@@ -12,7 +12,6 @@ from extend_pipeline.ledger.write import transitions
 from extend_pipeline.media.analysis.classify import OutputKind, classify_output
 from extend_pipeline.media.analysis.seam import Seam
 from extend_pipeline.media.check.probe import InvalidFile, Probe
-from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.store import MediaRef, Stored
@@ -55,9 +54,9 @@ def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: E
         poster_path = put_poster(pipeline, stored, used)
         used.keep_frames(stored.sha256)
         before = used.before
-    kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
-    segment = kind is OutputKind.SEGMENT
-    film, note = _film(pipeline, before.ref, stored.ref) if segment else (None, None)
+        kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
+        segment = kind is OutputKind.SEGMENT
+        film, note = _film(pipeline, used, stored.ref) if segment else (None, None)
     columns: dict[str, object] = {
         "output_kind": kind.value,
         "seam_psnr_centi_db": None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100),
@@ -108,7 +107,8 @@ def stored_file(attempt: AttemptRow) -> Stored:
     return Stored(MediaRef.parse(attempt.path), attempt.bytes, probe)
 
 
-def _film(pipeline: Pipeline, parent: MediaRef | None, segment: MediaRef) -> tuple[Stored | None, str]:
+def _film(pipeline: Pipeline, examiner: Examiner, segment: MediaRef) -> tuple[Stored | None, str]:
+    parent = examiner.before.ref
     if parent is None:
         return None, "the film was not assembled: the file that it continues is not in the store"
     with pipeline.store.local(parent) as before, pipeline.store.local(segment) as after:
@@ -117,7 +117,7 @@ def _film(pipeline: Pipeline, parent: MediaRef | None, segment: MediaRef) -> tup
             segment=after,
             store=pipeline.store,
             max_bytes=pipeline.settings.max_file_bytes,
-            join=isolated_probe.join,
+            join=examiner.join,
         )
     match result:
         case Film(stored, _, note):

@@ -78,14 +78,18 @@ def is_plausible(probe: Probe) -> bool:
     )
 
 
-def check_file(path: Path, look: Callable[[Probe, FrameReader], None] | None = None) -> ValidFile | InvalidFile:
+def check_file(
+    path: Path,
+    look: Callable[[Probe, FrameReader], None] | None = None,
+    each: Callable[[Packet[Any]], object] | None = None,
+) -> ValidFile | InvalidFile:
     """Compare a file's claims with its contents. Raises OSError; content never raises.
 
     `look` is called with the open film if it is whole, to read frames from it; an error that it lets through from libav
-    makes the file invalid.
+    makes the file invalid. `each` is called with the packets of all streams as they are read.
     """
     try:
-        with open_whole(path) as (probed, film):
+        with open_whole(path, each) as (probed, film):
             if look is not None:
                 look(probed, film)
             return ValidFile(probed)

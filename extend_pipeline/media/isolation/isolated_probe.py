@@ -41,8 +41,8 @@ def check_file(path: Path, *, workers: WorkerPool | None = None) -> ValidFile | 
 
 
 def examine(path: Path, context: ResultContext, *, workers: WorkerPool | None = None) -> Examined | InvalidFile:
-    """Run `examine.examine` in a worker. A whole file whose frames end two workers is examined without them. Raises
-    ProbeUnavailable, OSError."""
+    """Run `examine.examine` in a worker. A whole file that ends two workers is examined without writing a film, and if
+    its frames end them, without these. Raises ProbeUnavailable, OSError."""
     task = {
         name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(context).items()
     }
@@ -51,16 +51,18 @@ def examine(path: Path, context: ResultContext, *, workers: WorkerPool | None = 
             {"do": "examine", "path": _absolute(path), **task}, cpu_s=FRAMES_CPU_S
         )
     except FileCrashedWorker:
+        if context.film is not None:
+            return examine(path, replace(context, film=None), workers=workers)
         # its packets alone decide whether a paid film is stored
         checked = check_file(path, workers=workers)
         if isinstance(checked, InvalidFile):
             return checked
         return Examined(checked.probe, seam=None if context.parent is None else UNMEASURED)
     match result:
-        case {"valid": valid, "seam": seam, "jpeg": jpeg, "kept": bool(kept)}:
+        case {"valid": valid, "seam": seam, "jpeg": jpeg, "kept": bool(kept), "film": film}:
             checked = _check_result({"valid": valid})
         case _:
-            checked, seam, jpeg, kept = _check_result(result), None, None, False
+            checked, seam, jpeg, kept, film = _check_result(result), None, None, False, None
     if isinstance(checked, InvalidFile):
         return checked
     return Examined(
@@ -68,6 +70,7 @@ def examine(path: Path, context: ResultContext, *, workers: WorkerPool | None = 
         seam=None if context.parent is None else _seam(seam),
         poster=_jpeg(jpeg, max_bytes=context.poster_bytes),
         kept=kept,
+        film=joined if isinstance(joined := _joined(film), Joined) else None,
     )
 
 
@@ -92,15 +95,23 @@ def join(
         match workers.run({"do": "film", **files, "max_bytes": max_bytes}):
             case {"invalid": str(reason)}:
                 return InvalidFile(_printable(reason))
-            case {"joined": {"probe": dict(probe), "lossless": bool(lossless), "note": str(note)}}:
-                checked = _check_result({"valid": probe})
-                if isinstance(checked, InvalidFile):
-                    return checked
-                return Joined(checked.probe, lossless=lossless, note=_printable(note))
+            case {"joined": joined}:
+                return _joined(joined)
             case _:
                 return InvalidFile(_INVALID_MESSAGE)
     except FileCrashedWorker as error:
         return InvalidFile(str(error))
+
+
+def _joined(result: Any) -> Joined | InvalidFile:
+    match result:
+        case {"probe": dict(probe), "lossless": bool(lossless), "note": str(note)}:
+            checked = _check_result({"valid": probe})
+            if isinstance(checked, InvalidFile):
+                return checked
+            return Joined(checked.probe, lossless=lossless, note=_printable(note))
+        case _:
+            return InvalidFile(_INVALID_MESSAGE)
 
 
 def _absolute(path: Path) -> str:

@@ -87,8 +87,8 @@ def _run(task: Task) -> Mapping[str, Any]:
 
 
 def _examine(task: Task) -> dict[str, Any]:
-    parent, parent_frames, keep = (
-        None if task[name] is None else Path(task[name]) for name in ("parent", "parent_frames", "keep")
+    parent, parent_frames, keep, film = (
+        None if task[name] is None else Path(task[name]) for name in ("parent", "parent_frames", "keep", "film")
     )
     context = ResultContext(
         parent=parent,
@@ -99,16 +99,19 @@ def _examine(task: Task) -> dict[str, Any]:
         keep=keep,
         keep_below_ms=task["keep_below_ms"],
         poster_bytes=task["poster_bytes"],
+        film=film,
+        max_film_bytes=task["max_film_bytes"],
     )
     match examine(Path(task["path"]), context):
         case InvalidFile(reason):
             return {"invalid": reason}
-        case Examined(probe, seam, poster, kept):
+        case Examined(probe, seam, poster, kept, joined):
             return {
                 "valid": asdict(probe),
                 "seam": None if seam is None else asdict(seam),
                 "jpeg": None if poster is None else base64.b64encode(poster).decode("ascii"),
                 "kept": kept,
+                "film": None if joined is None else asdict(joined),
             }
 
 

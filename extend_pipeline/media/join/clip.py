@@ -142,33 +142,45 @@ def audio_of(container: InputContainer) -> AudioStream | None:
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
+class ReadPackets:
+    """The packets of a file that is read to be joined. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: dict[int, list[Packet[Any]]] | None = {} if path.stat().st_size <= MAX_HELD else None
+        self._streams: set[int] = set()
+        self._changed: set[int] = set()
+
+    def keep(self, packet: Packet[Any]) -> None:
+        """Take the next packet of the file."""
+        index = packet.stream_index
+        self._streams.add(index)
+        if packet.has_sidedata("new_extradata"):
+            self._changed.add(index)
+        if self._held is not None:
+            self._held.setdefault(index, []).append(packet)
+
+    def clip(self, film: FrameReader) -> Clip:
+        """Return the clip of the open file whose packets were kept. Raises FrameError if it can't be joined."""
+        audio = audio_of(film.container)
+        coding = _audio_coding(audio)
+        return _clip(
+            self._path,
+            film,
+            self._held,
+            changes=film.stream.index in self._changed,
+            audio=coding if audio is not None and audio.index in self._streams else None,
+            unknown_audio=coding is None and bool(film.container.streams.audio),
+        )
+
+
 @contextmanager
 def open_clip(path: Path) -> Iterator[Clip]:
     """Open a whole file, read its packets, decode its first frame, and keep it open. Raises FrameError if the file is
     not whole or can't be joined, OSError."""
-    held: dict[int, list[Packet[Any]]] | None = {} if path.stat().st_size <= MAX_HELD else None
-    streams: set[int] = set()
-    changed: set[int] = set()
-
-    def keep(packet: Packet[Any]) -> None:
-        index = packet.stream.index
-        streams.add(index)
-        if packet.has_sidedata("new_extradata"):
-            changed.add(index)
-        if held is not None:
-            held.setdefault(index, []).append(packet)
-
-    with open_whole(path, keep) as (_, film):
-        audio = audio_of(film.container)
-        coding = _audio_coding(audio)
-        yield _clip(
-            path,
-            film,
-            held,
-            changes=film.stream.index in changed,
-            audio=coding if audio is not None and audio.index in streams else None,
-            unknown_audio=coding is None and bool(film.container.streams.audio),
-        )
+    packets = ReadPackets(path)
+    with open_whole(path, packets.keep) as (_, film):
+        yield packets.clip(film)
 
 
 def _audio_coding(stream: AudioStream | None) -> AudioCoding | None:

@@ -64,6 +64,18 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | 
         return InvalidFile(str(error))
 
 
+def join_by_copying(before: Clip, after: Clip, *, out: Path, max_bytes: int) -> Joined | None:
+    """Write the film to `out`, and check it, if every packet of both parts is copied; return None if not. Raises
+    FrameError, OSError."""
+    audio = plan_audio(before, after)
+    if audio is AudioPlan.ENCODE or before.unknown_audio or after.unknown_audio or reencode_reason(before, after):
+        return None
+    probed = _write_checked(before, after, out=out, max_bytes=max_bytes, copy=True, audio=audio)
+    if isinstance(probed, InvalidFile):
+        return None
+    return Joined(probed, True, _note(None, before, after, [_audio_note(before, after, audio)]))
+
+
 def _join(before: Clip, after: Clip, *, out: Path, max_bytes: int) -> Joined | InvalidFile:
     reason = reencode_reason(before, after)
     audio_notes = [
