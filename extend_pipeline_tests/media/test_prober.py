@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import Examined, ResultContext
 from extend_pipeline.media.analysis.seam import UNMEASURED
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
@@ -220,6 +222,7 @@ def test_a_whole_film_whose_frames_end_two_workers_is_kept_without_them(
 _PARENT = """
 import sys, threading
 from pathlib import Path
+from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import ResultContext
 from extend_pipeline.media.isolation import isolated_probe, pool
 film = Path(sys.argv[1])
@@ -333,6 +336,36 @@ def test_a_poster_is_a_jpeg_or_none_and_so_is_an_invalid_film(
     examined = isolated_probe.examine(good, ResultContext(parent=good), workers=make())
     assert isinstance(examined, Examined)
     assert (examined.poster, examined.seam, examined.film) == (None, UNMEASURED, None)
+
+
+def test_a_film_that_ends_its_worker_costs_neither_poster_nor_seam(
+    good: Path, tmp_path: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = "film.join_by_copying = lambda *_, **__: os.abort()"
+    writes = "import os; from extend_pipeline.media.analysis import examine as film; " + ends + "; "
+    monkeypatch.setattr(
+        probing, "BOOT", probing.BOOT.replace("from extend_pipeline", writes + "from extend_pipeline", 1)
+    )
+    context = ResultContext(parent=good, kind=OutputKind.SEGMENT, film=tmp_path / "film.mp4", max_film_bytes=1 << 20)
+
+    examined = isolated_probe.examine(good, context, workers=make())
+
+    assert examined == isolated_probe.examine(good, replace(context, film=None), workers=make())
+    assert isinstance(examined, Examined)
+    assert examined.poster is not None
+
+
+def test_a_film_for_which_there_is_no_room_leaves_its_parts_examined(
+    good: Path, tmp_path: Path, make: Callable[..., WorkerPool]
+) -> None:
+    context = ResultContext(parent=good, kind=OutputKind.SEGMENT, film=tmp_path / "film.mp4", max_film_bytes=1 << 20)
+
+    assert isinstance(roomy := isolated_probe.examine(good, context, workers=make(file_bytes=1 << 20)), Examined)
+    assert isinstance(full := isolated_probe.examine(good, context, workers=make(file_bytes=1_000)), Examined)
+
+    assert roomy.film is not None
+    assert roomy.film.probe.duration_ms == 2_000
+    assert full == replace(roomy, film=None)
 
 
 @pytest.mark.parametrize("text", ['{"ok": {}}', '{"ok": {"invalid": ""}}', '{"ok": {"valid": 1, "jpeg": null}}'])

@@ -146,9 +146,7 @@ def _look(probe: Probe, film: FrameReader, context: ResultContext, parent: Clip 
     )
 
 
-def _read_parent(
-    path: Path, kept: Path | None, result: FrameReader, opened: Clip | None = None
-) -> ParentFrames | None:
+def _read_parent(path: Path, kept: Path | None, result: FrameReader, opened: Clip | None = None) -> ParentFrames | None:
     """Return the frames of a parent that the result is compared with, kept or decoded; None if the parent can't be
     read. `opened` is the parent if it is open. Raises OSError."""
     if kept is not None and (frames := read_frames(kept)) is not None:

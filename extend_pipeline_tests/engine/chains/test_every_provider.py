@@ -15,6 +15,7 @@ from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.media.analysis import kept_frames
 from extend_pipeline.media.check.probe import ValidFile, check_file
 from extend_pipeline.sandbox.luma.settings import LumaConfig
 from extend_pipeline.sandbox.vidu.settings import ViduConfig
@@ -77,7 +78,11 @@ def test_three_providers_go_from_the_catalogue_to_the_lineage_and_book_what_was_
     assert len(published(home, "completed_extensions")) == len(rows)
 
 
-def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(home: EngineHome) -> None:
+@pytest.mark.parametrize("scratch_files", [1, 0], ids=["in one task with its examination", "in a task of its own"])
+def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(
+    home: EngineHome, scratch_files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_frames, "MAX_FILES", scratch_files)
     other_home(home, "luma", steps=3)
     with home.open() as pipeline:
         assert drive(pipeline, publish=True).videos[0].state is VideoState.COMPLETE

@@ -1,8 +1,9 @@
 """A result is opened once, read once, and no frame of it is decoded twice; a parent whose frames were kept is not
-opened."""
+opened. The film of a segment is written from the same parts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import Examined, ResultContext, examine
 from extend_pipeline.media.check.probe import check_file
+from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline_tests.support.media.counts import Counts
-from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
+from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 
 FPS, KEYFRAME_EVERY = 12, 24
 
@@ -86,3 +88,42 @@ def test_a_segment_has_only_its_parents_end_decoded(films: tuple[Path, Path], tm
     assert examined.seam is not None
     assert examined.seam.joint_db is not None
     assert counts.sought["parent.mp4"] <= 2, "the first frame, and the last ones"
+
+
+def test_the_film_of_a_segment_is_written_while_both_parts_are_open(tmp_path: Path, counts: Counts) -> None:
+    parts = {
+        "parent": make_clip(tmp_path / "parent.mp4", seconds=5, bframes=2, audio=True),
+        "segment": make_clip(tmp_path / "segment.mp4", seconds=3, start_s=5, bframes=2, audio=True),
+    }
+    alone = join(**parts, out=tmp_path / "alone.mp4", max_bytes=1 << 30)
+    plain = ResultContext(parent=parts["parent"], parent_ms=5_000, kind=OutputKind.SEGMENT)
+    counts.clear()
+    unjoined = examine(parts["segment"], plain)
+    decoded = counts.decoded["parent.mp4"]
+    counts.clear()
+
+    examined = examine(parts["segment"], replace(plain, film=tmp_path / "film.mp4", max_film_bytes=1 << 30))
+
+    assert isinstance(alone, Joined)
+    assert isinstance(examined, Examined)
+    assert examined.film == alone
+    assert (tmp_path / "film.mp4").read_bytes() == (tmp_path / "alone.mp4").read_bytes()
+    assert replace(examined, film=None) == unjoined
+    assert counts.opened == {"parent.mp4": 1, "segment.mp4": 1, "film.mp4": 1}
+    assert counts.decoded["parent.mp4"] == decoded
+
+
+@pytest.mark.parametrize("reason", ["other settings", "other audio", "too large", "the parent is not whole"])
+def test_a_film_that_can_not_be_copied_is_left_to_a_task_of_its_own(tmp_path: Path, reason: str) -> None:
+    parent = make_clip(tmp_path / "parent.mp4", seconds=2, bframes=2 if reason == "other settings" else 0)
+    if reason == "the parent is not whole":
+        cut(parent, 0.7)
+    segment = make_clip(tmp_path / "segment.mp4", seconds=2, start_s=2, audio=reason == "other audio")
+    plain = ResultContext(parent=parent, parent_ms=2_000, kind=OutputKind.SEGMENT)
+    most = 1_000 if reason == "too large" else 1 << 30
+
+    examined = examine(segment, replace(plain, film=tmp_path / "film.mp4", max_film_bytes=most))
+
+    assert isinstance(examined, Examined)
+    assert examined.film is None
+    assert examined == examine(segment, plain)
