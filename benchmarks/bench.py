@@ -14,6 +14,7 @@ Parts that `--parts` must name, because they take longer:
 
     neighbours  one account beside a silent, a slow and a failing one, by the command line and through Dagster
     fleet       four `advance` at once: 10,000 videos of 3 hops (times --scale), on SQLite and PostgreSQL
+    growth      one `advance` over 20,000 videos: its speed over the first and over the last 1,000
     writers     how long writers wait while something reads all of the largest home, on SQLite and PostgreSQL
     partitions  a real Dagster with the most videos of --sizes: every sensor's ticks, memory, a page in a browser
 """
@@ -32,7 +33,7 @@ from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
 PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
-ON_DEMAND = ("neighbours", "fleet", "writers", "partitions")
+ON_DEMAND = ("neighbours", "fleet", "growth", "writers", "partitions")
 RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 
 

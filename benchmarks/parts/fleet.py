@@ -101,7 +101,7 @@ def _look(ledger: Ledger, sandbox: SandboxHandle, hops: int, costs: Sequence[Cos
     events, stored = tables.events, tables.events.c.kind == "attempt_stored"
     with ledger.read() as connection:
         by_process = connection.execute(select(func.count()).where(stored).group_by(events.c.actor)).scalars().all()
-        times = connection.execute(select(events.c.at).where(stored).order_by(events.c.seq)).scalars().all()
+    times = stored_at(ledger)
     if len(times) != hops:
         raise ProgramFailedError(f"{len(times)} of {hops} hops were stored:\n{costs[0].output[-2000:]}")
     book = charge_book(sandbox)
@@ -111,13 +111,21 @@ def _look(ledger: Ledger, sandbox: SandboxHandle, hops: int, costs: Sequence[Cos
         hops=hops,
         costs=costs,
         by_process=by_process,
-        first=_speed(times[: tenth + 1]),
-        last=_speed(times[-tenth - 1 :]),
+        first=speed(times[: tenth + 1]),
+        last=speed(times[-tenth - 1 :]),
         doubles=sum(double["count"] - 1 for double in book.doubles),
         unknown=len(matches.unmatched),
     )
 
 
-def _speed(times_ms: Sequence[int]) -> float:
+def stored_at(ledger: Ledger) -> list[int]:
+    """Return when each film was stored (UTC ms), in the order of the events."""
+    events = tables.events.c
+    query = select(events.at).where(events.kind == "attempt_stored").order_by(events.seq)
+    with ledger.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def speed(times_ms: Sequence[int]) -> float:
     """Return how many followed the first, a second."""
     return (len(times_ms) - 1) * 1000 / max(1, times_ms[-1] - times_ms[0])

@@ -16,6 +16,7 @@ import pytest
         *((part, ()) for part in ("table", "advance", "ledger", "warehouse", "polling", "neighbours", "writers")),
         ("table", ("--database", "postgresql")),
         ("fleet", ("--scale", "0.002")),
+        ("growth", ("--scale", "0.002")),
         ("partitions", ("--watch", "2")),
     ],
 )
