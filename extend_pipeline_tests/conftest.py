@@ -24,7 +24,7 @@ _databases = itertools.count()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers."""
-    config.addinivalue_line("markers", f"{REALLY_MIGRATED}: every ledger is made as the program makes it")
+    config.addinivalue_line("markers", f"{REALLY_MIGRATED}: every ledger is made by its migrations")
     config.addinivalue_line("markers", f"{MARKER}: runs in `make test-deep` and not in `make test`")
 
 

@@ -34,14 +34,6 @@ SCHEMA_HEAD: Final = "0013"
 
 BUSY_S: Final = 120  # a writer waits this long for other commits; each takes milliseconds
 
-_VERSION_TABLE: Final = """
-CREATE TABLE alembic_version (
-    version_num VARCHAR(32) NOT NULL,
-    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
-)
-"""
-"""Alembic's own table, in which it finds the revision of a ledger."""
-
 _MIGRATING: Final = threading.Lock()
 """Alembic keeps the running migration in globals of the process, so two at once in threads would interfere."""
 
@@ -146,45 +138,29 @@ class Ledger:
                 version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
                 if version == SCHEMA_HEAD:
                     return
-        with _MIGRATING, self.engine.connect() as connection:
-            connection.info["mode"] = "write"
-            with connection.begin():
-                if self.dialect == "postgresql":
-                    # any fixed number works: it only serialises migrations
-                    connection.execute(text("SELECT pg_advisory_xact_lock(7160315428)"))
-                if inspect(connection).has_table("alembic_version"):
-                    self._upgrade(connection)
-                else:
-                    _create(connection)
-                if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
-                    connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
-
-    def _upgrade(self, connection: Connection) -> None:
-        """Run the migrations that the ledger doesn't have yet."""
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise LedgerError(
-                f"the ledger at {shown_address(self.url)} was written by another version of "
-                f"extend-pipeline ({_program(connection)}; this is {program_version()}): {error}. Nothing is "
-                "submitted without it. Use that version, or a newer one."
-            ) from None
-
-
-def _create(connection: Connection) -> None:
-    """Create the tables at once, as all migrations together would make them, without loading Alembic."""
-    from extend_pipeline.ledger.migrations import partial_indexes  # noqa: F401 - they are part of the tables then
-
-    tables.metadata.create_all(connection, checkfirst=False)
-    connection.execute(text(_VERSION_TABLE))
-    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": SCHEMA_HEAD})
+        with _MIGRATING, self.engine.connect() as connection:
+            connection.info["mode"] = "write"
+            with connection.begin():
+                if self.dialect == "postgresql":
+                    # any fixed number works: it only serialises migrations
+                    connection.execute(text("SELECT pg_advisory_xact_lock(7160315428)"))
+                config.attributes["connection"] = connection
+                try:
+                    command.upgrade(config, "head")
+                except CommandError as error:
+                    raise LedgerError(
+                        f"the ledger at {shown_address(self.url)} was written by another version of "
+                        f"extend-pipeline ({_program(connection)}; this is {program_version()}): {error}. Nothing is "
+                        "submitted without it. Use that version, or a newer one."
+                    ) from None
+                if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
+                    connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
 
 
 def _program(connection: Connection) -> str:

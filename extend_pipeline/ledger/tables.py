@@ -11,8 +11,7 @@ again; without its row the next comparison is of every video.
 last replied, what callbacks reported): losing them costs a poll, never a task or a credit, so they are not in the
 events.
 
-The indexes with a condition are in `migrations/partial_indexes.py`. A new ledger is created from both; one of
-an earlier version is brought there by the migrations.
+The indexes with a condition are in `migrations/partial_indexes.py`.
 """
 
 from typing import Final

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import tempfile
 import threading
-from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Table, column, event, func, insert, inspect, select, table, text
+from sqlalchemy import Connection, Table, event, func, insert, inspect, select, text
 from sqlalchemy.pool import Pool
 
 from extend_pipeline.base.version import program_version
@@ -41,60 +40,14 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 
 
-# indexes over an expression are tested below
+# indexes over an expression are tested in `ledger/test_files.py`
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection", "ignore:autogenerate skipping metadata-specified")
-def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger_url: str) -> None:
-    with closing(Ledger(ledger_url)) as ledger:
-        upgrade(ledger, "head")
-        with ledger.engine.connect() as connection:
-            connection.info["mode"] = "read"
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, tables.metadata) == []
-            assert context.get_current_revision() == SCHEMA_HEAD
-
-
-@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
-def test_a_new_ledger_is_the_same_as_one_that_all_migrations_made(
-    request: pytest.FixtureRequest, ledger_url: str, tmp_path: Path
-) -> None:
-    if ledger_url.startswith("sqlite"):
-        other_url = f"sqlite:///{tmp_path}/migrated.sqlite"
-    else:
-        other_url = request.getfixturevalue("postgres").new_database("all_migrations")
-    with closing(Ledger(ledger_url)) as new, closing(Ledger(other_url)) as migrated:
-        new.migrate()
-        upgrade(migrated, "0001")
-        migrated.migrate()
-        contents = contents_of(new)
-        assert contents == contents_of(migrated)
-    assert contents.keys() == {"made", "alembic_version", *tables.metadata.tables}
-    assert contents["alembic_version"][-1] == [(SCHEMA_HEAD,)]
-
-
-_MADE: Final = {
-    "sqlite": "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table'",
-    "postgresql": """
-        SELECT relkind::text, relname, coalesce(pg_get_indexdef(oid), '') FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace
-        UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace
-        UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-    """,
-}
-"""What there is besides tables and their columns: names and definitions."""
-
-
-def contents_of(ledger: Ledger) -> dict[str, Any]:
-    """All that a ledger's database holds, but for the order of the columns."""
-    with ledger.read() as connection:
-        inspector = inspect(connection)
-        contents: dict[str, Any] = {"made": sorted(map(tuple, connection.execute(text(_MADE[ledger.dialect]))))}
-        for name in inspector.get_table_names():
-            columns = {column["name"]: repr(column) for column in inspector.get_columns(name)}
-            values = select(*map(column, sorted(columns))).select_from(table(name))
-            keys = inspector.get_pk_constraint(name), inspector.get_foreign_keys(name)
-            contents[name] = columns, keys, [tuple(row) for row in connection.execute(values)]
-    return contents
+def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        connection.info["mode"] = "read"
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+        assert context.get_current_revision() == SCHEMA_HEAD
 
 
 def test_a_ledger_is_found_and_opened_over_one_connection(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""New ledgers without what is the same for each of them: one is created in each test process, and what that made is
+"""New ledgers without what is the same for each of them: the migrations run once a test process, and what they made is
 said again to every new SQLite file; what SQLAlchemy has compiled for one ledger, the next one need not compile.
 (`servers/postgres.py` does the first for PostgreSQL.) Tests of the migrations themselves are `really_migrated`."""
 
@@ -24,7 +24,7 @@ _really_migrate: Final = Ledger.migrate
 
 def migrate_quickly(patch: pytest.MonkeyPatch) -> None:
     """Let `open_ledger` do so while the patch lasts."""
-    statements = _what_is_created()
+    statements = _what_migrations_say()
 
     def migrate(ledger: Ledger) -> None:
         _lay(ledger, statements)
@@ -35,7 +35,7 @@ def migrate_quickly(patch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def _what_is_created() -> tuple[str, ...]:
+def _what_migrations_say() -> tuple[str, ...]:
     with TemporaryDirectory(prefix="ep-ledger-") as folder:
         file = Path(folder) / "ledger.sqlite"
         ledger = Ledger(f"sqlite:///{file}")  # without an id: each ledger that is laid from it gets its own
