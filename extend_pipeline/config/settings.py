@@ -16,11 +16,17 @@ _ENVIRONMENT: Final = "environment"  # the file of an issue
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
 LEASE_MARGIN_S = 5.0
 
+_SEND_MARGIN_S: Final = 15.0  # between a claim and its POST, in which a wave is marked as sending
+
 MEDIA_SCHEMES = ("file",)
 """Schemes of EXTEND_PIPELINE_MEDIA_URL; `media.stores.STORES` has a store for each."""
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=1000)]
+
+
+def _default_lease_s(values: dict[str, Any]) -> float:
+    return float(values.get("post_deadline_s", 0.0)) + _SEND_MARGIN_S
 
 
 class Settings(BaseModel):
@@ -36,7 +42,8 @@ class Settings(BaseModel):
     ledger_url: str = Field(default="sqlite:///{home}/state/ledger.sqlite", validate_default=True, repr=False)
     media_url: str = Field(default="file://{home}/state/media", validate_default=True)
     post_deadline_s: _Seconds = 60  # over a whole submit call
-    lease_s: _Seconds = Field(default=180, validate_default=True)
+    # of a claim; what a killed process of another host had claimed waits for its end
+    lease_s: _Seconds = Field(default_factory=_default_lease_s, validate_default=True)
     get_deadline_s: _Seconds = 30
     download_silence_s: _Seconds = 60  # without a byte; a download itself may take as long as bytes flow
     max_downloads: _Count = 4

@@ -1,7 +1,7 @@
 """The home as a Dagster resource: opens the engine's `Pipeline` when it is needed, or raises what is wrong."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from extend_pipeline.config.home_timezone import home_timezone
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.dagster_defs.jobs.alive import showing_life
 from extend_pipeline.engine.guards.state_in_use import StateInUseError
 from extend_pipeline.engine.home import Pipeline, open_home, read_files, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
@@ -61,6 +62,14 @@ class HomeResource(dg.ConfigurableResource[Any]):
         if is_there(home / ACCOUNTS_FILE) or has_ledger(settings.ledger_url):
             return None
         return f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example"
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        """Yield this resource for a run or a tick. A run gives signs of life meanwhile."""
+        with ExitStack() as stack:
+            if context.run is not None and context.instance is not None:
+                stack.enter_context(showing_life(context.instance, context.run.run_id))
+            yield stack.enter_context(super().yield_for_execution(context))
 
     @contextmanager
     def open(self, *, get_deadline_s: float | None = None) -> Iterator[Pipeline]:

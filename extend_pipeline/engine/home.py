@@ -23,6 +23,7 @@ from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
+from extend_pipeline.engine.polling.renewer import Renewer
 from extend_pipeline.ledger.database import Ledger, find_ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.media.store import MediaStore
@@ -96,6 +97,7 @@ class Pipeline:
     claiming: threading.Lock = field(default_factory=threading.Lock)
     """Held while a thread reads the limits and the space on the disk and claims, and while the configuration changes,
     so that no account leaves it between its limits and its claims."""
+    renewer: Renewer = field(default_factory=Renewer)
     marks: tuple[object, ...] = ()
     works: bool = True
     """Whether this process polls and submits; a process that only reads needs no keys."""
@@ -186,6 +188,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the connections to providers and to the ledger."""
+        self.renewer.close()
         for provider in (*self._providers.values(), *self._retired):
             provider.close()
         self._providers.clear()

@@ -19,7 +19,7 @@ def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: 
     assert read.media_dir == tmp_path / "data/state/media"
     assert read.warehouse_path == tmp_path / "data/state/warehouse.duckdb"
     assert read.ledger_url == f"sqlite:///{tmp_path}/data/state/ledger.sqlite"
-    assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (180, 60, 30, 120)
+    assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (75, 60, 30, 120)
     assert (read.download_silence_s, read.max_downloads, read.max_submits, read.max_polls) == (60, 4, 8, 8)
     assert read.max_file_bytes == 2 * 1024**3
 
@@ -94,4 +94,4 @@ def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monk
 
 def test_variables_of_other_modules_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_FAILPOINTS", "submit.after_post=kill")
-    assert Settings().lease_s == 180
+    assert Settings().lease_s == 75

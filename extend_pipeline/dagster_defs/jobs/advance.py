@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import dagster as dg
-from dagster import DagsterRunStatus
 from pydantic import Field
 
 from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TAG, Recorder, version_tags
@@ -12,6 +11,7 @@ from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
+from extend_pipeline.dagster_defs.jobs import alive
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
 from extend_pipeline.dagster_defs.resources import HomeResource
@@ -22,14 +22,6 @@ from extend_pipeline.engine.publish import publish_last
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
 """The tag of every run that advances; deploy/dagster.yaml lets one of them run at a time."""
-
-UNFINISHED_RUN: Final = (
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-)
 
 ROUND_S: Final = 0.5
 """Seconds between two rounds of a run, because a batch of events costs Dagster some 15 ms, however few they are."""
@@ -80,8 +72,8 @@ def advance_job() -> None:
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
-    """Return the runs of advance_job that are queued or in progress."""
-    return instance.get_runs(dg.RunsFilter(job_name=ADVANCE_JOB, statuses=list(UNFINISHED_RUN)))
+    """Return the runs of advance_job that are queued or in progress, and end those whose process is gone."""
+    return alive.unfinished_runs(instance, ADVANCE_JOB)
 
 
 def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline) -> Iterator[Event]:

@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
@@ -36,18 +37,21 @@ def release_leases(pipeline: Pipeline, attempt_ids: Collection[str]) -> None:
 class FetchLease:
     """This process's lease on an attempt whose result it fetches.
 
-    A download may take far longer than a lease. Without renewal a second process would fetch the same result, find its
-    URL expired, and record `result_lost` for a file that the first process is about to store.
+    A fetch may take far longer than a lease. Without renewal a second process would fetch the same result, find its
+    URL expired, and record `result_lost` for a file that the first process is about to store. The lease is short,
+    because the results of a process that was killed wait for its end.
     """
 
     def __init__(self, pipeline: Pipeline, attempt_id: str, *, leased_at: int) -> None:
-        self._pipeline, self._attempt_id = pipeline, attempt_id
+        self.attempt_id = attempt_id
+        self._pipeline = pipeline
         self._lease_ms = schedule.fetch_lease_ms(pipeline.settings)
         self._until = leased_at + self._lease_ms
         self._lock = threading.Lock()
 
     def renew(self) -> bool:
-        """Renew the lease once half of it is over. Return False where another process leases the attempt by now."""
+        """Renew the lease if no other thread has renewed it and half of it is over, as after a pause of the process.
+        Return False where another process leases the attempt by now."""
         with self._lock:
             now_ms = self._pipeline.now_ms()
             if lease_runs(self._until - self._lease_ms, self._until - self._lease_ms // 2, now_ms):
@@ -55,10 +59,34 @@ class FetchLease:
             with self._pipeline.ledger.write(now_ms=now_ms, actor=self._pipeline.owner) as tx:
                 is_valid = self.is_valid(tx)
             if is_valid:
-                self._until = now_ms + self._lease_ms
+                self.was_renewed(now_ms)
             return is_valid
 
     def is_valid(self, tx: LedgerTransaction) -> bool:
         """Renew the lease in a transaction. Return False where another process leases the attempt by now."""
         until = tx.now_ms + self._lease_ms
-        return job_queue.extend_lease(tx, self._attempt_id, owner=self._pipeline.owner, until=until)
+        return job_queue.extend_lease(tx, self.attempt_id, owner=self._pipeline.owner, until=until)
+
+    def was_renewed(self, now_ms: int) -> None:
+        """Note that the ledger has the lease from `now_ms` on (UTC ms)."""
+        self._until = now_ms + self._lease_ms
+
+
+@contextmanager
+def renewed(pipeline: Pipeline, leases: Collection[FetchLease]) -> Iterator[None]:
+    """Renew the leases, together with all others of the process, until the block ends."""
+    lease_s = schedule.fetch_lease_ms(pipeline.settings) / 1000
+    with pipeline.renewer.holding(leases, lease_s=lease_s, renew=partial(_renew_all, pipeline)):
+        yield
+
+
+def _renew_all(pipeline: Pipeline, leases: Collection[FetchLease]) -> None:
+    """Renew those of the leases that this process still has, in one transaction."""
+    now_ms = pipeline.now_ms()
+    until = now_ms + schedule.fetch_lease_ms(pipeline.settings)
+    attempt_ids = {lease.attempt_id for lease in leases}
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        extended = job_queue.extend_leases(tx, attempt_ids, owner=pipeline.owner, until=until)
+    for lease in leases:
+        if lease.attempt_id in extended:
+            lease.was_renewed(now_ms)

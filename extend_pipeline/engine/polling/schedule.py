@@ -20,6 +20,10 @@ NO_SPACE_RETRY_MS: Final = 30_000  # until a result is fetched again for which t
 RESTORE_FIRST_MS: Final = 60_000  # after a film or a source that could not be restored; doubles
 RESTORE_MAX_MS: Final = 6 * 3_600_000  # so that what can't be restored is tried four times a day
 
+MAX_LEASE_S: Final = 45.0
+"""The longest lease of a poll or a fetch, in seconds, because what a killed process of another host or container has
+leased waits for its end. A fetch renews its lease three times meanwhile."""
+
 LOOKUP_MIN_MS: Final = 500  # where the settle window is 0, as in tests
 
 CALLBACK_LOOKUP_FIRST_MS: Final = 2_000  # between queries of a task that a callback named; doubles
@@ -103,14 +107,14 @@ def lookup_gap_ms(account: Account) -> int:
 
 def poll_lease_ms(settings: Settings, accounts: Collection[Account]) -> int:
     """Return the ms for which a worker leases the tasks that it polls: no less than a query may take, and no less than
-    the shortest interval of the accounts, so that no other worker polls the same task in between."""
+    the shortest interval of the accounts, up to a bound, so that no other worker polls the same task in between."""
     shortest = min((account.poll.every_s for account in accounts), default=0.0)
-    return int(max(shortest, settings.get_deadline_s) * 1000)
+    return int(max(min(shortest, MAX_LEASE_S), settings.get_deadline_s) * 1000)
 
 
 def fetch_lease_ms(settings: Settings) -> int:
     """Return the ms for which a worker leases a result that it fetches; it renews the lease meanwhile."""
-    return int(settings.lease_s * 1000)
+    return int(min(settings.lease_s, MAX_LEASE_S) * 1000)
 
 
 def lookup_lease_ms(settings: Settings) -> int:

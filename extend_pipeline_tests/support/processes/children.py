@@ -104,10 +104,12 @@ def advancing(
     confined: bool = True,
     together: Barrier | None = None,
     once: bool = False,
+    owner: str = "",
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says. One that is not
     `confined` reads films in its own process. `together` makes several begin at once, when all have the home open. With
-    `once` it runs one round, so that one that is stopped holds no lock of the ledger in another lane."""
+    `once` it runs one round, so that one that is stopped holds no lock of the ledger in another lane. Under another
+    `owner` than its own it seems to be a process of another host, whose end no other process can see."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (
         settings,
@@ -118,6 +120,7 @@ def advancing(
         confined,
         together,
         once,
+        owner,
     )
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
     with ALONE:
@@ -134,6 +137,7 @@ def _advance(
     confined: bool,
     together: Barrier | None,
     once: bool,
+    owner: str,
 ) -> None:
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.advance import advance
@@ -148,6 +152,7 @@ def _advance(
     if not confined:
         read_films_here()
     with open_home(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
+        pipeline.owner = owner or pipeline.owner
         if together is not None:
             together.wait(30)
         if once:

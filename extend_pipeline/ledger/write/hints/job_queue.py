@@ -122,6 +122,12 @@ _EXTEND: Final = (
     .where(_SCHEDULE.c.attempt_id == bindparam("of"), _SCHEDULE.c.owner == bindparam("held_by"))
     .values(_LEASED)
 )
+_EXTEND_ALL: Final = (
+    update(_SCHEDULE)
+    .where(_OF_IDS, _SCHEDULE.c.owner == bindparam("held_by"))
+    .values(due_at=bindparam("until"))
+    .returning(_SCHEDULE.c.attempt_id)
+)
 _NOTE_ON_DOUBTS: Final = (
     update(_SCHEDULE)
     .where(
@@ -251,6 +257,16 @@ def extend_lease(
     held_by = owner if from_owner is None else from_owner
     values = {"of": attempt_id, "held_by": held_by, "until": until, "worker": owner}
     return tx.connection.execute(_EXTEND, values).rowcount == 1
+
+
+def extend_leases(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str, until: int) -> frozenset[str]:
+    """Extend the worker's leases on the attempts until a moment (UTC ms). Return those that it still had."""
+    values = {"held_by": owner, "until": until}
+    return frozenset(
+        attempt_id
+        for part in chunks(attempt_ids)
+        for attempt_id in tx.connection.execute(_EXTEND_ALL, {"ids": part, **values}).scalars()
+    )
 
 
 def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) -> None:

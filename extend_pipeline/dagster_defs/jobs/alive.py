@@ -1,0 +1,105 @@
+"""Signs of life of runs, in Dagster's own storage. Dagster learns that a run's process is gone from the code server
+that started it; where that is gone too (a restarted machine or container), the run would stay in progress for hours,
+and hold back the next one."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import dagster as dg
+from dagster import DagsterRunStatus
+
+from extend_pipeline.engine.polling.renewer import RENEWALS_A_LEASE, Renewer
+
+SIGNS_KEY: Final = "extend_pipeline/alive"
+"""In Dagster's storage: a JSON object of run ids, each with the time (s) of its last sign of life."""
+
+SILENCE_S: Final = 60.0
+"""Without a sign for so long, a run's process is gone."""
+
+SIGN_EVERY_S: Final = 10.0  # so that a few signs may be late, and clocks may differ by most of SILENCE_S
+
+NO_SIGN_S: Final = 600.0
+"""From its start on, the longest time in which a run gives its first sign. Long, because a step may wait for a new
+machine."""
+
+CANCEL_S: Final = 60.0
+"""For so long the next run waits for the end of one that is being canceled."""
+
+STARTED: Final = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
+UNFINISHED: Final = (DagsterRunStatus.QUEUED, *STARTED, DagsterRunStatus.CANCELING)
+
+
+@contextmanager
+def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Give a sign of life every few seconds until the block ends. A storage that can't be written fails no run."""
+
+    def sign(_: object) -> None:
+        _write(instance, {**_signs(instance), run_id: time.time()})
+
+    with suppress(Exception):
+        sign(None)
+    renewer = Renewer()
+    try:
+        with renewer.holding([run_id], lease_s=SIGN_EVERY_S * RENEWALS_A_LEASE, renew=sign):
+            yield
+    finally:
+        renewer.close()
+        with suppress(Exception):
+            _forget(instance, [run_id])
+
+
+def unfinished_runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.DagsterRun]:
+    """Return the runs of a job that are queued or in progress, after those whose process is gone were ended. Of other
+    jobs those are ended too, because they would hold their slots."""
+    now_s = time.time()
+    signs = _signs(instance)
+    silent = [run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S]  # a clock may be set back
+    for run in instance.get_runs(dg.RunsFilter(run_ids=silent)) if silent else ():
+        if not run.is_finished:
+            _end(instance, run, f"its process has given no sign of life for {SILENCE_S:g} s")
+    if silent:
+        _forget(instance, silent)
+    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
+    return [
+        record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)
+    ]
+
+
+def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, signs: dict[str, float], now_s: float) -> bool:
+    run, age_s = record.dagster_run, now_s - record.update_timestamp.timestamp()
+    if run.status is DagsterRunStatus.CANCELING and age_s > CANCEL_S:
+        _end(instance, run, f"it was canceled, and has not ended within {CANCEL_S:g} s")
+    elif run.status in STARTED and run.run_id not in signs and age_s > NO_SIGN_S:
+        _end(instance, run, f"its process has given no sign of life within {NO_SIGN_S:g} s of its start")
+    else:
+        return False
+    return True
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> None:
+    message = (
+        f"This run is over: {reason}. Nothing is lost: the ledger holds what was paid for, and the next run goes on "
+        "with it; what the process was fetching is fetched once its lease of 45 s has ended."
+    )
+    if run.status is DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, message)
+    else:
+        instance.report_run_failed(run, message)
+
+
+def _signs(instance: dg.DagsterInstance) -> dict[str, float]:
+    text = instance.daemon_cursor_storage.get_cursor_values({SIGNS_KEY}).get(SIGNS_KEY)
+    return {} if text is None else dict(json.loads(text))
+
+
+def _write(instance: dg.DagsterInstance, signs: dict[str, float]) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: json.dumps(signs)})
+
+
+def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Drop runs from the signs. A sign of another run that is written at the same moment may be lost; its next one
+    comes soon."""
+    _write(instance, {run_id: at_s for run_id, at_s in _signs(instance).items() if run_id not in run_ids})
