@@ -24,7 +24,10 @@ DEEP: Final = (
     "machine/test_machine.py",
     # the demo through a real Dagster
     "cli/test_demo.py::test_the_demo_ends_by_itself",
+    # a run of a real Dagster that is killed
+    "dagster_defs/test_killed_runs.py",
     # kills at every failpoint
+    "engine/fetch/test_lost_processes.py::test_what_a_killed",
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",
     "engine/chains/test_crash_walk.py::test_a_kill_around_a_submit",
     "engine/chains/test_crash_walk.py::test_the_command_itself_is_killed",

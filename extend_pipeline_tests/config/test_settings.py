@@ -46,7 +46,6 @@ def test_the_environment_is_read_and_an_explicit_home_wins(tmp_path: Path, monke
         ("LEASE_S", "soon"),
         ("POST_DEADLINE_S", "0"),
         ("POST_DEADLINE_S", "inf"),
-        ("POST_DEADLINE_S", "400"),
         ("LINGER_S", "-1"),
         ("MAX_SUBMITS", "1001"),
         ("MAX_SUBMITS", "0"),
@@ -83,6 +82,11 @@ def test_the_ledgers_password_is_neither_shown_nor_repeated(tmp_path: Path, monk
     with pytest.raises(ConfigError) as caught:
         Settings.for_home(tmp_path)
     assert "hush" not in f"{caught.value} {caught.value.problems!r}"
+
+
+def test_a_lease_is_a_quarter_of_a_minute_longer_than_a_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_POST_DEADLINE_S", "400")
+    assert Settings().lease_s == 415
 
 
 def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import dagster as dg
 from dagster import DagsterRunStatus
 
 from extend_pipeline.engine.polling.renewer import RENEWALS_A_LEASE, Renewer
+from extend_pipeline.engine.polling.schedule import MAX_LEASE_S
 
 SIGNS_KEY: Final = "extend_pipeline/alive"
 """In Dagster's storage: a JSON object of run ids, each with the time (s) of its last sign of life."""
@@ -51,10 +52,12 @@ def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
             _forget(instance, [run_id])
 
 
-def unfinished_runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.DagsterRun]:
+def unfinished_runs(
+    instance: dg.DagsterInstance, job_name: str, *, now_s: float | None = None
+) -> Sequence[dg.DagsterRun]:
     """Return the runs of a job that are queued or in progress, after those whose process is gone were ended. Of other
-    jobs those are ended too, because they would hold their slots."""
-    now_s = time.time()
+    jobs those are ended too, because they would hold their slots. `now_s` is the time (UTC s); None: the clock's."""
+    now_s = time.time() if now_s is None else now_s
     signs = _signs(instance)
     silent = [run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S]  # a clock may be set back
     for run in instance.get_runs(dg.RunsFilter(run_ids=silent)) if silent else ():
@@ -63,9 +66,7 @@ def unfinished_runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.
     if silent:
         _forget(instance, silent)
     records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
-    return [
-        record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)
-    ]
+    return [record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)]
 
 
 def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, signs: dict[str, float], now_s: float) -> bool:
@@ -81,8 +82,8 @@ def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, signs: dic
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, reason: str) -> None:
     message = (
-        f"This run is over: {reason}. Nothing is lost: the ledger holds what was paid for, and the next run goes on "
-        "with it; what the process was fetching is fetched once its lease of 45 s has ended."
+        f"This run is over: {reason}. Nothing is lost: the ledger holds what was paid for, and the next run continues "
+        f"with it. A result that the process was fetching is fetched again once its lease of {MAX_LEASE_S:g} s ends."
     )
     if run.status is DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, message)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.engine.doubt.recover import lease_is_over
+from extend_pipeline.engine.doubt.recover import lease_is_over, release_dead_leases
 from extend_pipeline.engine.fetch.collect import FETCHED
 from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
@@ -25,7 +25,7 @@ from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:
     """Poll the accounts side by side until `deadline` on `clock` (seconds), longest overdue first, so that one that
     does not reply costs no other its tick. Return how many tasks were polled. Those that were not reached follow in the
-    next tick."""
+    next tick. Before, release what killed processes of this host have leased, so that it is due now."""
 
     def poll(name: str) -> int:
         if clock() >= deadline:
@@ -33,6 +33,7 @@ def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: floa
         try_other_keys(pipeline, [name] if name not in pipeline.without_key() else [])
         return poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
 
+    release_dead_leases(pipeline)
     with pipeline.ledger.read() as connection:
         due_at = queries.first_due(connection)
     now_ms = pipeline.now_ms()

@@ -65,7 +65,7 @@ def recover_home(pipeline: Pipeline) -> RecoverReport:
     report = RecoverReport()
     report.found += replay_spool(pipeline)
     _end_leases(pipeline, report)
-    _release_dead_leases(pipeline)
+    release_dead_leases(pipeline)
     _restore_hints(pipeline)
     return report
 
@@ -121,7 +121,7 @@ def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
             _end_lease(tx, pipeline, row, report)
 
 
-def _release_dead_leases(pipeline: Pipeline) -> None:
+def release_dead_leases(pipeline: Pipeline) -> None:
     """Make due now the attempts that are leased by ended processes of this host."""
     with pipeline.ledger.read() as connection:
         leased = job_queue.leases_by_owner(connection)

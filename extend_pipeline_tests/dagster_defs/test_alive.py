@@ -1,0 +1,131 @@
+"""Signs of life of runs: a run whose process is gone is ended with a reason, and holds back no other."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Final
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE as EVENT_TYPES
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, advance_job
+from extend_pipeline.dagster_defs.jobs.alive import CANCEL_S, NO_SIGN_S, SIGNS_KEY, SILENCE_S, unfinished_runs
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.test_killed_runs import last_message
+from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.user_texts import check_user_text
+
+STARTED: Final = DagsterRunStatus.STARTED
+CANCELING: Final = DagsterRunStatus.CANCELING
+
+
+def begun(place: Place, status: DagsterRunStatus = STARTED, *, job: str = ADVANCE_JOB) -> dg.DagsterRun:
+    """Return a run in a status that no process works on."""
+    run = place.instance.create_run_for_job(place.defs.resolve_job_def(job))
+    for step in (DagsterRunStatus.STARTING, STARTED, status):
+        event = dg.DagsterEvent(event_type_value=EVENT_TYPES[step].value, job_name=job)
+        place.instance.report_dagster_event(event, run_id=run.run_id)
+        if step is status:
+            break
+    return run
+
+
+def give_sign(place: Place, run: dg.DagsterRun, *, age_s: float) -> None:
+    """Write a sign of life of a run that is so old."""
+    place.instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: json.dumps({run.run_id: time.time() - age_s})})
+
+
+def signs(place: Place) -> dict[str, float]:
+    """Return the signs of life that the instance has."""
+    text = place.instance.daemon_cursor_storage.get_cursor_values({SIGNS_KEY}).get(SIGNS_KEY, "{}")
+    return dict(json.loads(text))
+
+
+def status_of(place: Place, run: dg.DagsterRun) -> str:
+    found = place.instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status.value
+
+
+@pytest.mark.parametrize(("status", "end"), [(STARTED, "FAILURE"), (CANCELING, "CANCELED")])
+def test_a_silent_run_is_ended_and_the_next_one_is_asked_for(status: DagsterRunStatus, end: str, place: Place) -> None:
+    place.write([video("one")])
+    place.sensor("catalog_sensor")
+    run = begun(place, status)
+    give_sign(place, run, age_s=SILENCE_S - 10)
+    assert run.run_id in place.sensor("kling_poll_sensor").skip_message
+    give_sign(place, run, age_s=SILENCE_S + 1)
+    assert len(place.sensor("kling_poll_sensor").run_requests) == 1
+    assert (status_of(place, run), signs(place)) == (end, {})
+    check_user_text(last_message(place.instance, run.run_id))
+
+
+@pytest.mark.parametrize("ahead_s", [-SILENCE_S - 1, -7200.0])
+def test_a_sign_from_a_clock_that_was_set_back_counts_for_a_minute(ahead_s: float, place: Place) -> None:
+    run = begun(place)
+    give_sign(place, run, age_s=ahead_s)
+    assert unfinished_runs(place.instance, ADVANCE_JOB) == []
+    assert status_of(place, run) == "FAILURE"
+
+
+def test_a_run_of_another_job_that_is_gone_holds_no_slot(place: Place) -> None:
+    run = begun(place, job="reconcile_job")
+    give_sign(place, run, age_s=SILENCE_S + 1)
+    assert unfinished_runs(place.instance, ADVANCE_JOB) == []
+    assert status_of(place, run) == "FAILURE"
+
+
+@pytest.mark.parametrize(
+    ("status", "limit_s", "end"),
+    [
+        (DagsterRunStatus.STARTING, NO_SIGN_S, "FAILURE"),
+        (STARTED, NO_SIGN_S, "FAILURE"),
+        (CANCELING, CANCEL_S, "CANCELED"),
+    ],
+)
+def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
+    status: DagsterRunStatus, limit_s: float, end: str, place: Place
+) -> None:
+    run = begun(place, status)
+    now_s = time.time()
+    assert [found.run_id for found in unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s - 30)] == [
+        run.run_id
+    ]
+    assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s + 1) == []
+    assert status_of(place, run) == end
+    check_user_text(last_message(place.instance, run.run_id))
+
+
+def _advance_job() -> dg.JobDefinition:
+    """Return advance_job, because `reconstructable` takes a function."""
+    return advance_job
+
+
+def test_a_queued_run_may_wait_for_hours(place: Place) -> None:
+    location = RegisteredCodeLocationOrigin("extend_pipeline")
+    run = place.instance.create_run_for_job(
+        place.defs.resolve_job_def(ADVANCE_JOB),
+        status=DagsterRunStatus.QUEUED,
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), ADVANCE_JOB),
+        job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
+    )
+    left = unfinished_runs(place.instance, ADVANCE_JOB, now_s=time.time() + 6 * 3600)
+    assert [found.run_id for found in left] == [run.run_id]
+
+
+def test_a_run_gives_signs_while_it_goes_on_and_leaves_none(place: Place) -> None:
+    seen: list[dict[str, float]] = []
+
+    @dg.op(required_resource_keys={"home"})
+    def look() -> None:
+        seen.append(signs(place))
+
+    job = dg.JobDefinition(name="look", graph_def=dg.GraphDefinition("look", node_defs=[look]))
+    result = job.execute_in_process(instance=place.instance, resources={"home": place.resource})
+    assert [*seen[0]] == [result.run_id]
+    assert abs(time.time() - seen[0][result.run_id]) < SILENCE_S
+    assert signs(place) == {}
