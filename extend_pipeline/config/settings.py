@@ -61,7 +61,9 @@ class Settings(BaseModel):
         try:
             super().__init__(**{**_from_environment(), **values})
         except ValidationError as error:
-            issues += [_issue(dict(detail)) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            # beside a mistake no default is computed from other settings, which is no mistake of its own
+            issues += [_issue(dict(detail)) for detail in details if detail["type"] != "default_factory_not_called"]
         if issues:
             raise ConfigError(issues)
 

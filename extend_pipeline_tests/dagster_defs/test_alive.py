@@ -92,7 +92,7 @@ def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
 ) -> None:
     run = begun(place, status)
     now_s = time.time()
-    assert [found.run_id for found in unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s - 30)] == [
+    assert [found.run_id for found in unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s - 20)] == [
         run.run_id
     ]
     assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s + 1) == []

@@ -26,7 +26,7 @@ NO_SIGN_S: Final = 600.0
 """From its start on, the longest time in which a run gives its first sign. Long, because a step may wait for a new
 machine."""
 
-CANCEL_S: Final = 60.0
+CANCEL_S: Final = 30.0
 """For so long the next run waits for the end of one that is being canceled."""
 
 STARTED: Final = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)

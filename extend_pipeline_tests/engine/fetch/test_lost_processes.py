@@ -1,4 +1,4 @@
-"""A process of another host that is killed or stopped: what it held is taken over when its lease ends, and nothing is
+"""A process of another host that is killed or stopped: its work goes on when its lease ends, and nothing is
 paid for or written twice. Leases of living processes are renewed, also where nothing comes."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LEASES_S: Final = {
     "collect.mid_download": 45,
     "collect.before_stored": 45,
 }
-"""How long after a kill at a failpoint nothing is taken over, in seconds."""
+"""How long after a kill at a failpoint no other process continues, in seconds."""
 
 
 def worker(home: EngineHome, points: str, *, skipped_ms: int = 0) -> Child:
@@ -77,7 +77,7 @@ def made_and_not_fetched(home: EngineHome, pipeline: Pipeline, clock: JumpClock,
 
 
 @pytest.mark.parametrize(("point", "lease_s"), LEASES_S.items())
-def test_what_a_killed_process_held_is_taken_over_within_its_lease(point: str, lease_s: int, home: EngineHome) -> None:
+def test_what_a_killed_process_held_is_continued_within_its_lease(point: str, lease_s: int, home: EngineHome) -> None:
     entries = home.seeded(3)
     home.options |= PRODUCTION
     home.catalogue(entries[:1])
