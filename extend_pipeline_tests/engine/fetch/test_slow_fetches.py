@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.polling.renewer import Renewer
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, QUICK, EngineHome, JumpClock
@@ -22,6 +24,12 @@ LEASE_MS = int(QUICK["lease_s"] * 1000)
 AT_DOWNLOAD = {"where": "download", "times": 99, "match": {"provider": "kling-gateway"}}
 WHERE = "kling-gateway-0/1"
 DOWNLOADING = 5  # looks at the clock: before it takes, whether anything is due, taking, beginning, and a piece came
+
+
+@pytest.fixture(autouse=True)
+def _renewed_by_the_fetch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread that renews leases, because it goes by real time and would read a clock that counts its readings."""
+    monkeypatch.setattr(Renewer, "holding", lambda *_, **__: nullcontext())
 
 
 class InterruptedClock:
