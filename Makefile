@@ -14,7 +14,7 @@ TEXTS := $(abspath $(VENV))/user_texts.jsonl
 RUN := env -u PYTHONDONTWRITEBYTECODE -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-storm test-deep test-all texts check bench matrix chaos machine mutants format lock clean
+.PHONY: help setup demo dev wheel test test-storm test-deep test-all texts check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: $(READY) ## sandbox, Dagster and eleven videos: watch them grow, see what 
 
 dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ctrl-C
 	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev $(ARGS)
+
+wheel: $(READY) ## dist/*.whl, which pip installs where there is no checkout
+	@$(BIN)/python -m hatchling build -t wheel
 
 test: $(READY) ## every promise once, on SQLite and on a real PostgreSQL
 	@$(RUN) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not deep" $(ARGS)

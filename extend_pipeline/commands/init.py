@@ -9,9 +9,9 @@ import click
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.shared.new_home import IGNORED, shipped_text, write_missing, written_to
 
 _SCHEMAS: Final = ".schemas"
-_IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
 
 
 @click.command()
@@ -19,8 +19,9 @@ _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse
 def init(as_json: bool) -> None:
     """Write commented example files into the home.
 
-    catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Existing files are
-    left as they are. The schemas in .schemas let an editor check both as they are typed.
+    catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much; dagster.yaml is for
+    DAGSTER_HOME. Existing files are left as they are. The schemas in .schemas let an editor check the first two as they
+    are typed.
     """
     folder = home_settings().home
     written, existing = write_examples(folder)
@@ -48,26 +49,16 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
 
     examples = files("extend_pipeline.config") / "examples"
     contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}
-    contents[".gitignore"] = _IGNORED
-    written: list[str] = []
-    existing: list[str] = []
+    contents["dagster.yaml"] = shipped_text("deploy/dagster.yaml")
+    contents[".gitignore"] = IGNORED
     # the files of a catalogue are read together, and the examples are not the user's videos
-    if catalogue := list(dict.fromkeys(file.name.partition("/")[0] for file in catalogue_files(folder)[0])):
+    catalogue = list(dict.fromkeys(file.name.partition("/")[0] for file in catalogue_files(folder)[0]))
+    if catalogue:
         del contents["catalog.yaml"]
-        existing += catalogue
-    try:
-        make_private_folder(folder)
+    with written_to(folder):
         make_private_folder(folder / _SCHEMAS)
         for name, text in schema_files(PROVIDERS).items():
             with open_private(folder / _SCHEMAS / name, "w") as file:
                 file.write(text)
-        for name, content in contents.items():
-            try:
-                with open_private(folder / name, "x") as file:
-                    file.write(content)
-                written.append(name)
-            except FileExistsError:
-                existing.append(name)
-    except OSError as error:
-        raise click.UsageError(f"{error.filename or folder} can't be written: {error.strerror or error}") from error
-    return written, existing
+        written, existing = write_missing(folder, contents)
+    return written, [*catalogue, *existing]

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.commands.demo.home import find
 from extend_pipeline.commands.demo.home_lock import RECORD, read_record
-from extend_pipeline_tests.support.home.demo import write_demo
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.home.demo import DEMO, FILES, write_demo
 from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
@@ -73,3 +75,53 @@ def test_a_state_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     check_user_text(done.stderr)
     assert (tmp_path / "state" / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_new_folder_gets_the_files_of_the_demo(given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "data" / "demo"
+    assert find(home if given else None).settings.home == home
+    assert {path.name for path in home.iterdir()} == {*FILES, ".gitignore"}
+    for name in FILES:
+        assert (home / name).read_text(encoding="utf-8") == (DEMO / name).read_text(encoding="utf-8")
+    (home / "catalog.yaml").write_text("videos: []", encoding="utf-8")
+    find(home)
+    assert (home / "catalog.yaml").read_text(encoding="utf-8") == "videos: []"
+
+
+def test_a_state_whose_files_were_removed_gets_them_again(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / ".demo").touch()
+    find(tmp_path)
+    assert (tmp_path / "catalog.yaml").exists()
+
+
+@pytest.mark.parametrize("there", ["accounts.yaml", "catalog.csv", "photo.jpg", "state"])
+@pytest.mark.parametrize("verb", ["demo", "dev"])
+def test_no_file_is_written_where_something_else_lies(verb: str, there: str, tmp_path: Path) -> None:
+    (tmp_path / there).mkdir() if there == "state" else (tmp_path / there).touch()
+    done = Cli(tmp_path)(verb)
+    assert done.exit_code == 1
+    check_user_text(done.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+
+
+def test_a_home_that_cannot_be_written_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = Cli(tmp_path / "file" / "home")("demo")
+    assert done.exit_code == 2
+    check_user_text(done.stderr)
+
+
+def test_the_ledger_and_the_films_of_the_shell_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(tmp_path / "real"))
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://real.example.com/ledger")
+    monkeypatch.setenv("Extend_Pipeline_Media_URL", f"file://{tmp_path}/real/media")
+    settings = find(tmp_path / "demo").settings
+    assert settings.ledger_url == f"sqlite:///{tmp_path}/demo/state/ledger.sqlite"
+    assert settings.media_dir == tmp_path / "demo" / "state" / "media"
+    assert not [name for name in os.environ if name.upper().endswith(("PIPELINE_LEDGER_URL", "PIPELINE_MEDIA_URL"))]
+    check_user_text(capsys.readouterr().out)

@@ -202,12 +202,12 @@ def test_ctrl_c_outside_of_work_ends_with_130(monkeypatch: pytest.MonkeyPatch) -
 
 def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> None:
     run = Cli(tmp_path / "new" / "home")
-    assert run.json("init")["written"] == ["catalog.yaml", "accounts.yaml", ".gitignore"]
+    assert run.json("init")["written"] == ["catalog.yaml", "accounts.yaml", "dagster.yaml", ".gitignore"]
     assert run("plan").exit_code in (0, 1)  # the example's source has a date, and expires one day
     (run.home / "accounts.yaml").write_text("edited", encoding="utf-8")
     (run.home / "catalog.yaml").unlink()
     again = run.json("init")
-    assert (again["written"], again["existing"]) == (["catalog.yaml"], ["accounts.yaml", ".gitignore"])
+    assert (again["written"], again["existing"]) == (["catalog.yaml"], ["accounts.yaml", "dagster.yaml", ".gitignore"])
     assert (run.home / "accounts.yaml").read_text(encoding="utf-8") == "edited"
     assert "/state/" in (run.home / ".gitignore").read_text(encoding="utf-8")
     first = (run.home / "catalog.yaml").read_text(encoding="utf-8").splitlines()[0]

@@ -1,5 +1,7 @@
 """The demo's home: its state folder, the sandbox's address, a DAGSTER_HOME of its own, and the child processes."""
 
+import importlib.util
+import os
 import shutil
 import socket
 import sys
@@ -14,10 +16,12 @@ import click
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.demo.home_lock import RECORD, HomeLock, lock_home
-from extend_pipeline.commands.demo.processes import Child, is_up, program_path, running, wait_for
+from extend_pipeline.commands.demo.processes import Child, is_up, running, wait_for
 from extend_pipeline.commands.demo.sandbox import read_seeds
+from extend_pipeline.commands.render.output import say
+from extend_pipeline.commands.shared.new_home import IGNORED, shipped_text, write_missing, written_to
 from extend_pipeline.config.load import load_accounts, load_configuration
-from extend_pipeline.config.settings import Settings
+from extend_pipeline.config.settings import PREFIX, Settings
 from extend_pipeline.engine.guards.state_in_use import IN_USE, state_in_use
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.providers.registry import PROVIDERS
@@ -30,9 +34,15 @@ load_from:
       location_name: extend_pipeline
 """
 
-DAGSTER_CONFIGURATION = "dagster.yaml"
+FILES = ("accounts.yaml", "catalog.yaml", "sandbox.json")
+"""Names of the files in data/demo that make a folder a home of the demo."""
+
+DAGSTER_CONFIGURATION = "deploy/dagster.yaml"
 MAX_PORT = 65535
-PROGRAMS = ("dagster-daemon", "dagster-webserver")
+PROGRAMS = {"dagster-daemon": "dagster._daemon", "dagster-webserver": "dagster_webserver"}
+"""The module of each program of Dagster that the demo runs. As modules they run in this environment, also where it has
+no scripts of its own."""
+
 MARK = ".demo"
 """Name of a file that marks a state folder as made by a demo. Only such a folder is ever emptied."""
 
@@ -74,22 +84,53 @@ class DemoHome:
             "EXTEND_DEMO_SECRET_KEY": config.secret_key,
             **{f"EXTEND_DEMO_{name.upper()}_KEY": settings.key for name, settings in config.others.items()},
             "PYTHONUNBUFFERED": "1",
+            # a module in the current folder, such as a random.py, must not replace one that a child imports
+            "PYTHONSAFEPATH": "1",
         }
 
 
 def find(home: Path | None) -> DemoHome:
-    """Return the demo home in `--home`, else data/demo. Raises click.ClickException if there is none."""
+    """Return the demo home in `--home`, else data/demo in the current folder; its files are written into a new or empty
+    folder. Raises click.ClickException if the folder holds something else, and ConfigError."""
+    _leave_out_other_homes()
     settings = Settings.for_home(home if home is not None else Path("data/demo"))
-    if not (settings.home / "catalog.yaml").exists():
-        raise click.ClickException(
-            f"there is no demo in {settings.home}: run it in a checkout of the project, or name one with --home"
-        )
+    _write_files(settings)
     urls = {account.base_url for account in load_accounts(settings, PROVIDERS).values()}
     if len(urls) != 1 or not all(urlsplit(url).hostname == "127.0.0.1" for url in urls):
         raise click.ClickException(
             f"{settings.home}/accounts.yaml must name one base_url, on 127.0.0.1 with a port: the demo spends no money"
         )
     return DemoHome(settings, urls.pop())
+
+
+def _leave_out_other_homes() -> None:
+    """Remove the shell's own home, ledger and media store from the environment, because the demo has its own."""
+    own = {f"{PREFIX}{name}" for name in ("HOME", "LEDGER_URL", "MEDIA_URL")}
+    names = sorted(name for name in os.environ if name.upper() in own)
+    for name in names:
+        del os.environ[name]
+    if names:
+        say(f"the demo has its own home, ledger and films, and leaves out {', '.join(names)};")
+        say("unset what is named there before you look at the demo with other commands")
+
+
+def _write_files(settings: Settings) -> None:
+    """Write the demo's files into a new or empty folder. Raises click.ClickException if it holds something else and
+    not all of them."""
+    home = settings.home
+    missing = [name for name in FILES if not (home / name).exists()]
+    if not missing:
+        return
+    with written_to(home):
+        others = sorted(path.name for path in home.iterdir() if not path.name.startswith("."))
+        if others and not (others == [settings.state_dir.name] and (settings.state_dir / MARK).exists()):
+            raise click.ClickException(
+                f"{home} is no home of the demo: it holds {others[0]}, and {missing[0]} is missing. Put that back, or "
+                "name a new or empty folder with --home, and the demo writes its files there"
+            )
+        contents = {name: shipped_text(f"data/demo/{name}") for name in FILES}
+        write_missing(home, {**contents, ".gitignore": IGNORED})
+    say(f"wrote {', '.join(FILES)} to {home}; all that the demo makes goes to {settings.state_dir}")
 
 
 @contextmanager
@@ -116,15 +157,15 @@ def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = No
 
 def _check(demo: DemoHome, ui_port: int | None) -> None:
     """Check ports, configuration, seeds and programs. Raises click.ClickException and ConfigError."""
-    _check_port(urlsplit(demo.url).port or 80, f"change base_url in {demo.settings.home}/accounts.yaml")
+    todo = f"write another into accounts.yaml and catalog.yaml of {demo.settings.home}"
+    _check_port(urlsplit(demo.url).port or 80, todo)
     if ui_port is not None:
         _check_port(ui_port, f"choose another: dev --port {ui_port % MAX_PORT + 1}")
     load_configuration(demo.settings, PROVIDERS, now=from_ms(wall_ms()))
     check_seeds(SandboxConfig(seeds=tuple(read_seeds(demo.seed_file))))
-    for name in PROGRAMS:
-        if not Path(program_path(name)).exists():
-            raise click.ClickException(f"{program_path(name)} is missing: install the project with its dependencies")
-    template(DAGSTER_CONFIGURATION).read_bytes()
+    for package in (module.partition(".")[0] for module in PROGRAMS.values()):
+        if importlib.util.find_spec(package) is None:
+            raise click.ClickException(f"{package} is missing: install extend_pipeline with its dependencies")
 
 
 def _check_port(port: int, todo: str) -> None:
@@ -151,17 +192,10 @@ def _empty(state: Path) -> None:
 
 
 def _write_configuration(demo: DemoHome) -> None:
-    configured = template(DAGSTER_CONFIGURATION).read_text(encoding="utf-8")
+    configured = shipped_text(DAGSTER_CONFIGURATION)
     for path, content in ((demo.dagster_home / "dagster.yaml", configured), (demo.state / "workspace.yaml", WORKSPACE)):
         with open_private(path, "w") as file:
             file.write(content)
-
-
-def template(name: str) -> Path:
-    """Return the path of a file of `deploy/`: inside the package in a wheel, else in the checkout."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "deploy" / name
-    return installed if installed.exists() else package.parent / "deploy" / name
 
 
 @contextmanager
@@ -178,7 +212,7 @@ def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
 @contextmanager
 def dagster(demo: DemoHome, lock: HomeLock, program: str, *arguments: str) -> Iterator[Child]:
     """Run a Dagster program on the demo's instance until the end of the block."""
-    command = [program_path(program), *arguments, "-w", str(demo.state / "workspace.yaml")]
+    command = [sys.executable, "-m", PROGRAMS[program], *arguments, "-w", str(demo.state / "workspace.yaml")]
     log = demo.logs / f"{program}.log"
     with running(program, command, log=log, environment=demo.environment(), lock=lock) as child:
         yield child

@@ -70,7 +70,7 @@ class HomeLock:
     def _tell_keeper(self, line: str) -> None:
         """Send a line to the keeper, which ends the children if this process is killed. Starts it for the first one."""
         if self._keeper is None:
-            command = [sys.executable, "-m", "extend_pipeline.commands.demo.keeper"]
+            command = [sys.executable, "-P", "-m", "extend_pipeline.commands.demo.keeper"]
             # in a session of its own, because Ctrl-C reaches all processes of this session
             self._keeper = subprocess.Popen(
                 command,

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,11 +93,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(GRACE_S)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its own children
-
-
-def program_path(name: str) -> str:
-    """Return the path of a program of this Python environment."""
-    return str(Path(sys.executable).parent / name)
 
 
 def is_up(url: str) -> bool:

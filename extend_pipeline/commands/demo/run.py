@@ -11,7 +11,7 @@ import click
 from extend_pipeline.commands.demo import home as demo_home
 from extend_pipeline.commands.demo.processes import Child, end_children_too, is_up, wait_for
 from extend_pipeline.commands.demo.report import print_report, sandbox_units
-from extend_pipeline.commands.render.home import home_option, use_home
+from extend_pipeline.commands.render.home import home_option, use_home, with_home_option
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.shared.options import Seconds
@@ -32,7 +32,8 @@ def demo(max_seconds: float, fresh: bool) -> None:
     """Extend eleven videos in the sandbox with a real Dagster, and show the progress.
 
     Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. It ends when all videos are done. The
-    next demo continues with the state of this one.
+    next demo continues with the state of this one. Its home is data/demo in the current folder, or that of --home;
+    an empty one gets the demo's files first.
     """
     from extend_pipeline.engine.home import open_home
 
@@ -60,14 +61,18 @@ def demo(max_seconds: float, fresh: bool) -> None:
     if not consistent:
         raise click.ClickException("something does not add up; see above")
     say("")
-    say(f"To see this in Dagster's UI: make dev, then http://127.0.0.1:{UI_PORT}")
+    command = with_home_option("extend-pipeline dev")
+    say(f"To see this in Dagster's UI: {command} (make dev in a checkout), then http://127.0.0.1:{UI_PORT}")
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True, help="Port of the UI.")
 @click.option("--fresh", is_flag=True, help="Begin with an empty state.")
 def dev(port: int, fresh: bool) -> None:
-    """Keep the sandbox and Dagster with its UI running, until Ctrl-C."""
+    """Keep the sandbox and Dagster with its UI running, until Ctrl-C.
+
+    Its home is that of the demo.
+    """
     chosen = demo_home.find(home_option())
     end_children_too()
     try:
