@@ -22,10 +22,11 @@ DEEP: Final = (
     "faults/test_matrix.py::test_what_is_left_out_for_want_of_a_field",
     # the state machine, on both ledgers
     "machine/test_machine.py",
-    # the demo through a real Dagster
+    # the demo through a real Dagster, in a checkout and from the wheel
     "cli/test_demo.py::test_the_demo_ends_by_itself",
     # a run of a real Dagster that is killed
     "dagster_defs/test_killed_runs.py",
+    "cli/test_installed.py::test_demo_and_dev",
     # kills at every failpoint
     "engine/fetch/test_lost_processes.py::test_what_a_killed",
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",
@@ -94,6 +95,7 @@ DEEP: Final = (
     "dagster_defs/test_sensors.py::test_edits_are_decided",
     "dagster_defs/test_advance_job.py::test_work_of_the_command_line",
     "dagster_defs/test_tables.py::test_checks_report_a_warehouse",
+    "cli/test_installed.py::test_dagster_loads",
     "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/verbs/test_work.py::test_one_signal_ends",
     "cli/verbs/test_work.py::test_a_second_signal_ends",

@@ -22,6 +22,7 @@ from extend_pipeline_tests.support.servers.ports import free_port
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
 PORT = 8791  # of the demo's sandbox
+SPENT = "SELECT entry, count(*) AS entries, sum(units) AS units FROM charges GROUP BY ALL ORDER BY ALL"
 
 
 class Installed:
@@ -50,16 +51,16 @@ class Installed:
         finally:
             process.kill()
         assert process.returncode in codes, output[-3000:] + errors[-3000:]
-        return output + errors
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
-    def interrupt(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """End a verb as Ctrl-C does; return its exit code and output, when its children have ended."""
+    def interrupt(self, process: subprocess.Popen[str]) -> int:
+        """End a verb as Ctrl-C does, and return its exit code when its children have ended."""
         holder = read_record(self.folder / "data" / "demo" / "state" / RECORD)
         assert holder is not None
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=120)
+        process.communicate(timeout=120)
         assert not any(is_alive(child) for child in holder["children"].values())
-        return process.returncode, output + errors
+        return process.returncode
 
     def package(self) -> dict[str, str]:
         """Return the digest of each file in site-packages, without what Python compiles."""
@@ -82,13 +83,15 @@ def run(programs: Path, tmp_path: Path) -> Iterator[Installed]:
 
 
 def test_the_first_commands_in_an_empty_folder(run: Installed) -> None:
-    where = run("-c", "import extend_pipeline; print(extend_pipeline.__file__)", program="python").strip()
+    where = run("-c", "import extend_pipeline; print(extend_pipeline.__file__)", program="python").stdout.strip()
     assert Path(where).is_relative_to(run.programs.parent)
-    written = json.loads(run("init", "--json"))["written"]
+    written = json.loads(run("init", "--json").stdout)["written"]
     assert written == ["catalog.yaml", "accounts.yaml", "dagster.yaml", ".gitignore"]
     dagster = (run.folder / "data" / "dagster.yaml").read_bytes()
     assert dagster == (ROOT / "deploy" / "dagster.yaml").read_bytes()
-    plan = json.loads(run("plan", "--json", codes=(0, 1)))  # the example's source has a date, and expires one day
+    plan = json.loads(
+        run("plan", "--json", codes=(0, 1)).stdout
+    )  # the example's source has a date, and expires one day
     assert {video["video"] for video in plan["videos"]} >= {"harbour-dawn", "harbour-night"}
 
 
@@ -96,7 +99,8 @@ def test_dagster_loads_the_definitions(run: Installed) -> None:
     (run.folder / "dagster_home").mkdir()
     home = str(run.folder / "dagster_home")
     command = ("-m", "dagster", "definitions", "validate", "-m", "extend_pipeline.definitions")
-    assert "All code locations passed validation" in run(*command, program="python", DAGSTER_HOME=home)
+    done = run(*command, program="python", DAGSTER_HOME=home)
+    assert "All code locations passed validation" in done.stdout + done.stderr
 
 
 @pytest.mark.timeout(900)
@@ -108,8 +112,10 @@ def test_demo_and_dev_in_an_empty_folder(run: Installed) -> None:
             taken.bind(("127.0.0.1", PORT))
             taken.listen()
         refused = run("demo", codes=(1,))
-    check_user_text(line_with(refused, "wrote "))
-    check_user_text(line_with(refused, "not free"), without={"a sandbox": "PROGRAM", "another program": "PROGRAM"})
+    check_user_text(line_with(refused.stdout, "wrote "))
+    check_user_text(
+        line_with(refused.stderr, "not free"), without={"a sandbox": "PROGRAM", "another program": "PROGRAM"}
+    )
     for name in FILES:
         assert (home / name).read_bytes() == (DEMO / name).read_bytes()
     for name in ("accounts.yaml", "catalog.yaml"):  # as the message says
@@ -119,25 +125,25 @@ def test_demo_and_dev_in_an_empty_folder(run: Installed) -> None:
     first = run.start("demo", "--max-seconds", "200")
     record = home / "state" / RECORD
     eventually(lambda: len((read_record(record) or {}).get("children", {})) == 2, within=90)
-    assert run.interrupt(first)[0] == 130
+    assert run.interrupt(first) == 130
 
-    output = run("demo", "--max-seconds", "250")
-    assert f"it continues with {home / 'state'}" in output
+    output = run("demo", "--max-seconds", "250").stdout
     assert "lineage: 21 hops" in output
     check_user_text(line_with(output, "To see this in Dagster's UI"))
     ledger = home / "state" / "ledger.sqlite"
     before = ledger.stat().st_ino
-    spent = run("--home", "data/demo", "sql", "--csv", "SELECT round(sum(units)) AS units FROM charges")
+    spent = run("--home", "data/demo", "sql", "--csv", SPENT).stdout
 
     ui = free_port()
     dev = run.start("dev", "--port", str(ui))
     assert dev.stdout is not None
     assert f"http://127.0.0.1:{ui}" in dev.stdout.readline()
     assert is_up(f"http://127.0.0.1:{ui}/server_info")
-    assert run.interrupt(dev)[0] == 0
-    assert run("--home", "data/demo", "sql", "--csv", "SELECT round(sum(units)) AS units FROM charges") == spent
+    assert run.interrupt(dev) == 0
+    assert f"it continues with {home / 'state'}" in run("demo", "--max-seconds", "250").stdout
+    assert run("--home", "data/demo", "sql", "--csv", SPENT).stdout == spent
 
     anew = run.start("demo", "--fresh", "--max-seconds", "200")
     eventually(lambda: ledger.exists() and ledger.stat().st_ino != before, within=90)
     eventually(lambda: len((read_record(record) or {}).get("children", {})) == 2, within=90)
-    assert run.interrupt(anew)[0] == 130
+    assert run.interrupt(anew) == 130
