@@ -89,9 +89,8 @@ def test_the_first_commands_in_an_empty_folder(run: Installed) -> None:
     assert written == ["catalog.yaml", "accounts.yaml", "dagster.yaml", ".gitignore"]
     dagster = (run.folder / "data" / "dagster.yaml").read_bytes()
     assert dagster == (ROOT / "deploy" / "dagster.yaml").read_bytes()
-    plan = json.loads(
-        run("plan", "--json", codes=(0, 1)).stdout
-    )  # the example's source has a date, and expires one day
+    # 1 once the example's source, which has a date, has expired
+    plan = json.loads(run("plan", "--json", codes=(0, 1)).stdout)
     assert {video["video"] for video in plan["videos"]} >= {"harbour-dawn", "harbour-night"}
 
 
@@ -99,8 +98,7 @@ def test_dagster_loads_the_definitions(run: Installed) -> None:
     (run.folder / "dagster_home").mkdir()
     home = str(run.folder / "dagster_home")
     command = ("-m", "dagster", "definitions", "validate", "-m", "extend_pipeline.definitions")
-    done = run(*command, program="python", DAGSTER_HOME=home)
-    assert "All code locations passed validation" in done.stdout + done.stderr
+    run(*command, program="python", DAGSTER_HOME=home)
 
 
 @pytest.mark.timeout(900)
@@ -140,7 +138,7 @@ def test_demo_and_dev_in_an_empty_folder(run: Installed) -> None:
     assert f"http://127.0.0.1:{ui}" in dev.stdout.readline()
     assert is_up(f"http://127.0.0.1:{ui}/server_info")
     assert run.interrupt(dev) == 0
-    assert f"it continues with {home / 'state'}" in run("demo", "--max-seconds", "250").stdout
+    check_user_text(line_with(run("demo", "--max-seconds", "250").stdout, "--fresh"))
     assert run("--home", "data/demo", "sql", "--csv", SPENT).stdout == spent
 
     anew = run.start("demo", "--fresh", "--max-seconds", "200")
