@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from benchmarks.probes.home import Stopwatch, report
 from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED, Recorder
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
@@ -23,7 +24,7 @@ def main() -> None:
     with dg.DagsterInstance.ephemeral() as instance, home.open() as pipeline:
         keep_last_event(instance, pipeline)
         with watch.time("seconds"):
-            recorder, events = Recorder(instance, pipeline), 0
+            recorder, events = Recorder(instance, pipeline, OWN), 0
             while True:
                 events += len(list(recorder.pending_events()))
                 if recorder.done:

@@ -9,9 +9,10 @@ import dagster as dg
 from sqlalchemy import select
 
 from benchmarks.probes.home import Stopwatch, home_ledger, report
+from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.definitions import build_defs
 from extend_pipeline.ledger import tables
 
 SENSORS = ("catalog_sensor", "kling_poll_sensor", "retention_sensor", "doubt_sensor", "ledger_sensor")
@@ -22,7 +23,7 @@ def main() -> None:
     """Tick twice, and time the second."""
     watch = Stopwatch()
     home = HomeResource(home=os.environ["EXTEND_PIPELINE_HOME"])
-    repository = build_defs(resource_overrides={"home": home}).get_repository_def()
+    repository = build_mounted(OWN, home).get_repository_def()
     with dg.DagsterInstance.ephemeral() as instance:
         _add_partitions(instance)
         for name in SENSORS:

@@ -1,6 +1,5 @@
-"""The only partitions definition: one key a video, never one a task, a hop or an attempt."""
+"""The name of the only set of partitions: one key a video, never one a task, a hop or an attempt."""
 
-import dagster as dg
+from typing import Final
 
-VIDEOS = "videos"
-videos = dg.DynamicPartitionsDefinition(name=VIDEOS)
+VIDEOS: Final = "videos"

@@ -11,8 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.definitions import build_defs
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
 
@@ -102,7 +103,7 @@ def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
     """Yield an empty home with definitions over it and an ephemeral instance; the keys are in the environment
     meanwhile."""
     resource = HomeResource(home=str(home))
-    defs = build_defs(resource_overrides={"home": resource})
+    defs = build_mounted(OWN, resource)
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         for name, value in credentials_env(SMALL).items():
             patch.setenv(name, value)

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, Recorder
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline_tests.dagster_defs.conftest import Place
@@ -27,7 +28,7 @@ def pipeline(place: Place) -> Iterator[Pipeline]:
 def written(place: Place, pipeline: Pipeline, *, most: int = 1_000) -> list[str]:
     """Let a new recorder work until it has written `most` materializations; return their assets."""
     assets: list[str] = []
-    recorder = Recorder(place.instance, pipeline)
+    recorder = Recorder(place.instance, pipeline, OWN)
     for event in recorder.pending_events():
         place.instance.report_runless_asset_event(event)
         assets.append(event.asset_key.to_user_string())

@@ -11,16 +11,17 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.definitions import build_defs
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import video
 
 
 def zones_of(home: Path) -> set[str]:
     """Return the time zones of a home's schedules."""
-    defs = build_defs(resource_overrides={"home": HomeResource(home=str(home))})
+    defs = build_mounted(OWN, HomeResource(home=str(home)))
     schedules = defs.get_repository_def().schedule_defs
     assert {schedule.name for schedule in schedules} == {"nightly_backfill_schedule", "daily_reconciliation_schedule"}
     return {schedule.execution_timezone or "" for schedule in schedules}
@@ -43,7 +44,7 @@ def test_schedules_have_the_homes_zone_and_utc_where_there_is_none(tmp_path: Pat
     ],
 )
 def test_the_nightly_schedule_ticks_once_just_after_each_midnight(zone: str, day: datetime, hours: int) -> None:
-    cron = build_nightly_backfill_schedule(zone).cron_schedule
+    cron = build_nightly_backfill_schedule(OWN, zone).cron_schedule
     # partitions of the same cron string: their windows end where the schedule ticks
     ticks = dg.TimeWindowPartitionsDefinition(start=day, cron_schedule=str(cron), timezone=zone, fmt="%Y-%m-%d %H:%M")
     night = ticks.get_next_partition_window(day)
@@ -68,7 +69,7 @@ def test_a_run_key_has_the_zones_day_and_a_changed_zone_is_logged(place: Place, 
                 instance=instance, scheduled_execution_time=midnight, resources={"home": place.resource}
             ) as context:
                 context.log.addHandler(handler)
-                request = build_nightly_backfill_schedule(zone)(context)
+                request = build_nightly_backfill_schedule(OWN, zone)(context)
             assert isinstance(request, dg.RunRequest)
             return request
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.definitions import build_defs
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
 from extend_pipeline_tests.support.home.homes import seeds, video, write_home
 
@@ -34,7 +35,7 @@ def test_no_key_is_in_dagster_s_home_or_ours_after_runs_that_failed(
     home, dagster_home = tmp_path / "home", tmp_path / "dagster"
     dagster_home.mkdir()
     entries = [video(key, extend={"steps": 1, "prompt": key}) for key in KEYS]
-    defs = build_defs(resource_overrides={"home": HomeResource(home=str(home))})
+    defs = build_mounted(OWN, HomeResource(home=str(home)))
     with (
         running_sandbox(tmp_path / "sandbox", config) as sandbox,
         dg.DagsterInstance.local_temp(str(dagster_home)) as instance,

@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID
-from extend_pipeline.dagster_defs.jobs.advance import advance_job
+from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
 from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -56,7 +57,7 @@ def _planned(place: Place) -> tuple[VideoPlan, ...]:
 
 def _advance_job() -> dg.JobDefinition:
     """Return advance_job, because `reconstructable` takes a function."""
-    return advance_job
+    return build_advance_job(OWN)
 
 
 def test_sensors_skip_while_there_are_no_accounts(place: Place) -> None:
@@ -222,7 +223,7 @@ def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(
     place.materialise("extension_requests", keys=[entry["key"] for entry in entries])
     # the tick's start, before the first account, before its first part, before the second account
     moments = iter([0.0, 1.0, 2.0, 99.0])
-    sensor = build_poll_sensor("kling", clock=lambda: next(moments), tick_s=40)
+    sensor = build_poll_sensor(OWN, "kling", clock=lambda: next(moments), tick_s=40)
     with dg.build_sensor_context(instance=place.instance, resources={"home": place.resource}) as context:
         sensor.evaluate_tick(context)
     with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
@@ -267,7 +268,7 @@ def test_the_nightly_backfill_requests_one_run_while_a_video_is_unfinished(place
         with dg.build_schedule_context(
             instance=instance, scheduled_execution_time=night, resources={"home": place.resource}
         ) as context:
-            outcome = build_nightly_backfill_schedule("UTC")(context)
+            outcome = build_nightly_backfill_schedule(OWN, "UTC")(context)
         assert isinstance(outcome, dg.RunRequest | dg.SkipReason)
         return outcome
 

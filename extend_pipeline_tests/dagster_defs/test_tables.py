@@ -10,6 +10,7 @@ from dagster import evaluate_automation_conditions
 from extend_pipeline.dagster_defs.assets.table_metadata import DURATION_SOURCES
 from extend_pipeline.dagster_defs.checks import store
 from extend_pipeline.dagster_defs.checks.ledger import CHECKS
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.engine.store import look
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
@@ -108,12 +109,12 @@ def test_column_lineage_names_only_columns_that_exist(place: Place) -> None:
     for table in PUBLISHED:
         named = {
             (dep.asset_key.to_user_string(), dep.column_name)
-            for deps in table.lineage.deps_by_column.values()
+            for deps in table.lineage(OWN).deps_by_column.values()
             for dep in deps
         }
         assert named, table.asset
         assert named <= known, table.asset
-    lineage = PUBLISHED[0].lineage.deps_by_column
+    lineage = PUBLISHED[0].lineage(OWN).deps_by_column
     assert [dep.column_name for dep in lineage["prompt"]] == ["prompt"]
     assert {dep.column_name for dep in lineage["video_id"]} == {"video_id"}
 

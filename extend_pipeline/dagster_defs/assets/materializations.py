@@ -10,7 +10,7 @@ from dagster import DagsterEventType
 from extend_pipeline.dagster_defs.assets.metadata import Metadata, completed_metadata, request_metadata, source_metadata
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, yield_all
-from extend_pipeline.dagster_defs.partitions import VIDEOS
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.read import queries
@@ -27,7 +27,9 @@ _USER_PROVIDED_TAG: Final = "dagster/data_version_is_user_provided"
 CHUNK: Final = 300  # videos a time, because their events are held in memory, and the next round waits for them
 
 
-def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) -> dg.AssetMaterialization | None:
+def materialization(
+    mount: Mount, asset: dg.AssetKey, facts: VideoFacts, store: MediaStore
+) -> dg.AssetMaterialization | None:
     """Return the materialization of one partition; None if the asset has nothing of it yet."""
     metadata: Metadata
     if asset == SOURCE_VIDEOS:
@@ -39,7 +41,7 @@ def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) ->
     else:
         return None
     key = facts.row.video_key
-    return dg.AssetMaterialization(asset, partition=key, metadata=metadata, tags=version_tags(version))
+    return dg.AssetMaterialization(mount.asset(asset), partition=key, metadata=metadata, tags=version_tags(version))
 
 
 def version_tags(version: str) -> dict[str, str]:
@@ -55,16 +57,24 @@ class Recorder:
     which a crash may therefore find recorded: their versions are compared with those in Dagster's event log.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, pipeline: Pipeline, *, store: StoreBatch = yield_all) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount, *, store: StoreBatch = yield_all
+    ) -> None:
         self._instance = instance
+        self._mount = mount
         self._pipeline = pipeline
         self._store = store
         with pipeline.ledger.read() as connection:
-            self._cursor_key = f"extend_pipeline/recorded/{read_identity(connection).ledger_id}"
+            where = "/".join(["extend_pipeline/recorded", *mount.key_prefix])
+            self._cursor_key = f"{where}/{read_identity(connection).ledger_id}"
             head = queries.head(connection)
         kept = instance.daemon_cursor_storage.get_cursor_values({self._cursor_key}).get(self._cursor_key)
         # an asset that was wiped in Dagster's UI fills up again, and so does one whose ledger was put back
-        is_usable = kept is not None and int(kept) <= head and all(map(instance.has_asset_key, PARTITIONED))
+        is_usable = (
+            kept is not None
+            and int(kept) <= head
+            and all(instance.has_asset_key(mount.asset(asset)) for asset in PARTITIONED)
+        )
         self._seq = self._kept = int(kept) if kept is not None and is_usable else 0
         self._waiting: dict[str, None] = {}
 
@@ -86,11 +96,11 @@ class Recorder:
     def _changes(self, keys: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
         """Yield the materializations of the videos that Dagster does not have yet, and add missing partitions before:
         the catalogue may have grown since its sensor's last tick."""
-        self._instance.add_dynamic_partitions(VIDEOS, keys)
-        recorded = {asset: _versions(self._instance, asset, keys) for asset in PARTITIONED}
+        self._instance.add_dynamic_partitions(self._mount.partitions_name, keys)
+        recorded = {asset: _versions(self._instance, self._mount.asset(asset), keys) for asset in PARTITIONED}
         for key, facts in read_facts(self._pipeline, keys).items():
             for asset in PARTITIONED:
-                event = materialization(asset, facts, self._pipeline.store)
+                event = materialization(self._mount, asset, facts, self._pipeline.store)
                 if event is None or event.tags is None or recorded[asset].get(key) == event.tags[DATA_VERSION_TAG]:
                     continue
                 yield event

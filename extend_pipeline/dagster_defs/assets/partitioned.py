@@ -24,8 +24,7 @@ from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, batch_st
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
-from extend_pipeline.dagster_defs.partitions import videos
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.advance import declare_catalogue, record_progress
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.guards.process import mistakes
@@ -37,6 +36,7 @@ from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse.columns import TableSchema
 
 NO_RETRY: Final = {"dagster/max_retries": "0"}
 """Dagster never retries a run that may submit. Running it again is safe, but an operator should see the reason
@@ -51,42 +51,61 @@ class ExtendConfig(dg.Config):
     )
 
 
-@dg.multi_asset(
-    name="extend_videos",
-    specs=[
-        dg.AssetSpec(
-            SOURCE_VIDEOS,
-            description="A video of the catalogue: its source, its target, and its progress.",
-            metadata=schema_metadata(schema.SOURCE_VIDEOS),
+def build_extend_videos(mount: Mount) -> dg.AssetsDefinition:
+    """Return the op of the three partitioned assets, for a mount."""
+
+    def spec(key: dg.AssetKey, deps: Sequence[dg.AssetKey], table: TableSchema, description: str) -> dg.AssetSpec:
+        return dg.AssetSpec(
+            mount.asset(key),
+            deps=[mount.asset(dep) for dep in deps],
+            description=description,
+            metadata=schema_metadata(table),
             skippable=True,
-        ),
-        dg.AssetSpec(
-            EXTENSION_REQUESTS,
-            deps=[SOURCE_VIDEOS],
-            description="Submits the next due hop of each chosen video. Spends units, within budgets.",
-            metadata=schema_metadata(schema.EXTENSION_REQUESTS),
-            skippable=True,
-        ),
-        dg.AssetSpec(
-            COMPLETED_EXTENSIONS,
-            deps=[EXTENSION_REQUESTS],
-            description="Drives each chosen video until it has its target length. Spends units, within budgets.",
-            metadata=schema_metadata(schema.COMPLETED_EXTENSIONS),
-            skippable=True,
-        ),
-    ],
-    partitions_def=videos,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    can_subset=True,
-    group_name="videos",
-    op_tags=NO_RETRY,
-)
-def extend_videos(
-    context: dg.AssetExecutionContext, config: ExtendConfig, home: HomeResource
-) -> Iterator[dg.AssetMaterialization]:
-    """Advance the chosen partitions as far as the chosen assets need. Raises Failure naming the videos that are missing
-    at the end."""
+            tags=mount.tags,
+            owners=mount.owners,
+        )
+
+    @dg.multi_asset(
+        name=mount.name("extend_videos"),
+        specs=[
+            spec(
+                SOURCE_VIDEOS,
+                [],
+                schema.SOURCE_VIDEOS,
+                "A video of the catalogue: its source, its target, and its progress.",
+            ),
+            spec(
+                EXTENSION_REQUESTS,
+                [SOURCE_VIDEOS],
+                schema.EXTENSION_REQUESTS,
+                "Submits the next due hop of each chosen video. Spends units, within budgets.",
+            ),
+            spec(
+                COMPLETED_EXTENSIONS,
+                [EXTENSION_REQUESTS],
+                schema.COMPLETED_EXTENSIONS,
+                "Drives each chosen video until it has its target length. Spends units, within budgets.",
+            ),
+        ],
+        partitions_def=dg.DynamicPartitionsDefinition(name=mount.partitions_name),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+        group_name=mount.group("videos"),
+        op_tags=NO_RETRY,
+        required_resource_keys={mount.home_key},
+    )
+    def extend_videos(context: dg.AssetExecutionContext, config: ExtendConfig) -> Iterator[dg.AssetMaterialization]:
+        """Advance the chosen partitions as far as the chosen assets need. Raises Failure naming the videos that are
+        missing at the end."""
+        yield from _extend(context, config, mount)
+
+    return extend_videos
+
+
+def _extend(context: dg.AssetExecutionContext, config: ExtendConfig, mount: Mount) -> Iterator[dg.AssetMaterialization]:
+    """Do the work of `extend_videos`."""
     chosen, keys = context.selected_asset_keys, context.partition_keys
+    home = mount.home_of(context)
     max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
     if config.max_seconds is not None:
         max_seconds = usable_seconds("max_seconds", config.max_seconds)
@@ -98,13 +117,13 @@ def extend_videos(
         unknown = [key for key in keys if key not in set(known)]
         hidden = _hidden_by_mistakes(pipeline, unknown)
         missing = []
-        if SOURCE_VIDEOS in chosen:
-            yield from _events(pipeline, store, SOURCE_VIDEOS, known)
-        if EXTENSION_REQUESTS in chosen:
+        if mount.asset(SOURCE_VIDEOS) in chosen:
+            yield from _events(pipeline, mount, store, SOURCE_VIDEOS, known)
+        if mount.asset(EXTENSION_REQUESTS) in chosen:
             now = _submit(context, pipeline, known)
-            recorded = yield from _events(pipeline, store, EXTENSION_REQUESTS, known)
+            recorded = yield from _events(pipeline, mount, store, EXTENSION_REQUESTS, known)
             missing = [video for video in now.videos if video.key not in recorded]
-        if COMPLETED_EXTENSIONS in chosen:
+        if mount.asset(COMPLETED_EXTENSIONS) in chosen:
             driven = [*known, *hidden]
             context.log.info(
                 f"driving {counted(len(driven), 'video')} for {max_seconds:g} s at most: {first_names(driven)}"
@@ -113,11 +132,11 @@ def extend_videos(
                 pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
             )
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
-            yield from _events(pipeline, store, COMPLETED_EXTENSIONS, complete)
+            yield from _events(pipeline, mount, store, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
         wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
     if missing or unknown or wrong:
-        what = "are not complete" if COMPLETED_EXTENSIONS in chosen else "have no request"
+        what = "are not complete" if mount.asset(COMPLETED_EXTENSIONS) in chosen else "have no request"
         raise partial_end(what, missing, unknown, chosen=len(keys), timezone=timezone, mistakes=wrong)
 
 
@@ -131,11 +150,12 @@ def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
 
 
 def _events(
-    pipeline: Pipeline, store: StoreBatch, asset: dg.AssetKey, keys: Collection[str]
+    pipeline: Pipeline, mount: Mount, store: StoreBatch, asset: dg.AssetKey, keys: Collection[str]
 ) -> Generator[dg.AssetMaterialization, None, Collection[str]]:
     """Record a materialization of each partition that has one, and yield those that Dagster has to store. Return their
     keys."""
-    events = {key: materialization(asset, facts, pipeline.store) for key, facts in read_facts(pipeline, keys).items()}
+    facts = read_facts(pipeline, keys)
+    events = {key: materialization(mount, asset, facts[key], pipeline.store) for key in facts}
     recorded = {key: event for key, event in events.items() if event is not None}
     yield from store(list(recorded.values()))
     return recorded.keys()

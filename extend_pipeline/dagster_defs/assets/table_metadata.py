@@ -6,6 +6,7 @@ from typing import Any, Final
 import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, EXTENSION_REQUESTS, SOURCE_VIDEOS
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.warehouse import schema
 from extend_pipeline.warehouse.columns import Column, TableSchema
 
@@ -41,22 +42,22 @@ def schema_metadata(table: TableSchema) -> dict[str, Any]:
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
 
 
-def column_lineage(table: TableSchema) -> dg.TableColumnLineage:
+def column_lineage(mount: Mount, table: TableSchema) -> dg.TableColumnLineage:
     """Return the upstream assets' columns that each column comes from."""
-    return dg.TableColumnLineage({column.name: list(_upstream_columns(column)) for column in table.columns})
+    return dg.TableColumnLineage({column.name: list(_upstream_columns(mount, column)) for column in table.columns})
 
 
-def duration_lineage() -> dg.TableColumnLineage:
+def duration_lineage(mount: Mount) -> dg.TableColumnLineage:
     """Return the column lineage of the view duration_metrics."""
     return dg.TableColumnLineage(
         {
-            name: [dg.TableColumnDep(COMPLETED_EXTENSIONS, source) for source in sources]
+            name: [dg.TableColumnDep(mount.asset(COMPLETED_EXTENSIONS), source) for source in sources]
             for name, sources in DURATION_SOURCES.items()
         }
     )
 
 
-def _upstream_columns(column: Column) -> Iterator[dg.TableColumnDep]:
+def _upstream_columns(mount: Mount, column: Column) -> Iterator[dg.TableColumnDep]:
     """Yield the columns of the nearest asset that come from the same ledger columns; for a charge entry, which has rows
     of its own, the column with the same name."""
     for asset, table in UPSTREAM:
@@ -64,5 +65,5 @@ def _upstream_columns(column: Column) -> Iterator[dg.TableColumnDep]:
         named = [c for c in shared if c.name == column.name]
         same_name = [c for c in table.columns if c.name == column.name]
         if columns := named or shared or same_name:
-            yield from (dg.TableColumnDep(asset, c.name) for c in columns)
+            yield from (dg.TableColumnDep(mount.asset(asset), c.name) for c in columns)
             return

@@ -1,15 +1,16 @@
 """The published DuckDB file as three unpartitioned assets: extension_lineage, extension_costs, extension_durations."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.assets.table_metadata import column_lineage, duration_lineage, schema_metadata
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
@@ -30,7 +31,7 @@ class Published:
     preview: str
     description: str
     schema: Mapping[str, Any]
-    lineage: dg.TableColumnLineage
+    lineage: Callable[[Mount], dg.TableColumnLineage]
 
 
 LINEAGE: Final = Published(
@@ -39,7 +40,7 @@ LINEAGE: Final = Published(
     "lineage",
     "The parent of every stored extension, up to the root of its chain. Table `lineage` of the published file.",
     schema_metadata(schema.LINEAGE),
-    column_lineage(schema.LINEAGE),
+    partial(column_lineage, table=schema.LINEAGE),
 )
 COSTS: Final = Published(
     dg.AssetKey("extension_costs"),
@@ -47,7 +48,7 @@ COSTS: Final = Published(
     "cost_by_account",
     "Every charge entry of the ledger, from reservation to settlement. Table `charges`, and the views cost_by_… on it.",
     schema_metadata(schema.CHARGES),
-    column_lineage(schema.CHARGES),
+    partial(column_lineage, table=schema.CHARGES),
 )
 DURATIONS: Final = Published(
     dg.AssetKey("extension_durations"),
@@ -55,7 +56,7 @@ DURATIONS: Final = Published(
     "duration_metrics",
     "Seconds added by each account, how long extensions are and how long they take. View `duration_metrics`.",
     {},
-    duration_lineage(),
+    duration_lineage,
 )
 PUBLISHED: Final = (LINEAGE, COSTS, DURATIONS)
 
@@ -77,48 +78,60 @@ def table_condition() -> dg.AutomationCondition[Any]:
     return condition.eager().without(~condition.any_deps_missing()).replace("any_deps_updated", updated)
 
 
-@dg.multi_asset(
-    name="publish_tables",
-    specs=[
-        dg.AssetSpec(
-            table.asset,
-            deps=[COMPLETED_EXTENSIONS],
-            description=table.description,
-            metadata=table.schema,
-            automation_condition=table_condition(),
-            kinds={"duckdb"},
-        )
-        for table in PUBLISHED
-    ],
-    group_name="tables",
-    pool="publish_tables",
-)
-def publish_tables(home: HomeResource) -> Iterator[dg.MaterializeResult[Any]]:
-    """Publish the file if the ledger has changed, and yield its materializations."""
-    with home.open() as pipeline:
-        publish_last(pipeline)
-        for asset, metadata, version in published(pipeline):
-            yield dg.MaterializeResult(asset_key=asset, metadata=metadata, data_version=dg.DataVersion(version))
+def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
+    """Return the op that publishes the tables, for a mount."""
+
+    @dg.multi_asset(
+        name=mount.name("publish_tables"),
+        specs=[
+            dg.AssetSpec(
+                mount.asset(table.asset),
+                deps=[mount.asset(COMPLETED_EXTENSIONS)],
+                description=table.description,
+                metadata=table.schema,
+                automation_condition=table_condition(),
+                kinds={"duckdb"},
+                tags=mount.tags,
+                owners=mount.owners,
+            )
+            for table in PUBLISHED
+        ],
+        group_name=mount.group("tables"),
+        pool=mount.name("publish_tables"),
+        required_resource_keys={mount.home_key},
+    )
+    def publish_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        """Publish the file if the ledger has changed, and yield its materializations."""
+        with mount.home_of(context).open() as pipeline:
+            publish_last(pipeline)
+            for asset, metadata, version in published(pipeline, mount):
+                yield dg.MaterializeResult(asset_key=asset, metadata=metadata, data_version=dg.DataVersion(version))
+
+    return publish_tables
 
 
-def published(pipeline: Pipeline) -> Iterator[tuple[dg.AssetKey, dict[str, Any], str]]:
+def published(pipeline: Pipeline, mount: Mount) -> Iterator[tuple[dg.AssetKey, dict[str, Any], str]]:
     """Yield key, metadata and data version (the ledger's event) of each asset of the published file."""
     target = pipeline.settings.warehouse_path
     about = meta(target)
     if about is None:
         return
     for table in PUBLISHED:
-        yield table.asset, _metadata(table, pipeline, about), f"{about.ledger_seq}-{about.ledger_event[:12]}"
+        yield (
+            mount.asset(table.asset),
+            _metadata(table, pipeline, about, mount),
+            f"{about.ledger_seq}-{about.ledger_event[:12]}",
+        )
 
 
-def _metadata(table: Published, pipeline: Pipeline, about: Meta) -> dict[str, Any]:
+def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -> dict[str, Any]:
     target = pipeline.settings.warehouse_path
     preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
     count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
     return {
         # a view without a description of its own is its own preview
         **(table.schema or {"dagster/column_schema": _schema_of(preview)}),
-        "dagster/column_lineage": table.lineage,
+        "dagster/column_lineage": table.lineage(mount),
         "dagster/row_count": int(count),
         "dagster/relation_identifier": f"warehouse.{table.relation}",
         "preview": dg.MetadataValue.table(records=_records(preview), schema=_schema_of(preview)),

@@ -17,7 +17,7 @@ from extend_pipeline.dagster_defs.checks.provider import (
     nothing_in_doubt,
 )
 from extend_pipeline.dagster_defs.checks.store import films_are_there
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -154,34 +154,43 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
 }
 
 
-def evaluate_check(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
+def evaluate_check(pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
     """Run one check, and show its times in the home's zone. If nothing has been published yet, that is its finding."""
     try:
         result = CHECKS[key](pipeline)
     except NotPublishedError as error:
         result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
     description = in_zone(result.description or "", pipeline.configuration.timezone)
-    return result._replace(asset_key=key.asset_key, check_name=key.name, description=description)
+    return result._replace(asset_key=mount.asset(key.asset_key), check_name=key.name, description=description)
 
 
-@dg.multi_asset_check(
-    name="check_tables",
-    specs=[dg.AssetCheckSpec(k.name, asset=k.asset_key, description=CHECKS[k].__doc__) for k in CHECKS],
-    can_subset=True,
-)
-def check_tables(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
-    """Run the chosen checks in one step."""
-    with home.open() as pipeline:
-        for key in sorted(context.selected_asset_check_keys, key=str):
-            yield evaluate_check(pipeline, key)
+def build_check_tables(mount: Mount) -> dg.AssetChecksDefinition:
+    """Return the op of all checks, for a mount."""
+
+    @dg.multi_asset_check(
+        name=mount.name("check_tables"),
+        specs=[
+            dg.AssetCheckSpec(k.name, asset=mount.asset(k.asset_key), description=CHECKS[k].__doc__) for k in CHECKS
+        ],
+        can_subset=True,
+        required_resource_keys={mount.home_key},
+    )
+    def check_tables(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        """Run the chosen checks in one step."""
+        with mount.home_of(context).open() as pipeline:
+            for key in sorted(CHECKS, key=str):
+                if mount.check(key) in context.selected_asset_check_keys:
+                    yield evaluate_check(pipeline, mount, key)
+
+    return check_tables
 
 
-def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
+def evaluations(pipeline: Pipeline, mount: Mount) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the evaluation of every check, for a run of another job."""
     for key in CHECKS:
-        yield evaluation(pipeline, key)
+        yield evaluation(pipeline, mount, key)
 
 
-def evaluation(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
-    """Return the evaluation of one check, for a run of another job or a sensor."""
-    return dg.AssetCheckEvaluation(**evaluate_check(pipeline, key)._asdict())
+def evaluation(pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
+    """Return the evaluation of one check (its key as in `CHECKS`), for a run of another job or a sensor."""
+    return dg.AssetCheckEvaluation(**evaluate_check(pipeline, mount, key)._asdict())

@@ -14,14 +14,14 @@ from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.jobs import alive
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
-"""The tag of every run that advances; deploy/dagster.yaml lets one of them run at a time."""
+"""The tag of every run that advances; deploy/dagster.yaml lets one run of each value go on at a time."""
 
 ROUND_S: Final = 0.5
 """Seconds between two rounds of a run, because a batch of events costs Dagster some 15 ms, however few they are."""
@@ -41,15 +41,34 @@ class AdvanceConfig(dg.Config):
     )
 
 
-@dg.op(name="advance", tags=NO_RETRY)
-def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, home: HomeResource) -> Iterator[Event]:
-    """Run rounds of recover, poll, collect and submit, and record a materialization of each partition that changed. At
-    the end, publish the tables and yield their materializations and checks."""
+def build_advance_job(mount: Mount) -> dg.JobDefinition:
+    """Return advance_job for a mount."""
+
+    @dg.op(name=mount.name("advance"), tags=NO_RETRY, required_resource_keys={mount.home_key})
+    def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig) -> Iterator[Event]:
+        """Run rounds of recover, poll, collect and submit, and record a materialization of each partition that changed.
+        At the end, publish the tables and yield their materializations and checks."""
+        yield from _advance(context, config, mount)
+
+    @dg.job(
+        name=mount.name(ADVANCE_JOB),
+        tags={**NO_RETRY, ADVANCE_TAG: mount.advance_tag, PUBLISHES_TABLES_TAG: "true"},
+        executor_def=dg.in_process_executor,  # a run has one step, and a process of its own for it would take 7 s more
+    )
+    def advance_job() -> None:
+        """Advance every video by its due steps."""
+        advance_everything.alias("advance")()  # so that run configuration is the same in every mount
+
+    return advance_job
+
+
+def _advance(context: dg.OpExecutionContext, config: AdvanceConfig, mount: Mount) -> Iterator[Event]:
+    """Do the work of `advance_everything`."""
     max_seconds = usable_seconds("max_seconds", config.max_seconds)
     configured_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
-    with home.open() as pipeline, batch_store(context) as store:
+    with mount.home_of(context).open() as pipeline, batch_store(context) as store:
         linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
-        recorder = Recorder(context.instance, pipeline, store=store)
+        recorder = Recorder(context.instance, pipeline, mount, store=store)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
@@ -57,28 +76,22 @@ def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, ho
         while not recorder.done:
             yield from recorder.pending_events()
         publish_last(pipeline)
-        yield from _table_events(context.instance, pipeline)
-        yield from evaluations(pipeline)
+        yield from _table_events(context.instance, pipeline, mount)
+        yield from evaluations(pipeline, mount)
         timezone = pipeline.configuration.timezone
     for video in last.plan.needs_person:
         context.log.warning(f"{video.key} waits for an operator: {why(video, timezone)}")
     yield dg.Output(None)
 
 
-@dg.job(name=ADVANCE_JOB, tags={**NO_RETRY, ADVANCE_TAG: "all", PUBLISHES_TABLES_TAG: "true"})
-def advance_job() -> None:
-    """Advance every video by its due steps."""
-    advance_everything()
+def unfinished_runs(instance: dg.DagsterInstance, mount: Mount) -> Sequence[dg.DagsterRun]:
+    """Return the runs of a mount's advance_job that are queued or in progress, and end those whose process is gone."""
+    return alive.unfinished_runs(instance, mount.name(ADVANCE_JOB))
 
 
-def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
-    """Return the runs of advance_job that are queued or in progress, and end those whose process is gone."""
-    return alive.unfinished_runs(instance, ADVANCE_JOB)
-
-
-def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline) -> Iterator[Event]:
+def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> Iterator[Event]:
     """Yield a materialization for each published table, unless Dagster has one of this version."""
-    for asset, metadata, version in published(pipeline):
+    for asset, metadata, version in published(pipeline, mount):
         event = instance.get_latest_materialization_event(asset)
         known = None if event is None or event.asset_materialization is None else event.asset_materialization.tags
         if known is None or known.get(DATA_VERSION_TAG) != version:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from extend_pipeline.base.names import normal_name
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.decisions.edits import decide_edits
@@ -22,9 +23,24 @@ class ApproveConfig(dg.Config):
     everything: bool = Field(default=False, description="true: decide about every waiting edit, and name no video.")
 
 
-@dg.op(name="approve", tags=NO_RETRY)
-def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeResource) -> None:
-    """Record the decision; advance_job applies it. Raises Failure for a key that the catalogue lacks."""
+def build_approve_job(mount: Mount) -> dg.JobDefinition:
+    """Return approve_job for a mount."""
+
+    @dg.op(name=mount.name("approve"), tags=NO_RETRY, required_resource_keys={mount.home_key})
+    def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig) -> None:
+        """Record the decision; advance_job applies it. Raises Failure for a key that the catalogue lacks."""
+        _approve(context, config, mount.home_of(context))
+
+    @dg.job(name=mount.name("approve_job"), tags=NO_RETRY, executor_def=dg.in_process_executor)
+    def approve_job() -> None:
+        """Decide about edits that would pay again for paid hops."""
+        approve_edits.alias("approve")()
+
+    return approve_job
+
+
+def _approve(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeResource) -> None:
+    """Do the work of `approve_edits`."""
     if config.everything == bool(config.videos):
         raise dg.Failure("name videos, or set everything: true, and not both", allow_retries=False)
     videos = [normal_name(key) for key in config.videos]
@@ -37,9 +53,3 @@ def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: H
         decided = decide_edits(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")
     names = ", ".join(edit.video_key for edit in decided)
     context.log.info(f"{config.decision}: {names or 'no edit waits for a decision'}")
-
-
-@dg.job(name="approve_job", tags=NO_RETRY)
-def approve_job() -> None:
-    """Decide about edits that would pay again for paid hops."""
-    approve_edits()

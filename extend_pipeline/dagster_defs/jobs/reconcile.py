@@ -1,13 +1,14 @@
 """reconcile_job: compares the ledger with the providers' lists and bills."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import dagster as dg
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.last_reads import others_text
@@ -15,28 +16,39 @@ from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 
+RECONCILE_JOB: Final = "reconcile_job"
 
-@dg.op(name="reconcile", tags=NO_RETRY)
-def reconcile_accounts(
-    context: dg.OpExecutionContext, home: HomeResource
-) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
-    """Compare every account with a claim with each statement that its provider shows; then publish, and evaluate the
-    checks."""
-    with home.open() as pipeline:
+Event = dg.AssetCheckEvaluation | dg.Output[None]
+
+
+def build_reconcile_job(mount: Mount) -> dg.JobDefinition:
+    """Return reconcile_job for a mount."""
+
+    @dg.op(name=mount.name("reconcile"), tags=NO_RETRY, required_resource_keys={mount.home_key})
+    def reconcile_accounts(context: dg.OpExecutionContext) -> Iterator[Event]:
+        """Compare every account with a claim with each statement that its provider shows; then publish, and evaluate
+        the checks."""
+        yield from _reconcile(context, mount)
+
+    @dg.job(name=mount.name(RECONCILE_JOB), tags=NO_RETRY, executor_def=dg.in_process_executor)
+    def reconcile_job() -> None:
+        """Compare the ledger with the providers' statements, and adopt unmatched tasks."""
+        reconcile_accounts.alias("reconcile")()
+
+    return reconcile_job
+
+
+def _reconcile(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
+    """Do the work of `reconcile_accounts`."""
+    with mount.home_of(context).open() as pipeline:
         if wrong := mistakes(pipeline):
             lines = "\n".join(wrong)
             context.log.warning(f"no task is adopted until this is corrected:\n{lines}")
         for result in reconcile_everything(pipeline):
             log_statement(context.log, result)
         publish_last(pipeline)
-        yield from evaluations(pipeline)
+        yield from evaluations(pipeline, mount)
     yield dg.Output(None)
-
-
-@dg.job(name="reconcile_job", tags=NO_RETRY)
-def reconcile_job() -> None:
-    """Compare the ledger with the providers' statements, and adopt unmatched tasks."""
-    reconcile_accounts()
 
 
 def log_statement(log: dg.DagsterLogManager, result: Reconciled | StatementUnavailable) -> None:

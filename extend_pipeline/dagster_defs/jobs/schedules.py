@@ -6,31 +6,33 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.dagster_defs.jobs.advance import advance_job, unfinished_runs
-from extend_pipeline.dagster_defs.jobs.reconcile import reconcile_job
+from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
+from extend_pipeline.dagster_defs.jobs.reconcile import RECONCILE_JOB
 from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
-from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.ledger.read import queries
 
 
-def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
+def build_nightly_backfill_schedule(mount: Mount, timezone: str) -> dg.ScheduleDefinition:
     """Return the nightly schedule for a time zone (an IANA name)."""
 
     @dg.schedule(
-        job=advance_job,
+        name=mount.name("nightly_backfill_schedule"),
+        job_name=mount.name(ADVANCE_JOB),
         cron_schedule="5 0 * * *",  # just after midnight, when a new day's budget begins
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
+        required_resource_keys={mount.home_key},
         description="Every night: one run for all unfinished videos, until they are done or the night is over.",
     )
     def nightly_backfill_schedule(
-        context: dg.ScheduleEvaluationContext, home: HomeResource
+        context: dg.ScheduleEvaluationContext, **_resources: object
     ) -> dg.RunRequest | dg.SkipReason:
         """Request one run that lasts until every video is done or needs an operator. It is not one run a partition or
         range, because a run costs 10 s of CPU and the unfinished videos are scattered among the finished."""
-        with home.open() as pipeline:
+        with mount.home_of(context).open() as pipeline:
             declare_catalogue(pipeline)
             wrong = summarize_mistakes(mistakes(pipeline))
             if wrong:
@@ -44,7 +46,7 @@ def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
                 unfinished = queries.videos(connection, unfinished=True)
         if not unfinished:
             return dg.SkipReason("every video is complete")
-        if under_way := unfinished_runs(context.instance):
+        if under_way := unfinished_runs(context.instance, mount):
             return dg.SkipReason(
                 f"run {under_way[0].run_id} is in progress; {counted(len(unfinished), 'video')} unfinished"
             )
@@ -57,13 +59,13 @@ def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
     return nightly_backfill_schedule
 
 
-def build_daily_reconciliation_schedule(timezone: str) -> dg.ScheduleDefinition:
+def build_daily_reconciliation_schedule(mount: Mount, timezone: str) -> dg.ScheduleDefinition:
     """Return the daily schedule of reconcile_job, at an hour of a time zone (an IANA name)."""
     return dg.ScheduleDefinition(
-        name="daily_reconciliation_schedule",
-        job=reconcile_job,
+        name=mount.name("daily_reconciliation_schedule"),
+        job_name=mount.name(RECONCILE_JOB),
         cron_schedule="40 13 * * *",  # because bills may be 12 h late: by then they include yesterday
         execution_timezone=timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=mount.schedule_status(),
         description="Once a day: compares the ledger with the lists and bills of every account that was used.",
     )

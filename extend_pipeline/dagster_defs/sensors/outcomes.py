@@ -7,17 +7,39 @@ import dagster as dg
 
 from extend_pipeline.dagster_defs.checks.ledger import LEDGER_IS_KNOWN, NOTHING_IN_DOUBT, evaluation
 from extend_pipeline.dagster_defs.checks.provider import long_in_doubt
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.engine.guards.ledger_look import look
 
 
-@dg.sensor(
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Evaluates the asset check nothing_in_doubt when an attempt has been in doubt for an hour, and when "
-    "none is any more.",
-)
-def doubt_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+def build_doubt_sensor(mount: Mount) -> dg.SensorDefinition:
+    """Return doubt_sensor for a mount."""
+    return build_sensor(
+        mount,
+        "doubt_sensor",
+        _doubt_tick,
+        interval_s=60,
+        description="Evaluates the asset check nothing_in_doubt when an attempt has been in doubt for an hour, and "
+        "when none is any more.",
+    )
+
+
+def build_ledger_sensor(mount: Mount) -> dg.SensorDefinition:
+    """Return ledger_sensor for a mount."""
+    return build_sensor(
+        mount,
+        "ledger_sensor",
+        _ledger_tick,
+        interval_s=60,
+        description="Evaluates the asset check ledger_is_known when the ledger is not the one that the home remembers, "
+        "and when it is again.",
+    )
+
+
+def _doubt_tick(
+    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset check `nothing_in_doubt` when its outcome changes. The cursor is a digest of the reported
     attempts; it is empty if there are none."""
     if reason := home.why_not_set_up():
@@ -29,20 +51,16 @@ def doubt_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
             return dg.SkipReason(
                 f"{len(doubts)} in doubt for long, as reported before" if doubts else "nothing is in doubt for long"
             )
-        check = evaluation(pipeline, NOTHING_IN_DOUBT)
+        check = evaluation(pipeline, mount, NOTHING_IN_DOUBT)
     summary = f"{len(doubts)} in doubt for longer than an hour"
     if doubts:
         context.log.warning(check.description or summary)
     return dg.SensorResult(skip_reason=dg.SkipReason(summary), cursor=reported, asset_events=[check])
 
 
-@dg.sensor(
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Evaluates the asset check ledger_is_known when the ledger is not the one that the home remembers, and "
-    "when it is again.",
-)
-def ledger_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+def _ledger_tick(
+    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset check `ledger_is_known` when its outcome changes. The cursor is a digest of the reported
     outcome; it is empty if the ledger is known."""
     if reason := home.why_not_set_up():
@@ -52,7 +70,7 @@ def ledger_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg
         reported = "" if ledger.may_spend else _digest(ledger.kind.value)
         if reported == (context.cursor or ""):
             return dg.SkipReason("the ledger is known" if ledger.may_spend else f"as reported before: {ledger.message}")
-        check = evaluation(pipeline, LEDGER_IS_KNOWN)
+        check = evaluation(pipeline, mount, LEDGER_IS_KNOWN)
     if not ledger.may_spend:
         context.log.warning(f"{ledger.message} → {ledger.todo}")
     return dg.SensorResult(

@@ -9,7 +9,9 @@ from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.checks.ledger import NOTHING_ENDS_SOON, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
 MARK: Final = 10  # hex digits of an item's digest: two of a thousand are the same once in a million cursors
@@ -17,14 +19,22 @@ MAX_MARKS: Final = 2_000  # a cursor of 20 kB; of more items only the soonest ar
 MAX_REPORTED: Final = 50  # lines in a tick's log; the asset check counts them all
 
 
-@dg.sensor(
-    job_name=ADVANCE_JOB,
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Warns of paid results past half of their keeping time and in their last hour, and of sources in their "
-    "last week; requests one run of advance_job to fetch the results.",
-)
-def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+def build_retention_sensor(mount: Mount) -> dg.SensorDefinition:
+    """Return retention_sensor for a mount."""
+    return build_sensor(
+        mount,
+        "retention_sensor",
+        _retention_tick,
+        interval_s=60,
+        requests_runs=True,
+        description="Warns of paid results past half of their keeping time and in their last hour, and of sources in "
+        f"their last week; requests one run of {mount.name(ADVANCE_JOB)} to fetch the results.",
+    )
+
+
+def _retention_tick(
+    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+) -> dg.SensorResult | dg.SkipReason:
     """Report the changes since the last tick, as an evaluation of the asset check `nothing_ends_soon`. The cursor holds
     the reported items with their urgency, so that a result is warned of twice: at half of its time, and in its last
     hour."""
@@ -42,9 +52,9 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
             context.log.warning(in_zone(item.describe(now_ms), timezone))
         if len(new) > MAX_REPORTED:
             context.log.warning(f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all")
-        check = evaluation(pipeline, NOTHING_ENDS_SOON)
+        check = evaluation(pipeline, mount, NOTHING_ENDS_SOON)
     to_fetch = [item for item in ending if item.what != "source" and item.urgency is not Urgency.OVER]
-    requests_run = bool(to_fetch) and not unfinished_runs(context.instance)
+    requests_run = bool(to_fetch) and not unfinished_runs(context.instance, mount)
     tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
     first = f": {in_zone(ending[0].describe(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(

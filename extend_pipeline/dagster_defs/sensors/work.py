@@ -1,5 +1,5 @@
-"""Sensors that turn the catalogue into partitions, and due work into one run. They are on by default: without accounts
-they only report that, and without a budget nothing is spent."""
+"""Sensors that turn the catalogue into partitions, and due work into one run. Without accounts they only report that,
+and without a budget nothing is spent."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +14,9 @@ from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
-from extend_pipeline.dagster_defs.partitions import VIDEOS
+from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource, failure
+from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
@@ -35,13 +36,21 @@ LIST_AGAIN_MS: Final = 3_600_000  # partitions that were removed by hand come ba
 KEYS_A_STATEMENT: Final = 1_000  # partitions that are added at once, since Dagster's storage puts them into one query
 
 
-@dg.sensor(
-    minimum_interval_seconds=10,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Adds a partition for every video of the catalogue. A video that left the catalogue is withdrawn and "
-    "keeps its partition; a renamed video's partition is replaced.",
-)
-def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
+    """Return catalog_sensor for a mount."""
+    return build_sensor(
+        mount,
+        "catalog_sensor",
+        _catalog_tick,
+        interval_s=10,
+        description="Adds a partition for every video of the catalogue. A video that left the catalogue is withdrawn "
+        "and keeps its partition; a renamed video's partition is replaced.",
+    )
+
+
+def _catalog_tick(
+    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+) -> dg.SensorResult | dg.SkipReason:
     """Declare the catalogue in the ledger and add missing partitions. Raises Failure with every mistake, and then
     leaves ledger and partitions as they are; the asset check `configuration_is_sound` is evaluated first, if its
     outcome changed. Every video in the ledger gets a partition, so that a lost DAGSTER_HOME fills up again.
@@ -52,7 +61,7 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        _report_check(context.instance, pipeline)
+        _report_check(context.instance, pipeline, mount)
         if pipeline.configuration.problems:
             raise failure(ConfigError(pipeline.configuration.problems))
         declared = declare_catalogue(pipeline)
@@ -62,7 +71,7 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             if named and _still_holds(context.cursor, named, now_ms):
                 return dg.SkipReason("every video has its partition")
             keys = queries.first_keys(connection)
-    existing = set(context.instance.get_dynamic_partitions(VIDEOS))
+    existing = set(context.instance.get_dynamic_partitions(mount.partitions_name))
     missing = [key for key in keys if key not in existing]
     renamed = sorted(existing.intersection(keys.values()) - keys.keys())
     context.log.info(
@@ -74,9 +83,9 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             skip_reason=dg.SkipReason(f"every video has its partition ({len(keys)})"),
             cursor=f"{named} {now_ms}" if named else None,
         )
-    added = _add_partitions(context.instance, missing, until_s=time.monotonic() + TICK_S)
+    added = _add_partitions(context.instance, mount.partitions_name, missing, until_s=time.monotonic() + TICK_S)
     for key in renamed:
-        context.instance.delete_dynamic_partition(VIDEOS, key)
+        context.instance.delete_dynamic_partition(mount.partitions_name, key)
     return dg.SensorResult(
         skip_reason=dg.SkipReason(
             f"{added} partitions added, {len(missing) - added} to come"
@@ -86,13 +95,13 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     )
 
 
-def _add_partitions(instance: dg.DagsterInstance, keys: Sequence[str], *, until_s: float) -> int:
+def _add_partitions(instance: dg.DagsterInstance, name: str, keys: Sequence[str], *, until_s: float) -> int:
     """Add partitions until a time of the monotonic clock; return how many. Requests in the tick's result would be
     looked up one by one by Dagster's daemon, which takes minutes for 100,000."""
     added = 0
     while added < len(keys) and (not added or time.monotonic() < until_s):
         some = keys[added : added + KEYS_A_STATEMENT]
-        instance.add_dynamic_partitions(VIDEOS, some)
+        instance.add_dynamic_partitions(name, some)
         added += len(some)
     return added
 
@@ -108,11 +117,11 @@ def _still_holds(cursor: str | None, named: str, now_ms: int) -> bool:
     return before == named and 0 <= now_ms - int(listed_ms) < LIST_AGAIN_MS
 
 
-def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> None:
     """Evaluate `configuration_is_sound` if its outcome differs from the last one."""
-    now = evaluation(pipeline, CONFIGURATION_IS_VALID)
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
-    record = records.get(CONFIGURATION_IS_VALID)
+    now = evaluation(pipeline, mount, CONFIGURATION_IS_VALID)
+    key = mount.check(CONFIGURATION_IS_VALID)
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     last = None if record is None or record.event is None else record.event.dagster_event
     before = None if last is None else last.asset_check_evaluation_data.description
     if before != now.description and not (before is None and now.passed):
@@ -120,7 +129,7 @@ def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
 
 
 def build_poll_sensor(
-    provider: str, *, clock: Callable[[], float] = time.monotonic, tick_s: float = TICK_S
+    mount: Mount, provider: str, *, clock: Callable[[], float] = time.monotonic, tick_s: float = TICK_S
 ) -> dg.SensorDefinition:
     """Return the sensor of one provider's accounts: `<provider>_poll_sensor`.
 
@@ -129,14 +138,7 @@ def build_poll_sensor(
     money, because the ledger decides what is submitted. `clock` is in seconds and never goes back.
     """
 
-    @dg.sensor(
-        name=f"{provider.replace('-', '_')}_poll_sensor",
-        job_name=ADVANCE_JOB,  # by name, because with the job itself Dagster 1.13 warns of a missing parameter
-        minimum_interval_seconds=10,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Polls {provider} accounts, and requests one run of advance_job when something is due.",
-    )
-    def poll_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+    def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.RunRequest | dg.SkipReason:
         deadline = clock() + tick_s
         if reason := home.why_not_set_up():
             return dg.SkipReason(reason)
@@ -152,7 +154,7 @@ def build_poll_sensor(
             if not ledger.may_spend and not ledger.kind.can_be_accepted:
                 return dg.SkipReason(f"{ledger.message} → {ledger.todo}")
             polled = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
-            if unfinished := unfinished_runs(context.instance):  # it plans before each round
+            if unfinished := unfinished_runs(context.instance, mount):  # it plans before each round
                 run = unfinished[0]
                 return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {polled} polled")
             due = what_is_due(pipeline, names)
@@ -162,13 +164,23 @@ def build_poll_sensor(
             return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {polled} polled", wrong, blocked))))
         return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 
-    return poll_sensor
+    return build_sensor(
+        mount,
+        f"{provider.replace('-', '_')}_poll_sensor",
+        tick,
+        interval_s=10,
+        requests_runs=True,
+        description=f"Polls {provider} accounts, and requests one run of {mount.name(ADVANCE_JOB)} when something is "
+        "due.",
+    )
 
 
-tables_sensor = dg.AutomationConditionSensorDefinition(
-    "tables_automation_sensor",
-    target=dg.AssetSelection.assets(*(table.asset for table in PUBLISHED)),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
-)
-"""Publishes the tables after runs that an operator started; see `tables.table_condition`."""
+def build_tables_sensor(mount: Mount) -> dg.AutomationConditionSensorDefinition:
+    """Return the sensor that publishes the tables after runs that an operator started; see
+    `tables.table_condition`."""
+    return dg.AutomationConditionSensorDefinition(
+        mount.name("tables_automation_sensor"),
+        target=dg.AssetSelection.assets(*(mount.asset(table.asset) for table in PUBLISHED)),
+        default_status=mount.sensor_status(),
+        minimum_interval_seconds=30,
+    )

@@ -1,0 +1,124 @@
+"""The component `ExtendPipeline` of Dagster's `dg`: a `defs.yaml` mounts a home, with the choices of `build_defs`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Self
+
+import dagster as dg
+from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
+from dagster.components import scaffold_component
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
+
+from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.mount import TEMPLATE, Mount
+from extend_pipeline.dagster_defs.resources import HomeResource
+
+_ATTRIBUTES: Final = "attributes"
+
+
+class ScaffoldParams(BaseModel):
+    """What `dg scaffold defs` may be told about the file that it writes."""
+
+    home: str | None = Field(default=None, description="Folder of catalog.yaml, from the project's root.")
+    key_prefix: str | None = Field(default=None, description="Prefix of all names. Default: the name of the folder.")
+
+
+class ExtendPipelineScaffolder(dg.Scaffolder[ScaffoldParams]):
+    """Writes a `defs.yaml` whose names collide with those of no other folder."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[ScaffoldParams]:
+        """Return the parameters of the command line."""
+        return ScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[ScaffoldParams]) -> None:
+        """Write the file."""
+        folder = request.target_path.stem if request.append else request.target_path.name
+        home = request.params.home or f"data/{folder}"
+        scaffold_component(
+            request,
+            {
+                "home": f"{{{{ context.project_root }}}}/{home}",
+                "key_prefix": request.params.key_prefix or folder,
+                "sensors": "stopped",
+                "schedules": "stopped",
+            },
+        )
+
+
+def _let_templates_pass(schema: dict[str, Any]) -> None:
+    """Change a JSON schema so that a template is taken for any value, as it is when the file is loaded."""
+    properties = schema["properties"]
+    for name, inner in properties.items():
+        shown = {key: inner.pop(key) for key in ("title", "description", "examples", "default") if key in inner}
+        if "enum" in inner:
+            del inner["type"]  # or a value of another type would be reported twice
+        properties[name] = {**shown, "if": {"type": "string", "pattern": TEMPLATE}, "else": inner}
+
+
+def _has_template(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_template, value.values()))
+    if isinstance(value, str):
+        return re.search(TEMPLATE, value) is not None
+    return isinstance(value, Sequence) and any(map(_has_template, value))
+
+
+@dg.scaffold_with(ExtendPipelineScaffolder)
+class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
+    """Extend AI-made videos through paid providers (Kling, Vidu, Luma): assets, checks, jobs, schedules and sensors of
+    one home, the folder of catalog.yaml and accounts.yaml."""
+
+    model_config = ConfigDict(json_schema_extra=_let_templates_pass)
+
+    home: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="The home: the folder of catalog.yaml and accounts.yaml, from the folder of this defs.yaml. "
+            "Each home of a code location needs a key_prefix of its own.",
+            examples=["{{ context.project_root }}/data/films", "/srv/films"],
+        ),
+    ]
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _leave_templates(cls, value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        """Leave a value with a template as it is, because it is validated when it is rendered."""
+        return value if _has_template(value) else handler(value)
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        """Return what Dagster shows about the component."""
+        return dg.ComponentTypeSpec(
+            description=cls.__doc__,
+            tags=["video", "kling", "vidu", "luma"],
+            produces=["asset", "asset_check", "job", "resource", "schedule", "sensor"],
+        )
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Return the schema of `attributes`, which is this class: a derived one would take any text for a choice."""
+        return cls
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Load a component; a file without attributes gets the same message as one that lacks a field."""
+        return super().load(attributes or cls.model_construct(), context)
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        """Return the component of a file, its templates rendered. Raises ValidationError with file, line and field of
+        every mistake."""
+        values = context.resolve_value(model.model_dump(exclude_unset=True, warnings=False))
+        tree = context.source_position_tree
+        if tree is None:
+            return cls.model_validate(values)
+        with enrich_validation_errors_with_source_position(tree.children.get(_ATTRIBUTES, tree), [_ATTRIBUTES]):
+            component = cls.model_validate(values)
+        home = context.resolve_source_relative_path(component.home)
+        return component.model_copy(update={"home": str(home)})
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - named by Dagster
+        """Return the definitions of the home."""
+        return build_mounted(self, HomeResource(home=self.home))

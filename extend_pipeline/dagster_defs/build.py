@@ -1,0 +1,97 @@
+"""Build the definitions of one home, to be mounted beside other definitions of a code location."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from extend_pipeline.dagster_defs.assets.partitioned import build_extend_videos
+from extend_pipeline.dagster_defs.assets.tables import build_publish_tables
+from extend_pipeline.dagster_defs.checks.ledger import build_check_tables
+from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
+from extend_pipeline.dagster_defs.jobs.approve import build_approve_job
+from extend_pipeline.dagster_defs.jobs.reconcile import build_reconcile_job
+from extend_pipeline.dagster_defs.jobs.schedules import (
+    build_daily_reconciliation_schedule,
+    build_nightly_backfill_schedule,
+)
+from extend_pipeline.dagster_defs.mount import OWN, Mount, Start
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.outcomes import build_doubt_sensor, build_ledger_sensor
+from extend_pipeline.dagster_defs.sensors.retention import build_retention_sensor
+from extend_pipeline.dagster_defs.sensors.work import build_catalog_sensor, build_poll_sensor, build_tables_sensor
+from extend_pipeline.providers.registry import PROVIDERS
+
+
+def build_defs(
+    *,
+    home: str | Path | HomeResource | None = None,
+    key_prefix: str | Sequence[str] = (),
+    group_name: str | None = None,
+    sensors: Start = "stopped",
+    schedules: Start = "stopped",
+    resource_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    owners: Sequence[str] = (),
+) -> dg.Definitions:
+    """Return all assets, checks, jobs, schedules and sensors of one home, for `Definitions.merge`.
+
+    `home` is the folder of catalog.yaml (None: EXTEND_PIPELINE_HOME, else `data`), or a HomeResource. `key_prefix`
+    (`"studio"`, `["studio", "films"]`) stands before all asset keys, and before the names of jobs, sensors, schedules,
+    the set of partitions and the resource; give each home its own. `group_name` is one group for all assets, instead
+    of one for videos and one for tables. Sensors and schedules are stopped until an operator starts them, `"running"`
+    from the start, or left out with `"none"`; the nightly schedule is stopped in any case. `resource_key` is the key
+    of the home's resource. `tags` and `owners` are those of all assets. No executor is among the definitions: jobs
+    name theirs. Raises pydantic's ValidationError with every mistake in these arguments.
+    """
+    mount = Mount.model_validate(
+        {
+            "key_prefix": key_prefix,
+            "group_name": group_name,
+            "resource_key": resource_key,
+            "sensors": sensors,
+            "schedules": schedules,
+            "tags": tags or {},
+            "owners": owners,
+        }
+    )
+    return build_mounted(mount, home if isinstance(home, HomeResource) else HomeResource(home=str(home or "")))
+
+
+def build_own() -> dg.Definitions:
+    """Return the definitions of this project's own workspace."""
+    return build_mounted(OWN, HomeResource())
+
+
+def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
+    """Return the definitions of a home as a mount names them.
+
+    The catalogue and the accounts are read in ticks and runs. Only the home's time zone is read here, because Dagster
+    needs the time zone of a schedule when it is defined.
+    """
+    return dg.Definitions(
+        assets=[build_extend_videos(mount), build_publish_tables(mount)],
+        asset_checks=[build_check_tables(mount)],
+        jobs=[build_advance_job(mount), build_approve_job(mount), build_reconcile_job(mount)],
+        schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone()),
+        sensors=[] if mount.sensors == "none" else _sensors(mount),
+        resources={mount.home_key: home},
+    )
+
+
+def _schedules(mount: Mount, timezone: str) -> list[dg.ScheduleDefinition]:
+    return [
+        build_nightly_backfill_schedule(mount, timezone),
+        build_daily_reconciliation_schedule(mount, timezone),
+    ]
+
+
+def _sensors(mount: Mount) -> list[dg.SensorDefinition]:
+    return [
+        build_catalog_sensor(mount),
+        *(build_poll_sensor(mount, spec.name) for spec in PROVIDERS),
+        build_retention_sensor(mount),
+        build_doubt_sensor(mount),
+        build_ledger_sensor(mount),
+        build_tables_sensor(mount),
+    ]
