@@ -81,6 +81,15 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
         ),
     ]
 
+    ledger_url_env: Annotated[
+        str,
+        Field(
+            description="Name of the environment variable that holds the address of this home's ledger. Two homes "
+            "never share a ledger. Default: EXTEND_PIPELINE_LEDGER_URL, else SQLite in the home.",
+            examples=["FILMS_LEDGER_URL"],
+        ),
+    ] = ""
+
     @field_validator("*", mode="wrap")
     @classmethod
     def _leave_templates(cls, value: object, handler: ValidatorFunctionWrapHandler) -> object:
@@ -121,4 +130,4 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - named by Dagster
         """Return the definitions of the home."""
-        return build_mounted(self, HomeResource(home=self.home))
+        return build_mounted(self, HomeResource(home=self.home, ledger_url_env=self.ledger_url_env))

@@ -116,6 +116,7 @@ DEEP: Final = (
     "engine/doubt/test_recover.py::test_a_process_that_slept",
     "cli/verbs/test_media_store.py::test_doctor_deep",
     "dagster_defs/test_definitions.py::test_the_workspace_validates",
+    "dagster_defs/mounting/test_component.py::test_dg_works",
     "media/test_turned_films.py::test_a_reencoded_film",
     "media/test_assemble.py::test_parts_that_do_not_fit",
     "media/test_prober.py::test_a_worker_killed",

@@ -1,5 +1,6 @@
 """The home as a Dagster resource: opens the engine's `Pipeline` when it is needed, or raises what is wrong."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.home_timezone import home_timezone
-from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue
 from extend_pipeline.config.load import Configuration, file_marks
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.dagster_defs.jobs.alive import showing_life
@@ -30,6 +31,11 @@ class HomeResource(dg.ConfigurableResource[Any]):
     """The places of the catalogue, the accounts and the state. The ledger is opened by `open` alone."""
 
     home: str = Field(default="", description="Folder of catalog.yaml. Empty: EXTEND_PIPELINE_HOME, else data.")
+    ledger_url_env: str = Field(
+        default="",
+        description="Environment variable that holds the ledger's address, where several homes are mounted. Empty: "
+        "EXTEND_PIPELINE_LEDGER_URL, else SQLite in the home.",
+    )
     linger_s: float | None = Field(
         default=None,
         description="advance_job ends when nothing is due within so many seconds. Empty: EXTEND_PIPELINE_LINGER_S, "
@@ -42,6 +48,12 @@ class HomeResource(dg.ConfigurableResource[Any]):
     def settings(self) -> Settings:
         """Return the settings, from this resource first and the environment for the rest. Raises ConfigError."""
         values: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
+        if self.ledger_url_env:
+            # without it the home would start an empty ledger, without any of the payments
+            if not (url := os.environ.get(self.ledger_url_env)):
+                hint = "Set it to sqlite:///… or postgresql://…"
+                raise ConfigError([ConfigIssue("environment", None, "is not set", hint, field=self.ledger_url_env)])
+            values["ledger_url"] = url
         return Settings(**values, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
 
     def timezone(self) -> str:

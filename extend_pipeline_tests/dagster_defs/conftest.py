@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.build import build_mounted
-from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.mount import OWN, Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
@@ -29,6 +29,7 @@ class Place:
     resource: HomeResource
     defs: dg.Definitions
     instance: dg.DagsterInstance
+    mount: Mount = OWN
 
     def write(self, videos: Sequence[Mapping[str, Any]], **account: Any) -> None:
         """Write the catalogue and the account, and add the sources upstream, which no other place shares."""
@@ -54,9 +55,9 @@ class Place:
     def sensor(self, name: str, instance: dg.DagsterInstance | None = None, *, cursor: str | None = None) -> Any:
         """Evaluate one tick of a sensor, and return its SensorExecutionData."""
         instance = instance or self.instance
-        sensor = self.defs.get_repository_def().get_sensor_def(name)
+        sensor = self.defs.get_repository_def().get_sensor_def(self.mount.name(name))
         with dg.build_sensor_context(
-            instance=instance, resources={"home": self.resource}, definitions=self.defs, cursor=cursor
+            instance=instance, resources={self.mount.home_key: self.resource}, definitions=self.defs, cursor=cursor
         ) as context:
             return sensor.evaluate_tick(context)
 
@@ -65,30 +66,30 @@ class Place:
         tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
         job = self.defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            asset_selection=[self.mount.asset(dg.AssetKey(asset)) for asset in assets],
             tags={"dagster/partition": keys[0]} if len(keys) == 1 else tags,
             partition_key=keys[0] if len(keys) == 1 else None,
             instance=self.instance,
             raise_on_error=False,
-            run_config={"ops": {"extend_videos": {"config": config}}} if config else None,
+            run_config={"ops": {self.mount.name("extend_videos"): {"config": config}}} if config else None,
         )
 
     def advance(self, **config: Any) -> dg.ExecuteInProcessResult:
         """Run advance_job once and return the result."""
-        return self.defs.resolve_job_def("advance_job").execute_in_process(
+        return self.defs.resolve_job_def(self.mount.name("advance_job")).execute_in_process(
             instance=self.instance, run_config={"ops": {"advance": {"config": {"linger_s": 1.0, **config}}}}
         )
 
     def latest(self, asset: str, key: str) -> dg.AssetMaterialization | None:
         """Return the newest materialization of one partition."""
         records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key]), limit=1
+            dg.AssetRecordsFilter(asset_key=self.mount.asset(dg.AssetKey(asset)), asset_partitions=[key]), limit=1
         ).records
         return records[0].asset_materialization if records else None
 
     def count(self, asset: str) -> int:
         """Return the number of an asset's materializations."""
-        return len(self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records)
+        return len(self.instance.fetch_materializations(self.mount.asset(dg.AssetKey(asset)), limit=1000).records)
 
 
 @pytest.fixture(scope="package")

@@ -58,7 +58,8 @@ def test_dagster_accepts_the_instance_template_and_retries_nothing(tmp_path: Pat
         assert not instance.telemetry_enabled
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
-        assert {"key": "extend_pipeline/advance", "limit": 1} in limits.tag_concurrency_limits
+        per_home = {"key": "extend_pipeline/advance", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        assert per_home in limits.tag_concurrency_limits
 
 
 def test_dagster_retries_no_job_or_op_that_may_submit() -> None:
