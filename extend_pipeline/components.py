@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import TEMPLATE, Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.providers.registry import PROVIDERS
 
 _ATTRIBUTES: Final = "attributes"
 
 
 class ScaffoldParams(BaseModel):
-    """What `dg scaffold defs` may be told about the file that it writes."""
+    """The options of `dg scaffold defs`."""
 
     home: str | None = Field(default=None, description="Folder of catalog.yaml, from the project's root.")
     key_prefix: str | None = Field(default=None, description="Prefix of all names. Default: the name of the folder.")
@@ -66,8 +67,8 @@ def _has_template(value: object) -> bool:
 
 @dg.scaffold_with(ExtendPipelineScaffolder)
 class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
-    """Extend AI-made videos through paid providers (Kling, Vidu, Luma): assets, checks, jobs, schedules and sensors of
-    one home, the folder of catalog.yaml and accounts.yaml."""
+    """Extend AI-made videos through paid providers: assets, checks, jobs, schedules and sensors of one home, the folder
+    of catalog.yaml and accounts.yaml."""
 
     model_config = ConfigDict(json_schema_extra=_let_templates_pass)
 
@@ -101,7 +102,7 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
         """Return what Dagster shows about the component."""
         return dg.ComponentTypeSpec(
             description=cls.__doc__,
-            tags=["video", "kling", "vidu", "luma"],
+            tags=["video", *(spec.name for spec in PROVIDERS)],
             produces=["asset", "asset_check", "job", "resource", "schedule", "sensor"],
         )
 
