@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import dagster as dg
@@ -39,7 +40,7 @@ class ExtendPipelineScaffolder(dg.Scaffolder[ScaffoldParams]):
         scaffold_component(
             request,
             {
-                "home": f"{{{{ context.project_root }}}}/{home}",
+                "home": home if Path(home).is_absolute() else f"{{{{ context.project_root }}}}/{home}",
                 "key_prefix": request.params.key_prefix or folder,
                 "sensors": "stopped",
                 "schedules": "stopped",

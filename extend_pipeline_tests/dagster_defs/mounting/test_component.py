@@ -181,6 +181,9 @@ def test_what_is_scaffolded_loads_and_two_folders_share_no_name() -> None:
     with create_defs_folder_sandbox() as sandbox:
         for folder in ("films", "clips"):
             sandbox.scaffold_component(component_cls=ExtendPipeline, defs_path=folder)
+        sandbox.scaffold_component(
+            component_cls=ExtendPipeline, defs_path="far", scaffold_params={"home": "/srv/far", "key_prefix": "a/b"}
+        )
         with sandbox.build_all_defs() as defs:
             assert {job.name for job in defs.get_repository_def().get_all_jobs()} >= {
                 "films_advance_job",
@@ -189,6 +192,9 @@ def test_what_is_scaffolded_loads_and_two_folders_share_no_name() -> None:
             home = (defs.resources or {})["films_extend_pipeline_home"]
             assert isinstance(home, HomeResource)
             assert Path(home.home) == sandbox.project_root / "data" / "films"
+            far = (defs.resources or {})["a_b_extend_pipeline_home"]
+            assert isinstance(far, HomeResource)
+            assert far.home == "/srv/far"
 
 
 def dg_command(*arguments: str) -> subprocess.CompletedProcess[str]:
