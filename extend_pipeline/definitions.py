@@ -16,7 +16,7 @@ _OURS: Final = {"__init__.py", "__pycache__"}
 def _added() -> list[dg.Definitions]:
     """Return what a checkout has in the folder `defs`, where `dg scaffold defs` writes. An empty one, as in a wheel,
     is not loaded, because that needs the checkout's pyproject.toml."""
-    is_empty = {path.name for path in _FOLDER.iterdir()} <= _OURS
+    is_empty = all(path.name in _OURS or path.name.startswith(".") for path in _FOLDER.iterdir())
     return [] if is_empty else [dg.load_from_defs_folder(path_within_project=_FOLDER)]
 
 
