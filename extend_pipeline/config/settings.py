@@ -16,7 +16,7 @@ _ENVIRONMENT: Final = "environment"  # the file of an issue
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
 LEASE_MARGIN_S = 5.0
 
-_SEND_MARGIN_S: Final = 15.0  # between a claim and its POST, in which a wave is marked as sending
+_SEND_MARGIN_S: Final = 30.0  # between a claim and its POST, in which a wave is marked as sending
 
 MEDIA_SCHEMES = ("file",)
 """Schemes of EXTEND_PIPELINE_MEDIA_URL; `media.stores.STORES` has a store for each."""

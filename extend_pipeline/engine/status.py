@@ -12,8 +12,9 @@ from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import LeftoverTask, leftover_tasks
+from extend_pipeline.engine.plan.budget import stop_blocker
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Plan
+from extend_pipeline.engine.plan.model import Blocker, Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
@@ -56,6 +57,10 @@ class AccountStatus:
     """When a provider that does not reply is asked again (UTC ms); None where it replies."""
     last_good: bool = False
     """Whether this is the last good entry of the account, because accounts.yaml doesn't give a valid one now."""
+    stop: Blocker | None = None
+    """Why it is stopped, and what to do."""
+    stopped_message: str = ""
+    """The provider's own words about the stop."""
 
     @property
     def silence(self) -> str:
@@ -254,5 +259,7 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         silent_submits=totals.silent_submits,
         silent_queries=totals.silent_queries,
         asked_at_ms=totals.ask_at or None,
+        stop=stop_blocker(name, totals) if totals.stopped_reason else None,
+        stopped_message=totals.stopped_message or "",
         last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )

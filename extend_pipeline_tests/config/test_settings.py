@@ -19,7 +19,7 @@ def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: 
     assert read.media_dir == tmp_path / "data/state/media"
     assert read.warehouse_path == tmp_path / "data/state/warehouse.duckdb"
     assert read.ledger_url == f"sqlite:///{tmp_path}/data/state/ledger.sqlite"
-    assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (75, 60, 30, 120)
+    assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (90, 60, 30, 120)
     assert (read.download_silence_s, read.max_downloads, read.max_submits, read.max_polls) == (60, 4, 8, 8)
     assert read.max_file_bytes == 2 * 1024**3
 
@@ -84,9 +84,9 @@ def test_the_ledgers_password_is_neither_shown_nor_repeated(tmp_path: Path, monk
     assert "hush" not in f"{caught.value} {caught.value.problems!r}"
 
 
-def test_a_lease_is_a_quarter_of_a_minute_longer_than_a_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_half_a_minute_longer_than_a_submit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_POST_DEADLINE_S", "400")
-    assert Settings().lease_s == 415
+    assert Settings().lease_s == 430
 
 
 def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,4 +98,4 @@ def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monk
 
 def test_variables_of_other_modules_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_FAILPOINTS", "submit.after_post=kill")
-    assert Settings().lease_s == 75
+    assert Settings().lease_s == 90

@@ -10,6 +10,7 @@ from dagster import DagsterEventType
 from extend_pipeline.dagster_defs.assets.metadata import Metadata, completed_metadata, request_metadata, source_metadata
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, yield_all
+from extend_pipeline.dagster_defs.checks.outcome import as_markdown
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
@@ -32,16 +33,20 @@ def materialization(
 ) -> dg.AssetMaterialization | None:
     """Return the materialization of one partition; None if the asset has nothing of it yet."""
     metadata: Metadata
+    description = None
     if asset == SOURCE_VIDEOS:
         version, metadata = facts.source_version, source_metadata(facts)
     elif asset == EXTENSION_REQUESTS and facts.attempts:
         version, metadata = facts.request_version, request_metadata(facts)
+        description = as_markdown(facts.end_of(facts.newest).describe())
     elif asset == COMPLETED_EXTENSIONS and facts.stored:
         version, metadata = facts.completed_version, completed_metadata(facts, store)
     else:
         return None
     key = facts.row.video_key
-    return dg.AssetMaterialization(mount.asset(asset), partition=key, metadata=metadata, tags=version_tags(version))
+    return dg.AssetMaterialization(
+        mount.asset(asset), description=description, partition=key, metadata=metadata, tags=version_tags(version)
+    )
 
 
 def version_tags(version: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 which we make, is markdown."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ import dagster as dg
 
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
-from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
+from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, in_order
+from extend_pipeline.dagster_defs.assets.request_end import Spent
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.media.store import MediaRef, MediaStore
@@ -30,6 +31,19 @@ _HOPS: Final = dg.TableSchema(
         dg.TableColumn("task_id", "string"),
     ]
 )
+
+_REQUESTS: Final = dg.TableSchema(
+    columns=[
+        dg.TableColumn("hop", "int"),
+        dg.TableColumn("end", "string", description="how the attempt ended, or where it is"),
+        dg.TableColumn("charge", "string"),
+        dg.TableColumn("units", "string", description="charged, or reserved while that is not known"),
+        dg.TableColumn("amount", "string"),
+        dg.TableColumn("task_id", "string"),
+        dg.TableColumn("error", "string", description="the provider's own words"),
+    ]
+)
+MAX_ATTEMPTS: Final = 20  # the newest in the table of a request's page; their number is always exact
 
 
 def source_metadata(facts: VideoFacts) -> Metadata:
@@ -51,19 +65,45 @@ def source_metadata(facts: VideoFacts) -> Metadata:
 
 
 def request_metadata(facts: VideoFacts) -> Metadata:
-    """Return the metadata of a partition of `extension_requests`: its newest attempt, and how many there were."""
-    newest = max(facts.attempts, key=lambda a: (a.claimed_at, a.hop, a.generation, a.try_no))
+    """Return the metadata of a partition of `extension_requests`: its newest attempt, how it ended and what was
+    charged, and the attempts before it."""
+    newest = facts.newest
+    end = facts.end_of(newest)
+    before = sorted(facts.attempts, key=in_order)[-MAX_ATTEMPTS:]
     return {
         "attempts": dg.MetadataValue.int(len(facts.attempts)),
         "hop": dg.MetadataValue.int(newest.hop),
-        **_texts(newest, "state", "account", "provider", "task_id", "external_task_id"),
+        "end": _text(end.words),
+        "charge": _text(end.charge.value),
+        "state": _text(end.state),
+        **_texts(newest, "account", "provider", "task_id", "external_task_id"),
         "prompt": _text(prompt_of(newest.params)),
         "parent_duration_s": _seconds(newest.parent_duration_ms),
-        "reserved": _text(_units(newest.predicted_micros, newest)),
-        "amount": _text(_amount(newest.predicted_micros, newest)),
+        "charged" if end.charge.is_known else "reserved": _text(end.units),
+        "amount": _text(end.amount),
         "submitted_at": _moment(newest.submitted_at),
-        "error": _text(newest.error_message),
+        "error": _text(end.error),
+        **({"requests": _requests(facts, before)} if len(before) > 1 else {}),
     }
+
+
+def _requests(facts: VideoFacts, attempts: Sequence[AttemptRow]) -> dg.TableMetadataValue:
+    ends = [(attempt, facts.end_of(attempt)) for attempt in attempts]
+    records = [
+        dg.TableRecord(
+            {
+                "hop": attempt.hop,
+                "end": end.words,
+                "charge": end.charge.value,
+                "units": end.units,
+                "amount": end.amount,
+                "task_id": attempt.task_id,
+                "error": end.error,
+            }
+        )
+        for attempt, end in ends
+    ]
+    return dg.MetadataValue.table(records=records, schema=_REQUESTS)
 
 
 def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
@@ -132,7 +172,16 @@ def _amount(micros: int | None, attempt: AttemptRow) -> str:
 def _spent_in_all(facts: VideoFacts) -> str:
     """Return the total spending, failures and write-offs included. Currencies and units are listed side by side, and
     never added up."""
-    totals = [f"{from_micros(s.micros)} {s.unit} = {from_micros(s.amount_micros)} {s.currency}" for s in facts.spent]
+    sums: dict[tuple[str, str], Spent] = {}
+    for attempt in facts.attempts:
+        if (spent := facts.spent.get(attempt.attempt_id)) is not None:
+            known = sums.get((attempt.unit, attempt.currency), Spent(0, 0))
+            total = Spent(known.micros + spent.micros, known.amount_micros + spent.amount_micros)
+            sums[attempt.unit, attempt.currency] = total
+    totals = [
+        f"{from_micros(total.micros)} {unit} = {from_micros(total.amount_micros)} {currency}"
+        for (unit, currency), total in sums.items()
+    ]
     return "; ".join(totals) or "nothing"
 
 

@@ -1,12 +1,13 @@
 """The state of a partition in the ledger, and the data versions that show its changes. Nothing here uses Dagster."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Row, cast, func, select
+from sqlalchemy import BigInteger, Connection, cast, func, select
 
 from extend_pipeline.config.digest import digest
+from extend_pipeline.dagster_defs.assets.request_end import RequestEnd, Spent
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
@@ -24,12 +25,12 @@ _OPEN: Final = (VideoState.NEW.value, VideoState.WORKING.value, VideoState.WAITI
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
     """One video: its row, all its attempts in the order hop, generation, try, those that its film consists of (hop 1
-    first), and its spending: a row for each unit and currency, with `micros` and `amount_micros` in millionths."""
+    first), and the spending of each attempt that had any, by its id: `micros` and `amount_micros` in millionths."""
 
     row: VideoRow
     attempts: Sequence[AttemptRow]
     stored: Sequence[AttemptRow]
-    spent: Sequence[Row[Any]]
+    spent: Mapping[str, Spent]
 
     @property
     def source_version(self) -> str:
@@ -40,13 +41,29 @@ class VideoFacts:
 
     @property
     def request_version(self) -> str:
-        """Return a version that changes when a hop is submitted, or an attempt ends without a result."""
-        return digest({a.attempt_id: _request_state(a) for a in self.attempts})[:16]
+        """Return a version that changes when a hop is submitted, when it ends, and when what is charged for it
+        changes."""
+        return digest({a.attempt_id: self.end_of(a).version for a in self.attempts})[:16]
 
     @property
     def completed_version(self) -> str:
         """Return a version that changes when a hop of the film is stored."""
         return digest([[a.attempt_id, a.sha256] for a in self.stored])[:16]
+
+    @property
+    def newest(self) -> AttemptRow:
+        """Return the attempt that was claimed last. Raises ValueError without any."""
+        return max(self.attempts, key=in_order)
+
+    def end_of(self, attempt: AttemptRow) -> RequestEnd:
+        """Return how an attempt ended, or where it is."""
+        spent = self.spent.get(attempt.attempt_id)
+        return RequestEnd(attempt, spent.micros if spent else 0, spent.amount_micros if spent else 0)
+
+
+def in_order(attempt: AttemptRow) -> tuple[int, int, int, int]:
+    """Return the key by which attempts of a video are sorted, oldest claim first."""
+    return attempt.claimed_at, attempt.hop, attempt.generation, attempt.try_no
 
 
 def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFacts]:
@@ -59,17 +76,10 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
         spent = _spent(connection, list(rows))
         names = chain_names(pipeline, connection, rows)
     return {
-        key: VideoFacts(rows[key], attempts[key], _film(pipeline, rows[key], attempts[key], names), spent.get(key, ()))
+        key: VideoFacts(rows[key], attempts[key], _film(pipeline, rows[key], attempts[key], names), spent.get(key, {}))
         for key in dict.fromkeys(keys)
         if key in rows
     }
-
-
-def _request_state(attempt: AttemptRow) -> str:
-    """Return one state from submit to store, because progress at the provider does not change the request."""
-    state = attempt.state
-    going_well = (AttemptState.SUBMITTED, AttemptState.PROCESSING, AttemptState.SUCCEEDED, AttemptState.STORED)
-    return "submitted" if state in going_well else state.value
 
 
 def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], names: chain.Names) -> list[AttemptRow]:
@@ -85,14 +95,15 @@ def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], nam
     return [a for a in stored if a.chain_digest == steps[a.hop]]
 
 
-def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Row[Any]]]:
+def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Spent]]:
+    """Return the spending of each attempt of the videos, by video and attempt."""
     c = tables.charges.c
     # PostgreSQL's sum of integers is a decimal
-    sums = [cast(func.sum(column), BigInteger).label(column.name) for column in (c.micros, c.amount_micros)]
-    query = select(c.video_key, c.unit, c.currency, *sums).where(c.entry.in_(_SPENT))
-    spent: dict[str, list[Row[Any]]] = {}
+    sums = [cast(func.sum(column), BigInteger) for column in (c.micros, c.amount_micros)]
+    query = select(c.video_key, c.attempt_id, *sums).where(c.entry.in_(_SPENT))
+    spent: dict[str, dict[str, Spent]] = {}
     for part in queries.chunks(keys):
-        in_part = query.where(c.video_key.in_(part)).group_by(c.video_key, c.unit, c.currency)
-        for row in connection.execute(in_part):
-            spent.setdefault(row.video_key, []).append(row)
+        in_part = query.where(c.video_key.in_(part)).group_by(c.video_key, c.attempt_id)
+        for key, attempt_id, micros, amount_micros in connection.execute(in_part):
+            spent.setdefault(key, {})[attempt_id] = Spent(micros, amount_micros)
     return spent

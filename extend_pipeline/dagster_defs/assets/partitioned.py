@@ -22,6 +22,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, batch_store
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
+from extend_pipeline.dagster_defs.checks.needs import needs_outcome, report_needs
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
 from extend_pipeline.dagster_defs.mount import Mount
@@ -29,9 +30,11 @@ from extend_pipeline.engine.advance import declare_catalogue, record_progress
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.needs import needs_of
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.status import accounts_now, doubts_now
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
@@ -135,6 +138,8 @@ def _extend(context: dg.AssetExecutionContext, config: ExtendConfig, mount: Moun
             yield from _events(pipeline, mount, store, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
         wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
+        needs = needs_of(now.videos, accounts=accounts_now(pipeline), doubts=doubts_now(pipeline))
+    report_needs(context.op_execution_context, needs_outcome(needs, timezone))
     if missing or unknown or wrong:
         what = "are not complete" if mount.asset(COMPLETED_EXTENSIONS) in chosen else "have no request"
         raise partial_end(what, missing, unknown, chosen=len(keys), timezone=timezone, mistakes=wrong)

@@ -1,6 +1,6 @@
 """Asset checks on the published tables and the ledger, and how all asset checks are evaluated."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -9,9 +9,9 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
+from extend_pipeline.dagster_defs.checks.needs import accounts_run, nobody_is_needed, report_needs
 from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome
 from extend_pipeline.dagster_defs.checks.provider import (
-    accounts_reply,
     books_agree,
     nothing_ends_soon,
     nothing_in_doubt,
@@ -136,16 +136,18 @@ def ledger_is_known(pipeline: Pipeline) -> dg.AssetCheckResult:
 LEDGER_IS_KNOWN: Final = dg.AssetCheckKey(COSTS.asset, "ledger_is_known")
 NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
+NOBODY_IS_NEEDED: Final = dg.AssetCheckKey(LINEAGE.asset, "nobody_is_needed")
 CONFIGURATION_IS_VALID: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
 
 CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
-    dg.AssetCheckKey(COSTS.asset, "accounts_reply"): accounts_reply,
+    dg.AssetCheckKey(COSTS.asset, "accounts_run"): accounts_run,
     LEDGER_IS_KNOWN: ledger_is_known,
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
+    NOBODY_IS_NEEDED: nobody_is_needed,
     NOTHING_ENDS_SOON: nothing_ends_soon,
     CONFIGURATION_IS_VALID: configuration_is_valid,
     dg.AssetCheckKey(DURATIONS.asset, "films_are_there"): films_are_there,
@@ -177,18 +179,27 @@ def build_check_tables(mount: Mount) -> dg.AssetChecksDefinition:
     )
     def check_tables(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         """Run the chosen checks in one step."""
+        needs = None
         with mount.home_of(context).open() as pipeline:
             for key in sorted(CHECKS, key=str):
                 if mount.check(key) in context.selected_asset_check_keys:
-                    yield evaluate_check(pipeline, mount, key)
+                    result = evaluate_check(pipeline, mount, key)
+                    needs = result if key == NOBODY_IS_NEEDED else needs
+                    yield result
+        if needs is not None:
+            report_needs(context.op_execution_context, needs)
 
     return check_tables
 
 
-def evaluations(pipeline: Pipeline, mount: Mount) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield the evaluation of every check, for a run of another job."""
+def evaluations(pipeline: Pipeline, mount: Mount) -> Generator[dg.AssetCheckEvaluation, None, dg.AssetCheckEvaluation]:
+    """Yield the evaluation of every check, for a run of another job. Return that of `nobody_is_needed`, which the run
+    reports at its end."""
+    results = {}
     for key in CHECKS:
-        yield evaluation(pipeline, mount, key)
+        results[key] = evaluation(pipeline, mount, key)
+        yield results[key]
+    return results[NOBODY_IS_NEEDED]
 
 
 def evaluation(pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:

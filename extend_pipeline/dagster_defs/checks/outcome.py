@@ -1,5 +1,6 @@
 """The outcome of an asset check, with texts for the operator."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +9,19 @@ import dagster as dg
 from extend_pipeline.engine.proof import Proved
 
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
+MAX_CELL: Final = 500  # characters of a cell: a provider's message
+
+_PLAIN: Final = str.maketrans(
+    {
+        **{char: f"\\{char}" for char in "*_[]~"},
+        **{char: f"&#{ord(char)};" for char in "\\`|&<>"},
+        **dict.fromkeys("\r\n\t\v\f\x85\u2028\u2029", " "),
+    }
+)
+"""What Markdown would read as a part of its own in a cell, and how the character itself is written there."""
+
+_LIVE: Final = re.compile(r"([\\\[<`*])")
+_ESCAPED: Final = re.compile(r"\\([\\\[<`*])")
 
 
 def outcome(
@@ -23,9 +37,38 @@ def outcome(
     return dg.AssetCheckResult(
         passed=not findings,
         severity=severity,
-        description="\n".join([*findings[:MAX_SHOWN], *rest, f"→ {todo}"]) if findings else "no findings",
+        description=as_markdown("\n".join([*findings[:MAX_SHOWN], *rest, f"→ {todo}"]) if findings else "no findings"),
         metadata={"findings": count, **(more or {})},
     )
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left_out: int) -> dg.MarkdownMetadataValue:
+    """Return a table for the UI, with a line for the rows that are `left_out`. Cells are plain text: a provider's words
+    or a key can't become a link, an image or another row."""
+    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([_plain(cell) for cell in row]) for row in rows)]
+    if left_out:
+        lines += ["", f"… and {left_out} more"]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def as_markdown(text: str) -> str:
+    """Return a text as the UI needs descriptions, which it reads as Markdown: each line stays a line, and a provider's
+    words can't become a link, an image or HTML."""
+    return _LIVE.sub(r"\\\1", text).replace("\n", "  \n")
+
+
+def as_text(description: str) -> str:
+    """Return the text that `as_markdown` was given, for a log."""
+    return _ESCAPED.sub(r"\1", description.replace("  \n", "\n"))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    text = text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
+    return text.translate(_PLAIN)
 
 
 def proof_outcome(proved: Proved, rows: str, todo: str) -> dg.AssetCheckResult:

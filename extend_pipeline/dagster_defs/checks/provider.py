@@ -10,10 +10,10 @@ from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.dagster_defs.checks.outcome import outcome
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.needs import DOUBT_S
 from extend_pipeline.engine.reconcile.last_reads import statements_now
-from extend_pipeline.engine.status import Doubt, accounts_now, disagreements_now, doubts_now
+from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
-DOUBT_S: Final = 3_600  # six settle windows of class A: an attempt in doubt for longer needs a look
 MAX_REPORTED: Final = 50  # rows of a table in the UI
 
 
@@ -43,15 +43,6 @@ def nothing_in_doubt(pipeline: Pipeline) -> dg.AssetCheckResult:
             [_doubt_record(doubt, timezone) for doubt in doubts[:MAX_REPORTED]]
         )
     return outcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
-
-
-def accounts_reply(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """Every account's provider replies. After two submits without a reply nothing is sent until a query was answered,
-    and the account is asked less and less often."""
-    findings = [
-        f"account {account.account}: {account.silence}" for account in accounts_now(pipeline) if account.silence
-    ]
-    return outcome(findings, "extend-pipeline doctor shows whether it can be reached", dg.AssetCheckSeverity.WARN)
 
 
 def nothing_ends_soon(pipeline: Pipeline) -> dg.AssetCheckResult:

@@ -11,9 +11,10 @@ from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
+from extend_pipeline.dagster_defs.checks.needs import report_needs
 from extend_pipeline.dagster_defs.jobs import alive
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
-from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
+from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
@@ -47,7 +48,7 @@ def build_advance_job(mount: Mount) -> dg.JobDefinition:
     @dg.op(name=mount.name("advance"), tags=NO_RETRY, required_resource_keys={mount.home_key})
     def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig) -> Iterator[Event]:
         """Run rounds of recover, poll, collect and submit, and record a materialization of each partition that changed.
-        At the end, publish the tables and yield their materializations and checks."""
+        At the end, publish the tables, yield their materializations and checks, and say what waits for a person."""
         yield from _advance(context, config, mount)
 
     @dg.job(
@@ -72,16 +73,13 @@ def _advance(context: dg.OpExecutionContext, config: AdvanceConfig, mount: Mount
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
-            last = now
         while not recorder.done:
             yield from recorder.pending_events()
         publish_last(pipeline)
         yield from _table_events(context.instance, pipeline, mount)
-        yield from evaluations(pipeline, mount)
-        timezone = pipeline.configuration.timezone
-    for video in last.plan.needs_person:
-        context.log.warning(f"{video.key} waits for an operator: {why(video, timezone)}")
+        needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
+    report_needs(context, needs)
 
 
 def unfinished_runs(instance: dg.DagsterInstance, mount: Mount) -> Sequence[dg.DagsterRun]:

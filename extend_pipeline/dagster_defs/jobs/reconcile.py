@@ -8,6 +8,7 @@ import dagster as dg
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
+from extend_pipeline.dagster_defs.checks.needs import report_needs
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.publish import publish_last
@@ -26,8 +27,8 @@ def build_reconcile_job(mount: Mount) -> dg.JobDefinition:
 
     @dg.op(name=mount.name("reconcile"), tags=NO_RETRY, required_resource_keys={mount.home_key})
     def reconcile_accounts(context: dg.OpExecutionContext) -> Iterator[Event]:
-        """Compare every account with a claim with each statement that its provider shows; then publish, and evaluate
-        the checks."""
+        """Compare every account with a claim with each statement that its provider shows; then publish, evaluate
+        the checks, and say what waits for a person."""
         yield from _reconcile(context, mount)
 
     @dg.job(name=mount.name(RECONCILE_JOB), tags=NO_RETRY, executor_def=dg.in_process_executor)
@@ -47,8 +48,9 @@ def _reconcile(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         for result in reconcile_everything(pipeline):
             log_statement(context.log, result)
         publish_last(pipeline)
-        yield from evaluations(pipeline, mount)
+        needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
+    report_needs(context, needs)
 
 
 def log_statement(log: dg.DagsterLogManager, result: Reconciled | StatementUnavailable) -> None:

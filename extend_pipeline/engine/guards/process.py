@@ -30,7 +30,7 @@ def process_blockers(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict
         if pipeline.store_doubt:
             message = f"nothing is submitted while the media store seems not to be there: {pipeline.store_doubt}"
             return dict.fromkeys(pipeline.accounts, Blocker(BlockReason.MEDIA_STORE, message, DOUBT_TODO))
-        return _without_a_good_key(pipeline, rows) if pipeline.works else {}
+        return key_blockers(pipeline, rows) if pipeline.works else {}
     more = f" … and {len(problems) - MAX_REPORTED} more" if len(problems) > MAX_REPORTED else ""
     lines = " ".join(problem.text() for problem in problems[:MAX_REPORTED])
     message = f"nothing is submitted while the catalogue or the accounts have a mistake: {lines}{more}"
@@ -45,16 +45,23 @@ def mistakes(pipeline: Pipeline) -> tuple[str, ...]:
 
 def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
     """Return one line for each account with work that this process skips because it lacks the account's key."""
+    return tuple(f"account {name} is left alone: {fault}" for name, fault in keyless_accounts(pipeline, plan).items())
+
+
+def keyless_accounts(pipeline: Pipeline, plan: Plan) -> dict[str, str]:
+    """Return the accounts with work whose key this process lacks, each with what it lacks."""
     lacking = pipeline.without_key()
     if not lacking:
-        return ()
+        return {}
     with pipeline.ledger.read() as connection:
         used = {name for name, _ in queries.open_accounts(connection)}
     used |= {video.account for video in plan.videos if video.state is not VideoState.COMPLETE} | plan.running.keys()
-    return tuple(f"account {name} is left alone: {fault}" for name, fault in lacking.items() if name in used)
+    return {name: fault for name, fault in lacking.items() if name in used}
 
 
-def _without_a_good_key(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
+def key_blockers(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
+    """Return the blockers of accounts whose key this process lacks, or whose key the provider has refused, by
+    account."""
     blockers = {}
     for name, fault in pipeline.without_key().items():
         todo = f"set it where this process runs; other processes continue with account {name}"

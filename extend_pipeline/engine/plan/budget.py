@@ -94,8 +94,9 @@ def _paused(name: str, spending: Spending) -> Blocker:
     return Blocker(BlockReason.PAUSED, f"account {name} is paused", f"extend-pipeline resume {name}")
 
 
-def _stopped(name: str, spending: Spending) -> Blocker:
-    reason, stopped = spending.account.stopped_reason, spending.account.stopped_message
+def stop_blocker(name: str, account: AccountTotals) -> Blocker:
+    """Return the blocker of a stopped account."""
+    reason, stopped = account.stopped_reason, account.stopped_message
     if reason == RejectReason.CLOCK.value:
         message = f"account {name} refuses requests because of this machine's clock: {stopped}"
         todo = "set the clock (NTP); the account continues automatically then"
@@ -186,7 +187,7 @@ def _units(micros: int) -> str:
 
 TEXTS: Final[Mapping[BlockReason, Callable[[str, Spending], Blocker]]] = {
     BlockReason.PAUSED: _paused,
-    BlockReason.ACCOUNT_STOPPED: _stopped,
+    BlockReason.ACCOUNT_STOPPED: lambda name, spending: stop_blocker(name, spending.account),
     BlockReason.NO_BUDGET: _no_budget,
     BlockReason.TOTAL_BUDGET: _total_budget,
     BlockReason.DAY_BUDGET: _day_budget,

@@ -23,13 +23,13 @@ from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_th
 from extend_pipeline_tests.support.processes.children import Child, advancing
 
 ELSEWHERE: Final = "another-host:77:123"
-PRODUCTION: Final = {"post_deadline_s": 60.0, "lease_s": 75.0, "get_deadline_s": 30.0}
+PRODUCTION: Final = {"post_deadline_s": 60.0, "lease_s": 90.0, "get_deadline_s": 30.0}
 """The settings' own deadlines and leases."""
 
 LEASES_S: Final = {
-    "submit.after_claim": 75,
-    "submit.after_sending": 75,
-    "submit.after_post": 75,
+    "submit.after_claim": 90,
+    "submit.after_sending": 90,
+    "submit.after_post": 90,
     "poll.before_query": 30,
     "collect.before_download": 45,
     "collect.mid_download": 45,

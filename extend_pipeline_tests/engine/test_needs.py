@@ -1,0 +1,127 @@
+"""What waits for a person, apart from what a video's own plan says: each kind once, with what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.base.failpoints import FailpointError
+from extend_pipeline.config.last_good import last_good_path
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.needs import Need, needs_now
+from extend_pipeline.engine.store.watch import watch_store
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write import files, reconciliation, statements
+from extend_pipeline.ledger.write.files import Role
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
+from extend_pipeline.media.store import MediaRef
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
+from extend_pipeline_tests.support.user_texts import check_user_text
+
+WORDS = "no longer there"
+
+
+def only(pipeline: Pipeline) -> Need:
+    """Return the one thing that waits."""
+    (need,) = needs_now(pipeline)
+    return need
+
+
+def test_nothing_waits_in_a_finished_home(home: EngineHome) -> None:
+    home.seeded(1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        assert needs_now(pipeline) == []
+
+
+def test_a_ledger_that_is_not_accepted_is_one_thing(home: EngineHome) -> None:
+    home.seeded(3)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+    (home.settings.state_dir / "ledger.sqlite").unlink()
+    with home.open(JumpClock()) as pipeline:
+        need = only(pipeline)
+        assert (need.kind, need.videos, need.hop) == ("ledger_not_accepted", ("v000", "v001", "v002"), None)
+
+
+def test_an_account_that_left_the_file_with_a_task_is_shown(home: EngineHome) -> None:
+    home.seeded(1)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("poll.before_query=raise")
+        with pytest.raises(FailpointError):
+            drive(pipeline)
+        failpoints.disarm()
+    home.write([], account(home.sandbox.base_url, name="another"))
+    last_good_path(home.settings.state_dir).unlink()
+    with home.open(JumpClock()) as pipeline:
+        need = only(pipeline)
+        assert (need.kind, need.account, need.where) == ("unknown_account", "k", "account k")
+        check_user_text(need.message)
+
+
+def test_a_task_whose_video_left_the_catalogue_is_shown_when_it_is_overdue(
+    make_home: Callable[..., EngineHome],
+) -> None:
+    home = make_home(run_time=(10**6, 10**6))
+    entries = home.seeded(2)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        advance(pipeline, publish=False)
+        home.catalogue(entries[:1])
+        pipeline.refresh()
+        assert needs_now(pipeline) == []
+        clock.skip(pipeline.accounts["k"].patience_s * 1000 + 60_000)
+        overdue, left = needs_now(pipeline)
+        assert (overdue.kind, overdue.where) == ("overdue", "v000/1")
+        assert (left.kind, left.where) == ("left_over", "v001/1")
+        check_user_text(left.todo)
+
+
+def test_differences_and_statements_that_cannot_be_read_are_shown(home: EngineHome) -> None:
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        item = ReconciliationItem(
+            task_id="t1",
+            verdict=ReconciliationVerdict.UPSTREAM_ONLY,
+            attempt_id=None,
+            unit="kling-unit",
+            ledger_micros=None,
+            upstream_micros=2_000_000,
+            note="n",
+        )
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+            reconciliation.record(tx, account="k", source="list", compared=[item])
+            statements.record_unavailable(tx, account="k", source="bill", message="no rights")
+        check_user_text(only(pipeline).todo)
+        clock.skip(3 * DAY_MS)
+        difference, unavailable = needs_now(pipeline)
+        assert (difference.kind, unavailable.kind) == ("upstream_only", "statement_unavailable")
+        assert (unavailable.account, unavailable.words) == ("k", "no rights")
+        check_user_text(unavailable.todo)
+
+
+def test_a_film_that_is_gone_is_fetched_and_one_that_is_lost_is_shown(home: EngineHome) -> None:
+    home.seeded(3)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            stored = queries.first_hop(connection, "v000")
+        assert stored is not None
+        assert stored.path is not None
+        Path(pipeline.store.location(MediaRef.parse(stored.path))).unlink()
+        pipeline.store.forget_look()
+        watch_store(pipeline)
+        with pipeline.ledger.read() as connection:
+            (gone,) = files.found_missing(connection)
+        assert gone.role is Role.RESULT
+        assert needs_now(pipeline) == []
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+            files.record_lost(tx, gone.key, gone, WORDS)
+        need = only(pipeline)
+        assert (need.kind, need.where, need.words) == ("film_lost", gone.where, WORDS)
