@@ -12,8 +12,9 @@ from dagster import DagsterRunStatus
 from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE as EVENT_TYPES
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, advance_job
+from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, build_advance_job
 from extend_pipeline.dagster_defs.jobs.alive import CANCEL_S, NO_SIGN_S, SIGNS_KEY, SILENCE_S, unfinished_runs
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.dagster_defs.test_killed_runs import last_message
 from extend_pipeline_tests.support.home.homes import video
@@ -102,7 +103,7 @@ def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
 
 def _advance_job() -> dg.JobDefinition:
     """Return advance_job, because `reconstructable` takes a function."""
-    return advance_job
+    return build_advance_job(OWN)
 
 
 def test_a_queued_run_may_wait_for_hours(place: Place) -> None:
