@@ -108,6 +108,7 @@ def failpoint(name: str) -> None:
     if armed.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif armed.action == "pause":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # to this thread: one that stops another first would go on for some instructions, and could begin to write
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     else:
         raise FailpointError(name)

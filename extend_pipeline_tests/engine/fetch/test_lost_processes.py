@@ -107,8 +107,7 @@ def test_what_a_killed_process_held_is_continued_within_its_lease(point: str, le
 @pytest.mark.parametrize("point", ["collect.before_download", "collect.mid_download", "collect.before_stored"])
 def test_a_process_that_was_stopped_past_its_lease_writes_nothing_twice(point: str, home: EngineHome) -> None:
     home.seeded(2)
-    # one thread, because another could be stopped while it writes, and would hold SQLite's lock
-    home.options |= PRODUCTION | {"max_downloads": 1}
+    home.options |= PRODUCTION | {"max_downloads": 1}  # another thread could be stopped while it writes
     clock = JumpClock()
     with home.open(clock) as pipeline:
         made_and_not_fetched(home, pipeline, clock, count=2)
