@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -177,12 +178,12 @@ def test_a_query_returns_names_types_and_python_values(small_ledger: Ledger, pla
     ("moment", "timezone"),
     [("9999-12-31 23:59:59+00", "Asia/Shanghai"), ("0001-01-01 00:00:00+00", "America/New_York")],
 )
-def test_a_timestamp_without_a_date_in_the_zone_is_refused(
+def test_a_timestamp_without_a_date_in_the_zone_is_refused_or_text(
     small_ledger: Ledger, place: Place, moment: str, timezone: str
 ) -> None:
     place.publish(small_ledger)
-    with pytest.raises(QueryError):
-        query(place.target, f"SELECT TIMESTAMPTZ '{moment}'", timezone=timezone)
+    with contextlib.suppress(QueryError):  # of DuckDB before 2.0.1
+        assert query(place.target, f"SELECT TIMESTAMPTZ '{moment}'", timezone=timezone).rows == [(moment,)]
     assert query(place.target, f"SELECT TIMESTAMPTZ '{moment}'::VARCHAR", timezone=timezone).rows
 
 
