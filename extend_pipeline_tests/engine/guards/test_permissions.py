@@ -123,7 +123,7 @@ def test_spooled_acceptances_and_the_folders_above_them_are_closed_when_they_com
 
 @pytest.mark.usefixtures("no_umask")
 def test_a_home_that_init_makes_is_closed(tmp_path: Path) -> None:
-    assert len(write_examples(tmp_path / "deep" / "home")[0]) == 3
+    assert len(write_examples(tmp_path / "deep" / "home")[0]) == 4
     assert modes(tmp_path / "deep") == {}
 
 
