@@ -107,7 +107,8 @@ Tags = Annotated[
 
 
 class Mount(BaseModel):
-    """Names, groups and defaults of one mounted home. Two mounts with different prefixes have no name in common.
+    """Names, groups and defaults of one mounted home. Two mounts have no name in common if their prefixes differ in
+    more than `-`, `_` and `/`; Dagster refuses others.
 
     Modules name assets, checks and jobs without a prefix; a mount turns such a name into the mounted one. Raises
     pydantic's ValidationError with every mistake.
