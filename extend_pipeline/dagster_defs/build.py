@@ -10,6 +10,7 @@ from extend_pipeline.dagster_defs.assets.tables import build_publish_tables
 from extend_pipeline.dagster_defs.checks.ledger import build_check_tables
 from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
 from extend_pipeline.dagster_defs.jobs.approve import build_approve_job
+from extend_pipeline.dagster_defs.jobs.extend import build_extend_job
 from extend_pipeline.dagster_defs.jobs.reconcile import build_reconcile_job
 from extend_pipeline.dagster_defs.jobs.schedules import (
     build_daily_reconciliation_schedule,
@@ -72,7 +73,7 @@ def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
     return dg.Definitions(
         assets=[build_extend_videos(mount), build_publish_tables(mount)],
         asset_checks=[build_check_tables(mount)],
-        jobs=[build_advance_job(mount), build_approve_job(mount), build_reconcile_job(mount)],
+        jobs=[build(mount) for build in (build_advance_job, build_extend_job, build_approve_job, build_reconcile_job)],
         schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone()),
         sensors=[] if mount.sensors == "none" else _sensors(mount),
         resources={mount.home_key: home},

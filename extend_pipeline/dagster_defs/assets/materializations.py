@@ -102,7 +102,7 @@ class Recorder:
         """Yield the materializations of the videos that Dagster does not have yet, and add missing partitions before:
         the catalogue may have grown since its sensor's last tick."""
         self._instance.add_dynamic_partitions(self._mount.partitions_name, keys)
-        recorded = {asset: _versions(self._instance, self._mount.asset(asset), keys) for asset in PARTITIONED}
+        recorded = {asset: recorded_versions(self._instance, self._mount.asset(asset), keys) for asset in PARTITIONED}
         for key, facts in read_facts(self._pipeline, keys).items():
             for asset in PARTITIONED:
                 event = materialization(self._mount, asset, facts, self._pipeline.store)
@@ -116,7 +116,8 @@ class Recorder:
         return not self._waiting
 
 
-def _versions(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, str]:
+def recorded_versions(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, str]:
+    """Return the data version of the newest materialization of each partition that Dagster has one of."""
     tags_by_key = instance.event_log_storage.get_latest_tags_by_partition(
         asset, DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG], asset_partitions=keys
     )

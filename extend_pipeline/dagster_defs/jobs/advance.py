@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import dagster as dg
-from pydantic import Field
 
 from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TAG, Recorder, version_tags
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
@@ -13,7 +12,7 @@ from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, pub
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.checks.needs import report_needs
 from extend_pipeline.dagster_defs.jobs import alive
-from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
+from extend_pipeline.dagster_defs.jobs.durations import Seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.drive import rounds
@@ -27,29 +26,35 @@ ADVANCE_TAG: Final = "extend_pipeline/advance"
 ROUND_S: Final = 0.5
 """Seconds between two rounds of a run, because a batch of events costs Dagster some 15 ms, however few they are."""
 
+RUN_S: Final = 6 * 3600.0
+
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
-class AdvanceConfig(dg.Config):
-    """The configuration of one run of advance_job."""
-
-    linger_s: float | None = Field(
-        default=None, description="Continue while something is due within this many seconds. Empty: the setting."
-    )
-    max_seconds: float = Field(
-        default=6 * 3600,
+_CONFIG: Final = {
+    "linger_s": dg.Field(
+        Seconds("linger_s", zero=True),
+        is_required=False,
+        description="Continue while something is due within this many seconds. Empty: the setting.",
+    ),
+    "max_seconds": dg.Field(
+        Seconds("max_seconds"),
+        default_value=RUN_S,
         description="End after this many seconds, below run monitoring's limit.",
-    )
+    ),
+}
 
 
 def build_advance_job(mount: Mount) -> dg.JobDefinition:
     """Return advance_job for a mount."""
 
-    @dg.op(name=mount.name("advance"), tags=NO_RETRY, required_resource_keys={mount.home_key})
-    def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig) -> Iterator[Event]:
+    @dg.op(
+        name=mount.name("advance"), config_schema=_CONFIG, tags=NO_RETRY, required_resource_keys={mount.home_key}
+    )
+    def advance_everything(context: dg.OpExecutionContext) -> Iterator[Event]:
         """Run rounds of recover, poll, collect and submit, and record a materialization of each partition that changed.
         At the end, publish the tables, yield their materializations and checks, and say what waits for a person."""
-        yield from _advance(context, config, mount)
+        yield from _advance(context, mount)
 
     @dg.job(
         name=mount.name(ADVANCE_JOB),
@@ -63,10 +68,9 @@ def build_advance_job(mount: Mount) -> dg.JobDefinition:
     return advance_job
 
 
-def _advance(context: dg.OpExecutionContext, config: AdvanceConfig, mount: Mount) -> Iterator[Event]:
+def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
     """Do the work of `advance_everything`."""
-    max_seconds = usable_seconds("max_seconds", config.max_seconds)
-    configured_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
+    max_seconds, configured_s = context.op_config["max_seconds"] or RUN_S, context.op_config.get("linger_s")
     with mount.home_of(context).open() as pipeline, batch_store(context) as store:
         linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
         recorder = Recorder(context.instance, pipeline, mount, store=store)
