@@ -27,6 +27,8 @@ DEEP: Final = (
     # a run of a real Dagster that is killed
     "dagster_defs/test_killed_runs.py",
     "cli/test_installed.py::test_demo_and_dev",
+    # a webserver with a code server
+    "dagster_defs/jobs/test_launchpad.py",
     # kills at every failpoint
     "engine/fetch/test_lost_processes.py::test_what_a_killed",
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",

@@ -13,7 +13,7 @@ from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 
-@pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan, math.inf, -math.inf, 1e300, 604_801])
 def test_seconds_that_cannot_be_used_are_refused_by_name(seconds: float) -> None:
     with pytest.raises(dg.Failure) as raised:
         usable_seconds("max_seconds", seconds)
