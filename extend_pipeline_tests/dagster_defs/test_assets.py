@@ -85,6 +85,41 @@ def test_the_poster_is_shown_inline_and_is_small(manual_run: dg.ExecuteInProcess
     assert len(jpeg) <= 10_000
 
 
+def test_previews_of_the_poster_are_short_enough_to_be_shown_without_a_click(
+    manual_run: dg.ExecuteInProcessResult,
+) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
+    names = list(materialization.metadata)
+    assert names[:4] == ["poster_before", "poster_after", "poster_end", "poster"]
+    for name in names[:3]:
+        entry = materialization.metadata[name]
+        assert isinstance(entry, dg.MarkdownMetadataValue)
+        text = str(entry.value)
+        assert len(text) < 1_000, "Dagster's UI shows longer markdown after a click"
+        webp = base64.b64decode(text.partition("(data:image/webp;base64,")[2].removesuffix(")"))
+        assert (webp[:4], webp[8:12]) == (b"RIFF", b"WEBP")
+
+
+def test_the_page_begins_with_what_the_hop_did_and_cost(manual_run: dg.ExecuteInProcessResult) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
+    assert list(materialization.metadata)[4:14] == [
+        "duration_before_s",
+        "duration_after_s",
+        "added_s",
+        "units",
+        "amount",
+        "spent_in_all",
+        "provider",
+        "account",
+        "task_id",
+        "prompt",
+    ]
+    metadata = {name: entry.value for name, entry in materialization.metadata.items()}
+    assert metadata["added_s"] == pytest.approx(metadata["duration_after_s"] - metadata["duration_before_s"])
+    assert metadata["seam_psnr_db"] == metadata["hops"].records[-1].data["seam_psnr_db"]
+    assert metadata["seam_psnr_db"] > 20
+
+
 def test_a_prompt_is_shown_as_plain_text_and_never_in_markdown(manual_run: dg.ExecuteInProcessResult) -> None:
     (materialization,) = _by_partition(manual_run, "completed_extensions").values()
     assert materialization.metadata["prompt"] == dg.TextMetadataValue(TRICKY)

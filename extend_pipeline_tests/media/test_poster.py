@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extend_pipeline.media.analysis.examine import Examined, ResultContext, examine
+from extend_pipeline.media.analysis.previews import PREVIEW_BYTES, split
 from extend_pipeline.media.check.probe import InvalidFile
 from extend_pipeline.media.frames import open_frames
 from extend_pipeline_tests.support.media.examined import poster_of
@@ -144,3 +145,53 @@ def test_chosen_frames_are_those_of_a_full_decode(tmp_path: Path, shape: dict[st
 
     assert set(frames) == chosen
     assert all((frames[index].to_ndarray() == expected[index]).all() for index in chosen)
+
+
+def decoded(image: bytes) -> np.ndarray:
+    """Return a WebP image as RGB."""
+    import av
+
+    with av.open(io.BytesIO(image), "r", format="webp_pipe") as opened:
+        return next(opened.decode(video=0)).to_ndarray(format="rgb24")
+
+
+def test_a_poster_holds_a_small_preview_of_each_panel(clips: tuple[Path, Path]) -> None:
+    parent, result = clips
+    jpeg = poster_of(parent=parent, result=result, parent_ms=2000)
+
+    plain, previews = split(jpeg)
+
+    assert split(plain) == (plain, [])
+    assert [panel.tolist() for panel in panels(plain)] == [panel.tolist() for panel in panels(jpeg)]
+    assert len(previews) == 3
+    for number, preview in enumerate(map(decoded, previews)):
+        expected = [
+            scaled_frame(parent, -1, preview),
+            scaled_frame(result, 24, preview),
+            scaled_frame(result, -1, preview),
+        ]
+        distances = [distance(preview, frame) for frame in expected]
+        assert distances.index(min(distances)) == number
+    assert all(len(preview) <= PREVIEW_BYTES for preview in previews)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (64, 48), (1920, 80)])
+def test_previews_of_noise_fit_in_any_shape(tmp_path: Path, size: tuple[int, int]) -> None:
+    film = make_clip(tmp_path / "film.mp4", seconds=1, size=size, noise=120)
+
+    _, previews = split(poster_of(parent=None, result=film, parent_ms=500))
+
+    assert len(previews) == 3
+    assert all(len(preview) <= PREVIEW_BYTES for preview in previews)
+    height, width, _ = decoded(previews[0]).shape
+    assert (width > height) == (size[0] > size[1])
+
+
+@pytest.mark.parametrize("cut", [2, 3, 5, 40, 900])
+def test_a_poster_that_is_cut_off_has_no_more_previews_than_are_there(clips: tuple[Path, Path], cut: int) -> None:
+    parent, result = clips
+    jpeg = poster_of(parent=parent, result=result, parent_ms=2000)
+
+    _, previews = split(jpeg[:cut])
+
+    assert len(previews) <= 2

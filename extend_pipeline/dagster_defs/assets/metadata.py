@@ -14,10 +14,14 @@ from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, in_o
 from extend_pipeline.dagster_defs.assets.request_end import Spent
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
+from extend_pipeline.media.analysis.previews import split
 from extend_pipeline.media.store import MediaRef, MediaStore
 from extend_pipeline.warehouse.columns import prompt_of
 
 POSTER_CAP: Final = 10_000  # bytes; each event holds its own copy, and a page of the UI shows dozens of them
+
+_PANELS: Final = (("before", "before the seam"), ("after", "after the seam"), ("end", "the end"))
+"""The panels of a poster by what they show: the end of their names, and the words where no image is shown."""
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
 
@@ -107,23 +111,26 @@ def _requests(facts: VideoFacts, attempts: Sequence[AttemptRow]) -> dg.TableMeta
 
 
 def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
-    """Return the metadata of a partition of `completed_extensions`: its longest film, its hops, and its cost."""
+    """Return the metadata of a partition of `completed_extensions`: the poster of its longest film, what its last hop
+    did and cost, then the file and all hops."""
     first, last = facts.stored[0], facts.stored[-1]
-    poster = _poster(last, store)
     assert last.path is not None
     assert last.bytes is not None
+    added_ms = None if last.film_ms is None or last.parent_duration_ms is None else last.film_ms - last.parent_duration_ms
     return {
-        **({} if poster is None else {"poster": poster}),
-        "hop": dg.MetadataValue.int(last.hop),
+        **_posters(last, store),
         "duration_before_s": _seconds(last.parent_duration_ms),
         "duration_after_s": _seconds(last.film_ms),
-        "source_duration_s": _seconds(first.parent_duration_ms),
-        "state": _text(facts.row.state),
+        "added_s": _seconds(added_ms),
         "units": _text(_units(last.settled_micros, last)),
         "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
         "spent_in_all": _text(_spent_in_all(facts)),
-        **_texts(last, "account", "provider", "task_id"),
+        **_texts(last, "provider", "account", "task_id"),
         "prompt": _text(prompt_of(last.params)),
+        "seam_psnr_db": dg.MetadataValue.null() if (seam := _seam_db(last)) is None else dg.MetadataValue.float(seam),
+        "hop": dg.MetadataValue.int(last.hop),
+        "state": _text(facts.row.state),
+        "source_duration_s": _seconds(first.parent_duration_ms),
         "file": dg.MetadataValue.path(store.location(MediaRef.parse(last.path))),
         "sha256": _text(last.sha256),
         "bytes": dg.MetadataValue.int(last.bytes),
@@ -132,32 +139,44 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
     }
 
 
-def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue | None:
+def _posters(attempt: AttemptRow, store: MediaStore) -> Metadata:
+    """Return the previews of the poster's three panels, which the UI shows without a click, and the poster, which it
+    shows after one. Posters of earlier versions have no previews."""
     if attempt.poster_path is None:
-        return None
+        return {}
     try:
         with store.local(MediaRef.parse(attempt.poster_path)) as path:
             if path.stat().st_size > POSTER_CAP:
-                return None
-            jpeg = path.read_bytes()
+                return {}
+            jpeg, previews = split(path.read_bytes())
     except FileNotFoundError:
-        return None
-    encoded = base64.b64encode(jpeg).decode()
-    return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{encoded})")
+        return {}
+    return {
+        **{f"poster_{name}": _image(words, "webp", preview) for (name, words), preview in zip(_PANELS, previews, strict=False)},
+        "poster": _image("before and after the seam, and the end", "jpeg", jpeg),
+    }
+
+
+def _image(words: str, kind: str, data: bytes) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{words}](data:image/{kind};base64,{base64.b64encode(data).decode()})")
 
 
 def _hop(attempt: AttemptRow) -> dg.TableRecord:
-    seam, after = attempt.seam_psnr_centi_db, attempt.film_ms
+    after = attempt.film_ms
     return dg.TableRecord(
         {
             "hop": attempt.hop,
             "before_s": None if attempt.parent_duration_ms is None else attempt.parent_duration_ms / 1000,
             "after_s": None if after is None else after / 1000,
             "units": _units(attempt.settled_micros, attempt),
-            "seam_psnr_db": None if seam is None else seam / 100,
+            "seam_psnr_db": _seam_db(attempt),
             "task_id": attempt.task_id,
         }
     )
+
+
+def _seam_db(attempt: AttemptRow) -> float | None:
+    return None if attempt.seam_psnr_centi_db is None else attempt.seam_psnr_centi_db / 100
 
 
 def _units(micros: int | None, attempt: AttemptRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from extend_pipeline.media.analysis.previews import draw_previews, segments_of, with_segments
 from extend_pipeline.media.frames import FrameReader
 from extend_pipeline.media.libav import FrameError
 
@@ -36,12 +37,16 @@ def choose_panels(film: FrameReader, *, parent_ms: int | None, segment: bool) ->
 
 def draw_poster(panels: Sequence[VideoFrame], *, max_bytes: int) -> bytes:
     """Return a JPEG strip of three frames, of at most `max_bytes`: the parent's last one | the first new one | the
-    result's last one. Raises FrameError if no strip fits."""
+    result's last one. A preview of each is in it, unless they would take more than a quarter of `max_bytes`. Raises
+    FrameError if no strip fits."""
+    previews = segments_of(draw_previews(panels))
+    if len(previews) > max_bytes // 4:
+        previews = b""
     for width in PANEL_WIDTHS:
         strip = _strip(panels, width)
         for jpeg in _encodings(strip):
-            if len(jpeg) <= max_bytes:
-                return jpeg
+            if len(jpeg) + len(previews) <= max_bytes:
+                return with_segments(jpeg, previews)
     raise FrameError(f"no poster fits into {max_bytes:,} bytes; allow more")
 
 
