@@ -60,17 +60,18 @@ def test_dagster_accepts_the_instance_template_and_retries_nothing(tmp_path: Pat
         assert limits is not None
         per_home = {"key": "extend_pipeline/advance", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
         assert per_home in limits.tag_concurrency_limits
+        assert {**per_home, "key": "extend_pipeline/extend", "limit": 2} in limits.tag_concurrency_limits
 
 
 def test_dagster_retries_no_job_or_op_that_may_submit() -> None:
     defs = build_defs()
     repository = defs.get_repository_def()
-    advance = repository.get_job("advance_job")
-    assert advance.tags["dagster/max_retries"] == "0"
-    for job in (advance, defs.resolve_implicit_global_asset_job_def()):
+    jobs = [repository.get_job("advance_job"), repository.get_job("extend_job")]
+    assert [job.tags["dagster/max_retries"] for job in jobs] == ["0", "0"]
+    for job in (*jobs, defs.resolve_implicit_global_asset_job_def()):
         for node in job.nodes:
             assert node.definition.retry_policy is None, node.name
-            if node.name in ("advance", "extend_videos"):
+            if node.name in ("advance", "extend", "extend_videos"):
                 assert node.definition.tags["dagster/max_retries"] == "0"
 
 

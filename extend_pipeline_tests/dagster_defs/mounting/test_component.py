@@ -210,6 +210,6 @@ def test_dg_works_in_this_project() -> None:
     listed = dg_command("list", "defs", "--json")
     assert listed.returncode == 0, listed.stderr
     found: dict[str, Any] = json.loads(listed.stdout)
-    assert {asset["name"] for asset in found["jobs"]} == {"advance_job", "approve_job", "reconcile_job"}
+    assert {asset["name"] for asset in found["jobs"]} == {"advance_job", "approve_job", "extend_job", "reconcile_job"}
     components = dg_command("list", "components", "--json")
     assert "extend_pipeline.components.ExtendPipeline" in components.stdout
