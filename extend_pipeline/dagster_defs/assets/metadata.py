@@ -116,11 +116,12 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
     first, last = facts.stored[0], facts.stored[-1]
     assert last.path is not None
     assert last.bytes is not None
-    added_ms = None if last.film_ms is None or last.parent_duration_ms is None else last.film_ms - last.parent_duration_ms
+    before_ms, after_ms = last.parent_duration_ms, last.film_ms
+    added_ms = None if before_ms is None or after_ms is None else after_ms - before_ms
     return {
         **_posters(last, store),
-        "duration_before_s": _seconds(last.parent_duration_ms),
-        "duration_after_s": _seconds(last.film_ms),
+        "duration_before_s": _seconds(before_ms),
+        "duration_after_s": _seconds(after_ms),
         "added_s": _seconds(added_ms),
         "units": _text(_units(last.settled_micros, last)),
         "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
@@ -151,8 +152,9 @@ def _posters(attempt: AttemptRow, store: MediaStore) -> Metadata:
             jpeg, previews = split(path.read_bytes())
     except FileNotFoundError:
         return {}
+    small = zip(_PANELS, previews, strict=False)
     return {
-        **{f"poster_{name}": _image(words, "webp", preview) for (name, words), preview in zip(_PANELS, previews, strict=False)},
+        **{f"poster_{name}": _image(words, "webp", preview) for (name, words), preview in small},
         "poster": _image("before and after the seam, and the end", "jpeg", jpeg),
     }
 

@@ -48,9 +48,7 @@ _CONFIG: Final = {
 def build_advance_job(mount: Mount) -> dg.JobDefinition:
     """Return advance_job for a mount."""
 
-    @dg.op(
-        name=mount.name("advance"), config_schema=_CONFIG, tags=NO_RETRY, required_resource_keys={mount.home_key}
-    )
+    @dg.op(name=mount.name("advance"), config_schema=_CONFIG, tags=NO_RETRY, required_resource_keys={mount.home_key})
     def advance_everything(context: dg.OpExecutionContext) -> Iterator[Event]:
         """Run rounds of recover, poll, collect and submit, and record a materialization of each partition that changed.
         At the end, publish the tables, yield their materializations and checks, and say what waits for a person."""

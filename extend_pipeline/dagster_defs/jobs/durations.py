@@ -32,8 +32,7 @@ def usable_seconds(name: str, seconds: float, *, zero: bool = False) -> float:
     if 0 < seconds <= MAX_SECONDS or (zero and seconds == 0):
         return seconds
     least = "of at least 0" if zero else "above 0"
-    limit = f", and at most {MAX_SECONDS} (a week)" if math.isfinite(seconds) and seconds > 0 else ""
-    message = (
-        f"{name}: {seconds:g} is not a number of seconds {least}{limit}; write one, such as {name}: 600, or leave it out"
-    )
+    most = f", and at most {MAX_SECONDS} (a week)" if math.isfinite(seconds) and seconds > 0 else ""
+    what = f"{seconds:g} is not a number of seconds {least}{most}"
+    message = f"{name}: {what}; write one, such as {name}: 600, or leave it out"
     raise dg.Failure(message, allow_retries=False)

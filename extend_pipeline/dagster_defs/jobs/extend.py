@@ -26,7 +26,7 @@ VIDEOS_TAG: Final = "extend_pipeline/videos"
 """The tag that says which videos a run is about: how many, and the first names."""
 
 SET_TAG: Final = "extend_pipeline/video_set"
-"""The tag that is equal for runs of the same videos, whatever their order: a digest of all names."""
+"""The tag that is equal for runs of the same videos in any order: a digest of all names."""
 
 Event = dg.AssetMaterialization | dg.Output[None]
 

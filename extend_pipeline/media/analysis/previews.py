@@ -33,7 +33,8 @@ def _preview(panel: VideoFrame) -> bytes | None:
     for longest, quality in SIZES:
         scale = longest / max(panel.width, panel.height)
         width, height = (max(2, round(side * scale) & ~1) for side in (panel.width, panel.height))
-        webp = _webp(panel.reformat(width=width, height=height, format="yuv420p", interpolation="AREA", threads=1), quality)
+        small = panel.reformat(width=width, height=height, format="yuv420p", interpolation="AREA", threads=1)
+        webp = _webp(small, quality)
         if len(webp) <= PREVIEW_BYTES:
             return webp
     return None

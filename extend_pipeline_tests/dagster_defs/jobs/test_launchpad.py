@@ -26,7 +26,8 @@ LAUNCH = """mutation ($params: ExecutionParams!) {
   launchRun(executionParams: $params) { __typename ... on PythonError { message } ... on RunConfigValidationInvalid {
     errors { message } } } }"""
 FIELDS = """query ($pipeline: PipelineSelector!) { runConfigSchemaOrError(selector: $pipeline) {
-  ... on RunConfigSchema { allConfigTypes { ... on CompositeConfigType { fields { name isRequired description } } } } } }"""
+  ... on RunConfigSchema { allConfigTypes {
+    ... on CompositeConfigType { fields { name isRequired description } } } } } }"""
 
 
 class Webserver:
@@ -56,7 +57,10 @@ def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXTEND_PIPELINE_HOME", str(home))
         target = ModuleTarget(
-            module_name="extend_pipeline.definitions", attribute="defs", working_directory=str(ROOT), location_name="own"
+            module_name="extend_pipeline.definitions",
+            attribute="defs",
+            working_directory=str(ROOT),
+            location_name="own",
         )
         with (
             dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance,
@@ -91,8 +95,7 @@ def test_seconds_that_cannot_be_used_make_no_run(
 ) -> None:
     reply = launch(webserver, job, {op: {**needed, "max_seconds": seconds}})
     assert reply["__typename"] == "PythonError"
-    assert "max_seconds: " in reply["message"]
-    assert "is not a number of seconds above 0" in reply["message"]
+    assert f"Failure: max_seconds: {seconds:g} " in reply["message"]
     assert webserver.instance.get_runs_count() == 0
 
 
@@ -106,7 +109,7 @@ def test_the_sentence_comes_first_in_what_the_launchpad_shows(webserver: Webserv
 def test_an_empty_list_of_videos_makes_no_run(webserver: Webserver) -> None:
     reply = launch(webserver, "extend_job", {"extend": {"videos": []}})
     assert reply["__typename"] == "PythonError"
-    assert "name at least one" in reply["message"]
+    assert "Failure: videos: " in reply["message"]
     assert webserver.instance.get_runs_count() == 0
 
 
