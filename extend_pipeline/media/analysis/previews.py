@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 PREVIEW_BYTES: Final = 700  # 936 characters in base64, with room for the words around it
-SIZES: Final = ((160, 20), (128, 20), (128, 10), (96, 10), (80, 10), (64, 10), (48, 0))
+SIZES: Final = ((128, 20), (96, 10), (72, 10), (48, 0))
 """Longest sides and WebP qualities, best first; the first that fits is taken."""
 
 _SEGMENT: Final = b"\xff\xef"  # application segment 15
@@ -30,14 +30,19 @@ def draw_previews(panels: Sequence[VideoFrame]) -> list[bytes]:
 
 
 def _preview(panel: VideoFrame) -> bytes | None:
+    small = panel
     for longest, quality in SIZES:
-        scale = longest / max(panel.width, panel.height)
-        width, height = (max(2, round(side * scale) & ~1) for side in (panel.width, panel.height))
-        small = panel.reformat(width=width, height=height, format="yuv420p", interpolation="AREA", threads=1)
+        small = _scaled(small, longest)  # from the size before, because scaling a large frame takes longest
         webp = _webp(small, quality)
         if len(webp) <= PREVIEW_BYTES:
             return webp
     return None
+
+
+def _scaled(frame: VideoFrame, longest: int) -> VideoFrame:
+    scale = longest / max(frame.width, frame.height)
+    width, height = (max(2, round(side * scale) & ~1) for side in (frame.width, frame.height))
+    return frame.reformat(width=width, height=height, format="yuv420p", interpolation="AREA", threads=1)
 
 
 def _webp(frame: VideoFrame, quality: int) -> bytes:

@@ -95,7 +95,7 @@ def test_seconds_that_cannot_be_used_make_no_run(
 ) -> None:
     reply = launch(webserver, job, {op: {**needed, "max_seconds": seconds}})
     assert reply["__typename"] == "PythonError"
-    assert f"Failure: max_seconds: {seconds:g} " in reply["message"]
+    assert "max_seconds: " in reply["message"]
     assert webserver.instance.get_runs_count() == 0
 
 
