@@ -7,6 +7,7 @@ makes them, so that no other process decodes anything of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 PREVIEW_BYTES: Final = 700  # 936 characters in base64, with room for the words around it
-SIZES: Final = ((128, 20), (96, 10), (72, 10), (48, 0))
-"""Longest sides and WebP qualities, best first; the first that fits is taken."""
+MAX_SIDE: Final = 128  # pixels
+MIN_SIDE: Final = 24  # below it nothing can be recognised
+QUALITY: Final = 20  # WebP's, of 100
 
 _SEGMENT: Final = b"\xff\xef"  # application segment 15
 _NAME: Final = b"extend_pipeline preview\0"
@@ -30,12 +32,13 @@ def draw_previews(panels: Sequence[VideoFrame]) -> list[bytes]:
 
 
 def _preview(panel: VideoFrame) -> bytes | None:
-    small = panel
-    for longest, quality in SIZES:
-        small = _scaled(small, longest)  # from the size before, because scaling a large frame takes longest
-        webp = _webp(small, quality)
+    small, side = panel, MAX_SIDE
+    while side >= MIN_SIDE:
+        small = _scaled(small, side)  # from the size before, because scaling a large frame takes longest
+        webp = _webp(small)
         if len(webp) <= PREVIEW_BYTES:
             return webp
+        side = int(0.95 * side * math.sqrt(PREVIEW_BYTES / len(webp)))  # bytes grow with the area, or less
     return None
 
 
@@ -45,7 +48,7 @@ def _scaled(frame: VideoFrame, longest: int) -> VideoFrame:
     return frame.reformat(width=width, height=height, format="yuv420p", interpolation="AREA", threads=1)
 
 
-def _webp(frame: VideoFrame, quality: int) -> bytes:
+def _webp(frame: VideoFrame) -> bytes:
     import av
 
     encoder = av.CodecContext.create("libwebp", "w")
@@ -53,7 +56,7 @@ def _webp(frame: VideoFrame, quality: int) -> bytes:
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 1)
     encoder.thread_count = 1
-    encoder.options = {"quality": str(quality)}
+    encoder.options = {"quality": str(QUALITY)}
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
 
 
