@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -23,7 +24,9 @@ from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
+from extend_pipeline.engine.polling.lease import renew_all
 from extend_pipeline.engine.polling.renewer import Renewer
+from extend_pipeline.engine.polling.schedule import fetch_lease_ms
 from extend_pipeline.ledger.database import Ledger, find_ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.media.store import MediaStore
@@ -97,7 +100,8 @@ class Pipeline:
     claiming: threading.Lock = field(default_factory=threading.Lock)
     """Held while a thread reads the limits and the space on the disk and claims, and while the configuration changes,
     so that no account leaves it between its limits and its claims."""
-    renewer: Renewer = field(default_factory=Renewer)
+    renewer: Renewer = field(init=False)
+    """Renews the leases of the results that this process fetches."""
     marks: tuple[object, ...] = ()
     works: bool = True
     """Whether this process polls and submits; a process that only reads needs no keys."""
@@ -117,6 +121,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)
         self.had_valid_files = not self.configuration.problems
+        lease_s = fetch_lease_ms(self.settings) / 1000
+        self.renewer = Renewer(lease_s=lease_s, renew=partial(renew_all, self))
 
     @property
     def settings(self) -> Settings:

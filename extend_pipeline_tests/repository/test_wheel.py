@@ -8,7 +8,13 @@ from pathlib import Path
 
 from extend_pipeline_tests.support.processes.wheel import ROOT, build_wheel, tracked
 
-_SHIPPED = ("data/demo/accounts.yaml", "data/demo/catalog.yaml", "data/demo/sandbox.json", "deploy/dagster.yaml")
+_SHIPPED = (
+    "data/demo/accounts.yaml",
+    "data/demo/catalog.yaml",
+    "data/demo/sandbox.json",
+    "deploy/dagster.yaml",
+    "deploy/workspace.yaml",
+)
 
 
 def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(tmp_path: Path) -> None:

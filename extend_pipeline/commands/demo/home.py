@@ -27,17 +27,11 @@ from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox import SandboxConfig, check_seeds
 
-WORKSPACE = """\
-load_from:
-  - python_module:
-      module_name: extend_pipeline.definitions
-      location_name: extend_pipeline
-"""
-
 FILES = ("accounts.yaml", "catalog.yaml", "sandbox.json")
 """Names of the files in data/demo that make a folder a home of the demo."""
 
 DAGSTER_CONFIGURATION = "deploy/dagster.yaml"
+WORKSPACE = "deploy/workspace.yaml"
 MAX_PORT = 65535
 PROGRAMS = {"dagster-daemon": "dagster._daemon", "dagster-webserver": "dagster_webserver"}
 """The module of each program of Dagster that the demo runs. As modules they run in this environment, also where it has
@@ -192,8 +186,11 @@ def _empty(state: Path) -> None:
 
 
 def _write_configuration(demo: DemoHome) -> None:
-    configured = shipped_text(DAGSTER_CONFIGURATION)
-    for path, content in ((demo.dagster_home / "dagster.yaml", configured), (demo.state / "workspace.yaml", WORKSPACE)):
+    for path, name in (
+        (demo.dagster_home / "dagster.yaml", DAGSTER_CONFIGURATION),
+        (demo.state / "workspace.yaml", WORKSPACE),
+    ):
+        content = shipped_text(name)
         with open_private(path, "w") as file:
             file.write(content)
 

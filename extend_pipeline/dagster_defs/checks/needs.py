@@ -9,11 +9,9 @@ from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.dagster_defs.assets.request_end import booked
 from extend_pipeline.dagster_defs.checks.outcome import as_text, markdown_table, outcome
-from extend_pipeline.engine.guards.process import key_blockers, keyless_accounts
+from extend_pipeline.engine.guards.process import key_blockers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
-from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import AccountStatus, accounts_now
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
@@ -114,13 +112,12 @@ def _keys(pipeline: Pipeline) -> dict[str, tuple[str, str]]:
     """Return what is wrong with the keys of accounts that have work, and what helps, by account."""
     with pipeline.ledger.read() as connection:
         blockers = key_blockers(pipeline, queries.accounts(connection))
+        at_work = {name for name, _ in queries.open_accounts(connection)} | queries.unfinished_accounts(connection)
     lacking = pipeline.without_key()
-    if lacking:  # an account of accounts.yaml that does nothing needs no key
-        lacking = keyless_accounts(pipeline, plan(plan_input(pipeline, unfinished=True, walk_running=0)))
     return {
         name: (lacking.get(name, blocker.message), blocker.todo)
         for name, blocker in blockers.items()
-        if name in lacking or name not in pipeline.without_key()
+        if name in at_work or name not in lacking  # an account of accounts.yaml that does nothing needs no key
     }
 
 

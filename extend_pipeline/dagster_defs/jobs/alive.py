@@ -42,9 +42,9 @@ def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
     with suppress(Exception):
         sign(None)
-    renewer = Renewer()
+    renewer = Renewer(lease_s=SIGN_EVERY_S * RENEWALS_A_LEASE, renew=sign)
     try:
-        with renewer.holding([run_id], lease_s=SIGN_EVERY_S * RENEWALS_A_LEASE, renew=sign):
+        with renewer.holding([run_id]):
             yield
     finally:
         renewer.close()

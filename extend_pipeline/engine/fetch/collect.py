@@ -16,7 +16,7 @@ from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import FetchLease, release_leases, released_on_error, renewed
+from extend_pipeline.engine.polling.lease import FetchLease, release_leases, released_on_error
 from extend_pipeline.engine.store.restore import keep_restored
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
@@ -83,7 +83,7 @@ def collect_due(
                 break
             attempt_ids = [due.attempt.attempt_id for due in leased]
             leases = [FetchLease(pipeline, attempt_id, leased_at=leased_at) for attempt_id in attempt_ids]
-            with renewed(pipeline, leases), released_on_error(pipeline, attempt_ids):
+            with pipeline.renewer.holding(leases), released_on_error(pipeline, attempt_ids):
                 for _ in pool.map(partial(_collect_or_wait, pipeline, report, lock), leased, leases):
                     pass
             if report.disk_error is not None:
@@ -106,7 +106,7 @@ def lease_results(
 
 def _fetch_leased(pipeline: Pipeline, due: ScheduledAttempt, lease: FetchLease) -> CollectReport:
     report = CollectReport()
-    with renewed(pipeline, [lease]), released_on_error(pipeline, [due.attempt.attempt_id]):
+    with pipeline.renewer.holding([lease]), released_on_error(pipeline, [due.attempt.attempt_id]):
         _collect_or_wait(pipeline, report, threading.Lock(), due, lease)
     return report
 

@@ -1,17 +1,21 @@
 """Lease due attempts: only the worker that holds the lease polls the task or fetches the result, and decides about it.
 An error releases the lease."""
 
+from __future__ import annotations
+
 import contextlib
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
+from typing import TYPE_CHECKING
 
-from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.write.hints import job_queue
+
+if TYPE_CHECKING:  # a Pipeline has a renewer, which calls `renew_all`
+    from extend_pipeline.engine.home import Pipeline
 
 
 @contextmanager
@@ -72,15 +76,7 @@ class FetchLease:
         self._until = now_ms + self._lease_ms
 
 
-@contextmanager
-def renewed(pipeline: Pipeline, leases: Collection[FetchLease]) -> Iterator[None]:
-    """Renew the leases, together with all others of the process, until the block ends."""
-    lease_s = schedule.fetch_lease_ms(pipeline.settings) / 1000
-    with pipeline.renewer.holding(leases, lease_s=lease_s, renew=partial(_renew_all, pipeline)):
-        yield
-
-
-def _renew_all(pipeline: Pipeline, leases: Collection[FetchLease]) -> None:
+def renew_all(pipeline: Pipeline, leases: Collection[FetchLease]) -> None:
     """Renew those of the leases that this process still has, in one transaction."""
     now_ms = pipeline.now_ms()
     until = now_ms + schedule.fetch_lease_ms(pipeline.settings)

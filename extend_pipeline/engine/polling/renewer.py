@@ -11,28 +11,26 @@ RENEWALS_A_LEASE: Final = 3  # so that a renewal which fails or waits for its tu
 
 
 class Renewer:
-    """The leases that the threads of a process hold. One thread renews all of them together, three times a lease, so
-    that neither a host that sends nothing, nor the examination of a film, nor a turn that is waited for lets one
-    expire. A killed or stopped process renews nothing."""
+    """The leases that the threads of a process hold. One thread calls `renew` with all of them together, three times a
+    lease of `lease_s` seconds, so that neither a host that sends nothing, nor the examination of a film, nor a turn
+    that is waited for lets one expire. A killed or stopped process renews nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lease_s: float, renew: Callable[[Collection[Any]], None]) -> None:
+        self._gap_s = lease_s / RENEWALS_A_LEASE
+        self._renew = renew
         self._changed = threading.Condition()
         self._held: set[Any] = set()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def holding(
-        self, leases: Collection[Any], *, lease_s: float, renew: Callable[[Collection[Any]], None]
-    ) -> Iterator[None]:
-        """Have `renew` called with these and all other leases that are held, until the block ends. An error of it is
-        no failure of the work: another call follows before the leases end, and their holder asks the ledger then."""
+    def holding(self, leases: Collection[Any]) -> Iterator[None]:
+        """Renew these leases until the block ends. An error of `renew` is no failure of the work: another call follows
+        before the leases end, and their holder asks the ledger then."""
         try:
             with self._changed:
                 self._held.update(leases)
                 if self._thread is None and self._held:
-                    thread = threading.Thread(
-                        target=self._run, args=(lease_s / RENEWALS_A_LEASE, renew), name="renew", daemon=True
-                    )
+                    thread = threading.Thread(target=self._run, name="renew", daemon=True)
                     thread.start()
                     self._thread = thread
             yield
@@ -51,13 +49,13 @@ class Renewer:
             self._held.difference_update(leases)
             self._changed.notify_all()
 
-    def _run(self, gap_s: float, renew: Callable[[Collection[Any]], None]) -> None:
+    def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: not self._held, timeout=gap_s)
+                self._changed.wait_for(lambda: not self._held, timeout=self._gap_s)
                 if not self._held:
                     self._thread = None
                     return
                 held = tuple(self._held)
             with suppress(Exception):  # a ledger that can't be written now; where it lasts, the leases expire
-                renew(held)
+                self._renew(held)

@@ -79,6 +79,13 @@ def video_keys(connection: Connection, states: Collection[VideoState]) -> frozen
     return frozenset(connection.execute(_KEYS_IN, {"among": [state.value for state in states]}).scalars())
 
 
+def unfinished_accounts(connection: Connection) -> frozenset[str]:
+    """Return the accounts of the videos that are neither complete nor withdrawn."""
+    table = tables.videos
+    query = select(table.c.account).where(table.c.state.in_([state.value for state in UNFINISHED])).distinct()
+    return frozenset(connection.execute(query).scalars())
+
+
 def first_keys(connection: Connection) -> dict[str, str | None]:
     """Return the first key of each video that was ever declared, by its key of today, in order; None if that is the
     same."""
