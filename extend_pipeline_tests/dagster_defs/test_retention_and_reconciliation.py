@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.dagster_defs.sensors.build import NOTHING
 from extend_pipeline.dagster_defs.sensors.retention import MAX_MARKS, cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
@@ -177,7 +178,7 @@ def test_a_doubt_is_reported_after_an_hour_without_any_run(own_place: Place) -> 
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert isinstance(needs, dg.AssetCheckEvaluation)
     assert (needs.passed, needs.severity) == (False, dg.AssetCheckSeverity.WARN)  # it was written off
-    assert (check.passed, after.cursor) == (True, "")
+    assert (check.passed, after.cursor) == (True, NOTHING)
 
 
 def test_a_cursor_stays_short_with_ten_thousand_expiring_results() -> None:
@@ -191,4 +192,4 @@ def test_a_cursor_stays_short_with_ten_thousand_expiring_results() -> None:
     assert cursor_of(expiring[1:]) != cursor
     late = [replace(expiring[0], urgency=Urgency.LAST_HOUR), *expiring[1:10]]
     assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only new marks are reported
-    assert (cursor_of([]), marks_in(None)) == ("", frozenset())
+    assert marks_in(cursor_of([])) == marks_in(None) == frozenset()

@@ -1,6 +1,7 @@
 """Build a sensor of a mount from the function of its ticks."""
 
 from collections.abc import Callable
+from typing import Final
 
 import dagster as dg
 
@@ -10,6 +11,10 @@ from extend_pipeline.dagster_defs.resources import HomeResource
 
 Outcome = dg.SensorResult | dg.RunRequest | dg.SkipReason
 Tick = Callable[[dg.SensorEvaluationContext, HomeResource, Mount], Outcome]
+
+NOTHING: Final = "nothing"
+"""The cursor of a sensor that has reported what there was, and nothing is left. It is not empty, because Dagster keeps
+the cursor before instead of an empty one, so that each later tick would report the change again."""
 
 
 def build_sensor(

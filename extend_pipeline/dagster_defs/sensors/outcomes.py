@@ -10,7 +10,7 @@ from extend_pipeline.dagster_defs.checks.outcome import as_text
 from extend_pipeline.dagster_defs.checks.provider import long_in_doubt
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.dagster_defs.sensors.build import build_sensor
+from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.engine.guards.ledger_look import look
 
 
@@ -42,13 +42,13 @@ def _doubt_tick(
     context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
 ) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset checks `nothing_in_doubt` and `nobody_is_needed` when the outcome of the first changes. The
-    cursor is a digest of the reported attempts; it is empty if there are none."""
+    cursor is a digest of the reported attempts, or NOTHING."""
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
         doubts = sorted(doubt.attempt.attempt_id for doubt in long_in_doubt(pipeline))
         reported = _digest("\n".join(doubts))
-        if reported == (context.cursor or ""):
+        if reported == (context.cursor or NOTHING):
             return dg.SkipReason(
                 f"{len(doubts)} in doubt for long, as reported before" if doubts else "nothing is in doubt for long"
             )
@@ -63,13 +63,13 @@ def _ledger_tick(
     context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
 ) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset check `ledger_is_known` when its outcome changes. The cursor is a digest of the reported
-    outcome; it is empty if the ledger is known."""
+    outcome, or NOTHING if the ledger is known."""
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
         ledger = look(pipeline.settings, pipeline.ledger)
-        reported = "" if ledger.may_spend else _digest(ledger.kind.value)
-        if reported == (context.cursor or ""):
+        reported = _digest("" if ledger.may_spend else ledger.kind.value)
+        if reported == (context.cursor or NOTHING):
             return dg.SkipReason("the ledger is known" if ledger.may_spend else f"as reported before: {ledger.message}")
         check = evaluation(pipeline, mount, LEDGER_IS_KNOWN)
     if not ledger.may_spend:
@@ -80,4 +80,4 @@ def _ledger_tick(
 
 
 def _digest(reported: str) -> str:
-    return hashlib.sha256(reported.encode()).hexdigest() if reported else ""
+    return hashlib.sha256(reported.encode()).hexdigest() if reported else NOTHING

@@ -11,7 +11,7 @@ from extend_pipeline.dagster_defs.checks.ledger import NOBODY_IS_NEEDED, NOTHING
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.dagster_defs.sensors.build import build_sensor
+from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
 MARK: Final = 10  # hex digits of an item's digest: two of a thousand are the same once in a million cursors
@@ -44,7 +44,7 @@ def _retention_tick(
         now_ms, timezone = pipeline.now_ms(), pipeline.configuration.timezone
         ending = ending_now(pipeline)
         cursor = cursor_of(ending)
-        if cursor == (context.cursor or ""):
+        if cursor == (context.cursor or NOTHING):
             return dg.SkipReason(f"{len(ending)} end soon, as reported before" if ending else "nothing ends soon")
         reported = marks_in(context.cursor)
         new = [item for item in ending[:MAX_MARKS] if _mark(item) not in reported]
@@ -67,10 +67,10 @@ def _retention_tick(
 
 
 def cursor_of(ending: list[Expiring]) -> str:
-    """Return the reported items as marks of a fixed length: how many items end, and a digest of each with its
-    urgency."""
+    """Return the reported items as marks of a fixed length: how many items end, and a digest of each with its urgency;
+    NOTHING if none does."""
     if not ending:
-        return ""
+        return NOTHING
     return f"{len(ending)}:{''.join(sorted({_mark(item) for item in ending[:MAX_MARKS]}))}"
 
 
