@@ -13,6 +13,7 @@ from extend_pipeline.commands.shared.options import decision_options, who_option
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
+from extend_pipeline.engine.guards.other_home import take_over
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.address import AddressError, make_private_file, parse_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
@@ -28,7 +29,8 @@ def ledger() -> None:
 @click.option("--reopen", "lift", is_flag=True, help="Lift the seal of a ledger whose copy is lost.")
 @decision_options
 def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
-    """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers.
+    """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers, or
+    holds the videos of another home.
 
     Shows both first. What was paid for in the other ledger is not known in this one, and is bought again if the
     catalogue asks for it.
@@ -38,11 +40,18 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
         if lift and look(settings, database).kind is Kind.SEALED:
             reopen(database, now_ms=wall_ms(), actor=who, why=why)
         before = accept_ledger(settings, database, who=who, why=why, now_ms=wall_ms())
-    accepted = before.kind.can_be_accepted
+        accepted, kind, message = before.kind.can_be_accepted, before.kind.value, before.message
+        if (accepted or before.may_spend) and (
+            other := take_over(settings, database, who=who, why=why, now_ms=wall_ms())
+        ):
+            own = f"the videos of this ledger were those of the home {other}"
+            message = f"{message}; {own}" if accepted else own
+            kind = kind if accepted else "other_home"
+            accepted = True
     if as_json:
-        emit({"accepted": accepted, "kind": before.kind.value, "message": before.message})
+        emit({"accepted": accepted, "kind": kind, "message": message})
     elif accepted:
-        say(before.message)
+        say(message)
         say("accepted: this home goes on with this ledger from now on")
     elif before.may_spend:
         say("nothing to accept: this is the ledger that this home knows")

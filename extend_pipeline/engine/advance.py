@@ -10,6 +10,7 @@ from extend_pipeline.engine.fetch.media_analysis import analyse_again
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
+from extend_pipeline.engine.guards.other_home import declarer, refuse_other_home
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input
@@ -81,7 +82,8 @@ def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
     """Write the catalogue's videos and names into the ledger; return what changed.
 
     Nothing is written when nothing changed or when the ledger is not the one that the home remembers. The same while
-    the files have a mistake, because a faulty catalogue doesn't show which videos were really removed.
+    the files have a mistake, because a faulty catalogue doesn't show which videos were really removed. Raises
+    OtherHomeError when the ledger holds another home's videos.
     """
     if not remember(pipeline.settings, pipeline.ledger).may_spend:
         return catalog_sync.Declared((), (), ())  # this catalogue must not remove another ledger's videos
@@ -92,20 +94,21 @@ def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
         renames = pending_renames(pipeline, connection)
         last = catalog_sync.last_declared(connection)
         within = may_differ(pipeline, last, renames)
-        if within is not None and not within:
+        if within is not None and not within and last is not None and last.home is not None:
             return catalog_sync.Declared((), (), ())
         known = queries.videos(connection, keys=within)
-    entries = declarations(configuration, within)
+    entries, home = declarations(configuration, within), declarer(pipeline.settings)
     is_stale = bool(renames) or catalog_sync.stale_declarations(known, entries)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        refuse_other_home(configuration, tx.connection)
         if catalog_sync.last_declared(tx.connection) != last:
             within, entries = None, declarations(configuration)
         elif not is_stale:
-            catalog_sync.remember(tx, digest, keys_changed=False)
+            catalog_sync.remember(tx, digest, home=home, keys_changed=False)
             return catalog_sync.Declared((), (), ())
         renames = pending_renames(pipeline, tx.connection)
         renames_and_choices.rename(tx, renames)
-        return catalog_sync.declare(tx, entries, digest=digest, within=within, renamed=bool(renames.videos))
+        return catalog_sync.declare(tx, entries, digest=digest, home=home, within=within, renamed=bool(renames.videos))
 
 
 def advance(

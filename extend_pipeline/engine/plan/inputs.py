@@ -15,6 +15,7 @@ from extend_pipeline.config.model.catalogue import BranchSource, Video, root_sou
 from extend_pipeline.config.model.target import LIMITS
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
+from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.guards.process import process_blockers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
@@ -130,6 +131,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         if pending_renames(pipeline, connection) != renames:
             return None
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
+        ledger = ledger or other_home(pipeline.configuration, connection)
         # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in above}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
@@ -74,12 +74,28 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class Declarer:
+    """A home that declares its catalogue: a mark that no other home and no copy has, and its host:folder."""
+
+    mark: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class LastDeclared:
-    """The catalogue that the ledger's videos were last compared with, by its digest, and the number of the last event
-    before or at which a video was added or renamed."""
+    """The catalogue that the ledger's videos were last compared with, by its digest, the number of the last event
+    before or at which a video was added or renamed, and the home that had changed the digest, if that is known.
+
+    The table has digest and home in one column, as `DIGEST MARK NAME`.
+    """
 
     digest: str
     keys_seq: int
+    home: Declarer | None = None
+
+    def column(self) -> str:
+        """Return the column of digest and home."""
+        return self.digest if self.home is None else f"{self.digest} {self.home.mark} {self.home.name}"
 
 
 _LAST_DECLARED: Final = select(tables.declared_catalogue.c.digest, tables.declared_catalogue.c.keys_seq)
@@ -88,7 +104,11 @@ _LAST_DECLARED: Final = select(tables.declared_catalogue.c.digest, tables.declar
 def last_declared(connection: Connection) -> LastDeclared | None:
     """Return the catalogue that was declared last; None if none was since the ledger knows it."""
     row = connection.execute(_LAST_DECLARED).first()
-    return None if row is None else LastDeclared(row.digest, row.keys_seq)
+    if row is None:
+        return None
+    digest, _, home = row.digest.partition(" ")
+    mark, _, name = home.partition(" ")
+    return LastDeclared(digest, row.keys_seq, Declarer(mark, name) if name else None)
 
 
 def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
@@ -110,6 +130,7 @@ def declare(
     declarations: Sequence[Declaration],
     *,
     digest: str,
+    home: Declarer | None = None,
     within: Collection[str] | None = None,
     renamed: bool = False,
 ) -> Declared:
@@ -117,7 +138,8 @@ def declare(
     stay.
 
     `declarations` are the whole catalogue, or its entries among the keys `within`: no other video can differ then.
-    `digest` is the catalogue's; `renamed` tells that this transaction has renamed videos.
+    `digest` is the catalogue's, `home` the one that declares it; `renamed` tells that this transaction has renamed
+    videos.
     """
     table = tables.videos
     known = {row.video_key: row for row in queries.videos(tx.connection, keys=within)}
@@ -144,19 +166,29 @@ def declare(
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
         tx.append("video_withdrawn", video_key=key, account=known[key].account)
-    remember(tx, digest, keys_changed=renamed or bool(new))
+    remember(tx, digest, home=home, keys_changed=renamed or bool(new))
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
 
 
-def remember(tx: LedgerTransaction, digest: str, *, keys_changed: bool) -> None:
-    """Record that the ledger's videos are those of the catalogue with this digest."""
-    table = tables.declared_catalogue
+def remember(tx: LedgerTransaction, digest: str, *, home: Declarer | None, keys_changed: bool) -> None:
+    """Record that the ledger's videos are those of the catalogue with this digest, and the home that declares it."""
     last = last_declared(tx.connection)
     keys_seq = tx.seq if last is None or keys_changed else last.keys_seq
+    _write(tx, last, LastDeclared(digest, keys_seq, home or (last and last.home)))
+
+
+def set_declarer(tx: LedgerTransaction, home: Declarer) -> None:
+    """Record that the ledger's videos are a home's, without comparing them."""
+    if (last := last_declared(tx.connection)) is not None:
+        _write(tx, last, replace(last, home=home))
+
+
+def _write(tx: LedgerTransaction, last: LastDeclared | None, now: LastDeclared) -> None:
+    table = tables.declared_catalogue
     if last is None:
-        tx.connection.execute(insert(table).values(id=1, digest=digest, keys_seq=keys_seq))
-    elif last != LastDeclared(digest, keys_seq):
-        tx.connection.execute(update(table).values(digest=digest, keys_seq=keys_seq))
+        tx.connection.execute(insert(table).values(id=1, digest=now.column(), keys_seq=now.keys_seq))
+    elif last != now:
+        tx.connection.execute(update(table).values(digest=now.column(), keys_seq=now.keys_seq))
 
 
 def _same_source(before: str | None, now: str | None) -> bool:

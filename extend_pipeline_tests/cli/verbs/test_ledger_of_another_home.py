@@ -1,0 +1,33 @@
+"""`ledger accept` where the ledger holds another home's videos, and what other verbs say before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.home.homes import video, write_home
+
+
+def test_the_second_home_is_refused_until_its_operator_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", f"sqlite:///{tmp_path}/shared.sqlite")
+    films, clips = (Cli(tmp_path / name) for name in ("films", "clips"))
+    for home, keys in ((films, ("f1", "f2")), (clips, ("c1",))):
+        write_home(home.home, "http://127.0.0.1:9", [video(key) for key in keys])
+    films("advance")
+    refused = clips("advance")
+    assert refused.exit_code == 2
+    for home in (films, clips):
+        assert str(home.home) in refused.stderr
+    assert "Traceback" not in refused.stderr
+    blocked = clips.json("status", code=1)["videos"]
+    assert {entry["video"]: entry["obstacle"]["kind"] for entry in blocked} == {"c1": "ledger_not_accepted"}
+
+    assert films.json("ledger", "accept", "--why", "t") == {"accepted": False, "kind": "same", "message": ""}
+    accepted = clips.json("ledger", "accept", "--why", "films has ended")
+    assert (accepted["accepted"], accepted["kind"]) == (True, "other_home")
+    assert str(films.home) in accepted["message"]
+    assert clips("ledger", "accept", "--why", "again").stdout.startswith("nothing to accept")
+    assert clips("advance").exit_code != 2
+    assert films("advance").exit_code == 2

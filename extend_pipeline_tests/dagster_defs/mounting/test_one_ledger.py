@@ -1,0 +1,87 @@
+"""Mounts that share what they should not: two homes with one ledger, one home under two prefixes, and prefixes with the
+same names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.mount import Mount
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.support.home.homes import video
+
+ONE_HOP = {"steps": 1, "prompt": "x"}
+SENSORS = ("catalog_sensor", "kling_poll_sensor", "retention_sensor", "doubt_sensor", "ledger_sensor")
+MOUNTS = (Mount(key_prefix=("films",)), Mount(key_prefix=("clips",)))
+
+
+Mounted = Callable[[HomeResource, HomeResource], list[Place]]
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Mounted]:
+    """Yield a function that mounts two homes in one code location."""
+
+    def mount_both(*resources: HomeResource) -> list[Place]:
+        defs = dg.Definitions.merge(*map(build_mounted, MOUNTS, resources))
+        return [
+            replace(place, home=Path(resource.home), resource=resource, defs=defs, mount=mount)
+            for mount, resource in zip(MOUNTS, resources, strict=True)
+        ]
+
+    with open_place(tmp_path / "films" / "home", sandbox) as place:
+        yield mount_both
+
+
+def states(place: Place) -> dict[str, str]:
+    """Return the states of the videos in the ledger of a place."""
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        return {row.video_key: row.state.value for row in queries.videos(connection)}
+
+
+def test_a_home_with_the_ledger_of_another_fails_each_tick_and_run_and_leaves_it_alone(
+    tmp_path: Path, mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_LEDGER_URL", f"sqlite:///{tmp_path}/studio.sqlite")
+    homes = [str(tmp_path / name / "home") for name in ("films", "clips")]
+    films, clips = mounted(*(HomeResource(home=home, ledger_url_env="STUDIO_LEDGER_URL") for home in homes))
+    films.write([video("one", extend=ONE_HOP)])
+    clips.write([video("two", extend=ONE_HOP)])
+    films.sensor("catalog_sensor")
+    assert films.advance().success
+    before = states(films)
+    for name in SENSORS:
+        with pytest.raises(dg.Failure) as failed:
+            clips.sensor(name)
+        message = str(failed.value.description)
+        assert homes[0] in message
+        assert homes[1] in message
+        assert "ledger_url_env" in message
+    job = clips.defs.resolve_job_def("clips_advance_job")
+    run = job.execute_in_process(instance=clips.instance, raise_on_error=False)
+    assert not run.success
+    assert states(films) == before == {"one": "complete"}
+    assert films.instance.get_dynamic_partitions("clips_videos") == []
+    assert clips.submits("two") == 0
+    assert not films.sensor("kling_poll_sensor").run_requests
+
+
+def test_a_home_under_two_prefixes_fills_both_and_pays_once(tmp_path: Path, mounted: Mounted) -> None:
+    home = str(tmp_path / "films" / "home")
+    films, clips = mounted(HomeResource(home=home), HomeResource(home=home))
+    films.write([video("one", extend=ONE_HOP)])
+    for place in (films, clips, films, clips):
+        place.sensor("catalog_sensor")
+    for place in (films, clips):
+        assert place.instance.get_dynamic_partitions(place.mount.partitions_name) == ["one"]
+        assert place.advance().success
+    assert states(films) == {"one": "complete"}
+    assert films.submits("one") == 1
