@@ -14,10 +14,12 @@ from sqlalchemy import text
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.doctor.diagnostics import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.doctor.machine_checks import check_version, sqlite_folder
+from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.guards.disk_space import MAKE_ROOM, read_space
 from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
@@ -31,14 +33,15 @@ FEW_FREE: Final = 10  # times the space that must stay free: some hundred films 
 MAX_VIOLATIONS: Final = 20  # violated invariants that are listed; the rest is counted
 
 
-def check_ledger(settings: Settings) -> Iterator[Finding]:
+def check_ledger(configuration: Configuration) -> Iterator[Finding]:
     """Yield whether the ledger opens, its invariants hold, and it is this home's; a home may have none yet."""
+    settings = configuration.settings
     if not has_ledger(settings.ledger_url):
         with (
             tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder,
             closing(open_ledger(f"sqlite:///{folder}/ledger.sqlite")) as empty,
         ):
-            identity = _check_identity(settings, empty)
+            identity = _check_identity(configuration, empty)
         yield ok("ledger", "there is none yet; the first advance makes it") if identity.level is Level.OK else identity
         yield _check_folder("ledger", sqlite_folder(settings) or settings.state_dir)
         return
@@ -66,14 +69,18 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         if not violations:
             yield ok("ledger", "every invariant holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)
-        yield _check_identity(settings, ledger)
+        yield _check_identity(configuration, ledger)
 
 
-def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
-    """Return whether this home has worked with this ledger before."""
-    verdict = look(settings, ledger)
+def _check_identity(configuration: Configuration, ledger: Ledger) -> Finding:
+    """Return whether this home has worked with this ledger before, and no other home has its videos there."""
+    verdict = look(configuration.settings, ledger)
     if not verdict.may_spend:
         return problem("ledger", verdict.message, verdict.todo)
+    with ledger.read() as connection:
+        other = other_home(configuration, connection)
+    if other is not None:
+        return problem("ledger", other.message, other.todo)
     return ok("ledger", f"it is this home's ({verdict.kind.value.replace('_', ' ')})")
 
 

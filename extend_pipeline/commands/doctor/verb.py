@@ -80,7 +80,7 @@ def check_home(configuration: Configuration, *, offline: bool, deep: bool = Fals
         yield check_place(settings, mounted())
         yield from check_rights(settings)
         yield from check_names(settings, configuration.catalogue.videos, configuration.accounts)
-        yield from check_ledger(settings)
+        yield from check_ledger(configuration)
         yield from check_media(settings)
         yield from check_results(settings, now_ms=wall_ms())
         yield check_dagster(os.environ)

@@ -57,7 +57,7 @@ def test_a_chain_of_hops_is_paid_once_and_replays(
         assert states == ["stored"] * 6
         assert check_invariants(pipeline.ledger) == []
     assert len(home.sandbox.charges()["charges"]) == 6
-    levels = {finding.level for finding in check_ledger(home.settings) if finding.check == "ledger"}
+    levels = {finding.level for finding in check_ledger(pipeline.configuration) if finding.check == "ledger"}
     assert levels == {Level.OK}
 
 
