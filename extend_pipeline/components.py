@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final, Self
 import dagster as dg
 from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
 from dagster.components import scaffold_component
+from dagster.components.core.component_tree import ComponentTreeException
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
 
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import TEMPLATE, Mount
+from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.providers.registry import PROVIDERS
 
@@ -130,6 +132,33 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
         home = context.resolve_source_relative_path(component.home)
         return component.model_copy(update={"home": str(home)})
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - named by Dagster
-        """Return the definitions of the home."""
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the definitions of the home. Raises DagsterInvalidDefinitionError if another file has the same
+        names."""
+        for other in _other_components(self, context):
+            if self.name("") == other.name("") or self.home_key == other.home_key:
+                raise dg.DagsterInvalidDefinitionError(_same_names(self, other))
         return build_mounted(self, HomeResource(home=self.home, ledger_url_env=self.ledger_url_env))
+
+
+def _other_components(own: ExtendPipeline, context: dg.ComponentLoadContext) -> list[ExtendPipeline]:
+    """Return the other homes that files of the project mount; none while a file has a mistake, which Dagster
+    reports."""
+    try:
+        return [other for other in context.component_tree.get_all_components(ExtendPipeline) if other is not own]
+    except ComponentTreeException:
+        return []
+
+
+def _same_names(own: ExtendPipeline, other: ExtendPipeline) -> str:
+    """Return why two homes can't be mounted side by side, and what helps."""
+    homes = f"the homes {own.home} and {other.home}"
+    if own.name("") != other.name(""):
+        return f"{homes} have the same resource_key ({own.home_key}); give each its own, or leave it out"
+    one, two = ("/".join(mount.key_prefix) or "none" for mount in (own, other))
+    if one == two:
+        return f"{homes} have the same key_prefix ({one}); give each its own"
+    return (
+        f"{homes} have the key_prefix {one} and {two}, by which jobs, sensors and sets of partitions have the same "
+        f"names ({own.name(VIDEOS)}, …), because - and / are written _ there; give one of them another key_prefix"
+    )
