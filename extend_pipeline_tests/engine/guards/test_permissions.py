@@ -24,6 +24,7 @@ from extend_pipeline_tests.support.home.demo import write_demo
 from extend_pipeline_tests.support.home.engine_home import EngineHome
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.processes.bounded import run_bounded
+from extend_pipeline_tests.support.processes.wheel import ROOT
 
 
 def modes(folder: Path) -> dict[str, str]:
@@ -137,6 +138,7 @@ def test_files_of_the_demo_and_its_children_are_closed(tmp_path: Path) -> None:
             child.process.wait(10)
     assert touched.exists()
     assert modes(tmp_path / "home") == {}
+    assert (demo.state / "workspace.yaml").read_text() == (ROOT / "workspace.yaml").read_text()
 
 
 @pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])
