@@ -47,7 +47,7 @@ def test_the_same_resource_key_is_named_with_both_homes(project: Project) -> Non
     check_user_text(str(refused.value.__cause__))
 
 
-def test_prefixes_that_differ_by_a_letter_are_loaded(project: Project) -> None:
+def test_prefixes_that_differ_in_more_are_loaded(project: Project) -> None:
     defs = loaded(project, clips={"key_prefix": "my-clips"}, films={"key_prefix": "my_clip"})
     names = {job.name for job in defs.get_repository_def().get_all_jobs()}
     assert {"my_clips_advance_job", "my_clip_advance_job"} <= names

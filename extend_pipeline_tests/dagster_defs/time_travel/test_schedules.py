@@ -23,6 +23,7 @@ from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline_tests.dagster_defs.time_travel.conftest import Traveller, Travelling
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ZONES: Final = (
     "Europe/Berlin",
@@ -141,4 +142,4 @@ def test_the_nightly_schedule_skips_while_a_run_goes_on_and_when_all_is_done(
         at.go_to(nights[2])
         done = nightly(at, instance, nights[2])
         assert not done.run_requests
-        assert done.skip_message == "every video is complete"
+        check_user_text(done.skip_message)

@@ -80,7 +80,7 @@ def test_a_second_home_does_nothing_and_names_both_until_it_is_accepted(films: E
     assert charges(films) == 3
 
     ledger = open_ledger(clips.ledger_url)
-    assert take_over(clips.settings, ledger, who="ann", why="films is gone", now_ms=1).endswith(str(films.path))
+    assert take_over(clips.settings, ledger, who="ann", why="gone", now_ms=1).endswith(str(films.path))
     assert take_over(clips.settings, ledger, who="ann", why="again", now_ms=1) == ""
     replays_to_the_same(ledger, tmp_path)
     ledger.close()
