@@ -70,7 +70,7 @@ def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
         committed=committed,
         on_server=_on_server(ledger),
         anchor=home.anchor,
-        home=_name(home.settings),
+        home=home_name(home.settings),
         unknown_films=_unknown_films(home.films, connection, bought=bought) if home.films else 0,
         published_seq=home.published_seq,
     )
@@ -161,7 +161,7 @@ def _memory(
         bought=bought,
         committed=committed,
         anchor=None if _on_server(ledger) else 0,  # `write_memory` sets it
-        home=_name(settings),
+        home=home_name(settings),
     )
 
 
@@ -169,7 +169,8 @@ def _on_server(ledger: Ledger) -> bool:
     return ledger.dialect != "sqlite"
 
 
-def _name(settings: Settings) -> str:
+def home_name(settings: Settings) -> str:
+    """Return the home's host:folder, for an operator to read."""
     return f"{socket.gethostname()}:{settings.home}"
 
 

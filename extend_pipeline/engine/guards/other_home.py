@@ -4,7 +4,6 @@ Several machines with the same catalogue may share a ledger on a server. Two hom
 each other's videos with every look. The ledger therefore remembers which home has declared its videos.
 """
 
-import socket
 from typing import Final
 
 from sqlalchemy import Connection
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.ledger_look import home_name
 from extend_pipeline.engine.guards.state_in_use import IN_USE
 from extend_pipeline.engine.plan.model import Blocker
 from extend_pipeline.ledger.address import shown_address
@@ -46,7 +46,7 @@ def declarer(settings: Settings) -> Declarer:
         mark = f"{made.st_ino:x}.{made.st_ctime_ns:x}"
     except OSError:
         mark = "none"
-    return Declarer(mark, f"{socket.gethostname()}:{settings.home}")
+    return Declarer(mark, home_name(settings))
 
 
 def other_home(configuration: Configuration, connection: Connection) -> Blocker | None:

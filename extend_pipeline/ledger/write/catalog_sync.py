@@ -174,7 +174,7 @@ def remember(tx: LedgerTransaction, digest: str, *, home: Declarer | None, keys_
     """Record that the ledger's videos are those of the catalogue with this digest, and the home that declares it."""
     last = last_declared(tx.connection)
     keys_seq = tx.seq if last is None or keys_changed else last.keys_seq
-    _write(tx, last, LastDeclared(digest, keys_seq, home or (last and last.home)))
+    _write(tx, last, LastDeclared(digest, keys_seq, home or (None if last is None else last.home)))
 
 
 def set_declarer(tx: LedgerTransaction, home: Declarer) -> None:
