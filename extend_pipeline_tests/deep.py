@@ -29,6 +29,7 @@ DEEP: Final = (
     "cli/test_installed.py::test_demo_and_dev",
     # a webserver with a code server
     "dagster_defs/jobs/test_launchpad.py",
+    "dagster_defs/time_travel/test_automation.py::test_the_tables_are_requested_once",
     # kills at every failpoint
     "engine/fetch/test_lost_processes.py::test_what_a_killed",
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",

@@ -53,8 +53,8 @@ def test_a_home_with_the_ledger_of_another_fails_each_tick_and_run_and_leaves_it
     monkeypatch.setenv("STUDIO_LEDGER_URL", f"sqlite:///{tmp_path}/studio.sqlite")
     homes = [str(tmp_path / name / "home") for name in ("films", "clips")]
     films, clips = mounted(*(HomeResource(home=home, ledger_url_env="STUDIO_LEDGER_URL") for home in homes))
-    films.write([video("one", extend=ONE_HOP)])
-    clips.write([video("two", extend=ONE_HOP)])
+    films.write([video("ours", extend=ONE_HOP)])
+    clips.write([video("theirs", extend=ONE_HOP)])
     films.sensor("catalog_sensor")
     assert films.advance().success
     before = states(films)
@@ -68,20 +68,20 @@ def test_a_home_with_the_ledger_of_another_fails_each_tick_and_run_and_leaves_it
     job = clips.defs.resolve_job_def("clips_advance_job")
     run = job.execute_in_process(instance=clips.instance, raise_on_error=False)
     assert not run.success
-    assert states(films) == before == {"one": "complete"}
+    assert states(films) == before == {"ours": "complete"}
     assert films.instance.get_dynamic_partitions("clips_videos") == []
-    assert clips.submits("two") == 0
+    assert clips.submits("theirs") == 0
     assert not films.sensor("kling_poll_sensor").run_requests
 
 
 def test_a_home_under_two_prefixes_fills_both_and_pays_once(tmp_path: Path, mounted: Mounted) -> None:
     home = str(tmp_path / "films" / "home")
     films, clips = mounted(HomeResource(home=home), HomeResource(home=home))
-    films.write([video("one", extend=ONE_HOP)])
+    films.write([video("ours", extend=ONE_HOP)])
     for place in (films, clips, films, clips):
         place.sensor("catalog_sensor")
     for place in (films, clips):
-        assert place.instance.get_dynamic_partitions(place.mount.partitions_name) == ["one"]
+        assert place.instance.get_dynamic_partitions(place.mount.partitions_name) == ["ours"]
         assert place.advance().success
-    assert states(films) == {"one": "complete"}
-    assert films.submits("one") == 1
+    assert states(films) == {"ours": "complete"}
+    assert films.submits("ours") == 1
