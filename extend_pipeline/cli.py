@@ -41,6 +41,7 @@ VERBS: Final[Mapping[str, str]] = {
     "resume": "controls:resume",
     "media": "media:media",
     "callbacks": "callbacks:callbacks",
+    "alert": "alert:alert",
     "publish": "warehouse.publish:publish",
     "sql": "warehouse.sql:sql",
 }

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.model.account_defaults import AccountDefaults
+from extend_pipeline.config.model.alerts import ALERTS_FIELD, Alerts
 from extend_pipeline.config.model.catalogue import BranchSource, CatalogueDefaults, Entry
 from extend_pipeline.config.model.provider import Providers
 
@@ -35,7 +36,7 @@ def catalogue_schema(providers: Providers) -> dict[str, Any]:
 def accounts_schema(providers: Providers) -> dict[str, Any]:
     """Return the JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
     models = [provider.account for provider in providers]
-    definitions = _definitions(AccountDefaults, *models)
+    definitions = _definitions(AccountDefaults, Alerts, *models)
     for model in models:
         # optional in code, where the class implies it; required in a file, where it selects the class
         definitions[model.__name__]["required"].append("provider")
@@ -44,6 +45,10 @@ def accounts_schema(providers: Providers) -> dict[str, Any]:
     schema["properties"]["defaults"] = {
         "description": "What holds for all accounts that say nothing else.",
         **_ref(AccountDefaults),
+    }
+    schema["properties"][ALERTS_FIELD] = {
+        "description": "Where alerts go: what waits for a person, and failed runs.",
+        **_ref(Alerts),
     }
     return schema
 

@@ -24,15 +24,18 @@ def last_good_path(state_dir: Path) -> Path:
     return state_dir / _NAME
 
 
-def write_last_good(state_dir: Path, entries: Mapping[str, object], *, timezone: str) -> None:
-    """Replace the saved file atomically by `entries` (by account name, as they are written) and the home's time zone.
-    Raises OSError."""
+def write_last_good(
+    state_dir: Path, entries: Mapping[str, object], *, timezone: str, alerts: Mapping[str, object] | None = None
+) -> None:
+    """Replace the saved file atomically by `entries` (by account name, as they are written), the home's time zone and
+    the section `alerts`. Raises OSError."""
     make_private_folder(state_dir)
     part = state_dir / f"{_NAME}.{secrets.token_hex(8)}.part"
     try:
         with open_private(part, "x") as file:
             file.write(_HEAD)
-            document = {"timezone": timezone, "accounts": list(entries.values())}
+            document: dict[str, object] = {"timezone": timezone, "accounts": list(entries.values())}
+            document |= {} if alerts is None else {"alerts": dict(alerts)}
             yaml.safe_dump(document, file, allow_unicode=True, sort_keys=False)
             file.flush()
             os.fsync(file.fileno())

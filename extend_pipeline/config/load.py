@@ -15,6 +15,7 @@ from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssu
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.memo.recall import Recalled, recall, remember
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.alerts import Alerts
 from extend_pipeline.config.model.catalogue import Catalogue, Video, root_source
 from extend_pipeline.config.model.provider import Providers
 from extend_pipeline.config.settings import Settings
@@ -32,7 +33,8 @@ class Configuration:
     enough to poll and fetch what is paid for, and nothing may be submitted. `notes` are warnings, as sentences.
     `entries` are the valid entries of accounts.yaml as they are written. `last_good` are the accounts that an earlier
     process saved, `last_good_entries` the same as they are written. `timezone` is the home's IANA name, or
-    `last_good_timezone` if accounts.yaml has no valid one.
+    `last_good_timezone` if accounts.yaml has no valid one. `alerts` says where alerts go; while accounts.yaml has an
+    issue and no valid section for it, it is the last good one, so that the issue can be reported.
     """
 
     settings: Settings
@@ -45,6 +47,8 @@ class Configuration:
     last_good_entries: Mapping[str, object] = field(default_factory=dict)
     timezone: str = UTC_ZONE
     last_good_timezone: str | None = None
+    alerts: Alerts | None = None
+    last_good_alerts: Alerts | None = None
 
     def account_of(self, video: Video | str) -> Account:
         """Return the account of a video or of its key. KeyError for an unknown key."""
@@ -127,6 +131,8 @@ def _read_once(
         last_good.entries,
         accounts.timezone or last_good.timezone or UTC_ZONE,
         last_good.timezone,
+        accounts.alerts or (last_good.alerts if accounts.issues else None),
+        last_good.alerts,
     )
     return configuration, recalled
 

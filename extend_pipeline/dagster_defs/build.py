@@ -18,6 +18,8 @@ from extend_pipeline.dagster_defs.jobs.schedules import (
 )
 from extend_pipeline.dagster_defs.mount import OWN, Mount, Start
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.alert import build_alert_sensor
+from extend_pipeline.dagster_defs.sensors.failed_runs import Own
 from extend_pipeline.dagster_defs.sensors.outcomes import build_doubt_sensor, build_ledger_sensor
 from extend_pipeline.dagster_defs.sensors.retention import build_retention_sensor
 from extend_pipeline.dagster_defs.sensors.work import build_catalog_sensor, build_poll_sensor, build_tables_sensor
@@ -70,12 +72,15 @@ def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
     The catalogue and the accounts are read in ticks and runs. Only the home's time zone is read here, because Dagster
     needs the time zone of a schedule when it is defined.
     """
+    assets = [build_extend_videos(mount), build_publish_tables(mount)]
+    jobs = [build(mount) for build in (build_advance_job, build_extend_job, build_approve_job, build_reconcile_job)]
+    own = Own({job.name for job in jobs}, {key for asset in assets for key in asset.keys})
     return dg.Definitions(
-        assets=[build_extend_videos(mount), build_publish_tables(mount)],
+        assets=assets,
         asset_checks=[build_check_tables(mount)],
-        jobs=[build(mount) for build in (build_advance_job, build_extend_job, build_approve_job, build_reconcile_job)],
+        jobs=jobs,
         schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone()),
-        sensors=[] if mount.sensors == "none" else _sensors(mount),
+        sensors=[] if mount.sensors == "none" else _sensors(mount, own),
         resources={mount.home_key: home},
     )
 
@@ -87,12 +92,13 @@ def _schedules(mount: Mount, timezone: str) -> list[dg.ScheduleDefinition]:
     ]
 
 
-def _sensors(mount: Mount) -> list[dg.SensorDefinition]:
+def _sensors(mount: Mount, own: Own) -> list[dg.SensorDefinition]:
     return [
         build_catalog_sensor(mount),
         *(build_poll_sensor(mount, spec.name) for spec in PROVIDERS),
         build_retention_sensor(mount),
         build_doubt_sensor(mount),
         build_ledger_sensor(mount),
+        build_alert_sensor(mount, own),
         build_tables_sensor(mount),
     ]

@@ -75,6 +75,10 @@ class HomeResource(dg.ConfigurableResource[Any]):
             return None
         return f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example"
 
+    def configuration(self) -> Configuration:
+        """Return the files of the home as they are, mistakes included, without its ledger. Raises ConfigError."""
+        return _read_configuration(self.settings())[1]
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
         """Yield this resource for a run or a tick. A run gives signs of life meanwhile."""

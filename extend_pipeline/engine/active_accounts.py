@@ -57,12 +57,18 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
         if configuration.problems or name in in_use
     }
     entries = {**kept, **configuration.entries}
-    known = (configuration.last_good_entries, configuration.last_good_timezone or UTC_ZONE)
-    if (entries, configuration.timezone) == known or not configuration.entries:
+    alerts = configuration.alerts
+    known = (
+        configuration.last_good_entries,
+        configuration.last_good_timezone or UTC_ZONE,
+        configuration.last_good_alerts,
+    )
+    if (entries, configuration.timezone, alerts) == known or not configuration.entries:
         return
     state_dir = configuration.settings.state_dir
     try:
-        write_last_good(state_dir, entries, timezone=configuration.timezone)
+        written = None if alerts is None else alerts.as_written
+        write_last_good(state_dir, entries, timezone=configuration.timezone, alerts=written)
     except OSError as error:
         _log.warning("%s could not be written: %s", last_good_path(state_dir), error)
 

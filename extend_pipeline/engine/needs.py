@@ -25,6 +25,19 @@ DOUBT_S: Final = 3_600
 """Seconds: six settle windows of class A. An attempt that is in doubt for longer needs a look."""
 
 _STOPS: Final = (BlockReason.ACCOUNT_STOPPED, BlockReason.WRONG_CLOCK)
+_OF_AN_ACCOUNT: Final = frozenset(
+    {
+        *_STOPS,
+        BlockReason.IN_DOUBT_CAP,
+        BlockReason.LEDGER,
+        BlockReason.MEDIA_STORE,
+        BlockReason.NO_BUDGET,
+        BlockReason.NO_KEY,
+        BlockReason.PAUSED,
+        BlockReason.TOTAL_BUDGET,
+    }
+)
+"""What holds up an account as a whole: one more video that waits for it is no other thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +46,8 @@ class Need:
 
     `kind` is the block reason of its videos, or names what else it is. `hop` is set where it is one video's. `words`
     are the provider's own, `attempt` is the request that it is about. `is_urgent` says that money or a paid file is
-    exposed meanwhile.
+    exposed meanwhile. `ids` identify it from one look to the next, where counts and ages in its message may differ: one
+    for each of its videos, or one where an account or the home as a whole waits.
     """
 
     kind: str
@@ -45,6 +59,12 @@ class Need:
     todo: str
     is_urgent: bool = False
     attempt: AttemptRow | None = None
+    ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            place = f"{self.videos[0]}/{self.hop}" if self.hop is not None and self.videos else self.account
+            object.__setattr__(self, "ids", (_id(self.kind, place, self.attempt),))
 
     @property
     def where(self) -> str:
@@ -86,7 +106,7 @@ def needs_of(
     every video, and is not part of it."""
     words_of = {account.account: account.stopped_message for account in accounts}
     late = {doubt.attempt.where for doubt in doubts if doubt.age_s > DOUBT_S} | {item.where for item in expiring}
-    groups: dict[tuple[str, str], tuple[Need, list[str]]] = {}
+    groups: dict[tuple[str, str], list[Need]] = {}
     for video in videos:
         blocker = video.blocker
         if blocker is None or not video.needs_person or blocker.reason is BlockReason.CONFIGURATION:
@@ -96,6 +116,7 @@ def needs_of(
         need = Need(
             kind=blocker.reason.value,
             videos=(video.key,),
+            ids=(_id(blocker.reason.value, video.account, None),) if blocker.reason in _OF_AN_ACCOUNT else (),
             hop=video.hops_done + 1 if video.edit is None else video.edit.hop,
             account=video.account,
             message=blocker.message,
@@ -104,8 +125,25 @@ def needs_of(
             attempt=None if is_stop else video.running,
         )
         need = replace(need, is_urgent=is_stop or need.where in late)
-        groups.setdefault((need.message, need.todo), (need, []))[1].append(video.key)
-    return [need if len(keys) == 1 else replace(need, videos=tuple(keys), hop=None) for need, keys in groups.values()]
+        groups.setdefault((need.message, need.todo), []).append(need)
+    return [_together(needs) for needs in groups.values()]
+
+
+def _together(needs: Sequence[Need]) -> Need:
+    """Return one need for the videos that wait for the same."""
+    if len(needs) == 1:
+        return needs[0]
+    return replace(
+        needs[0],
+        videos=tuple(key for need in needs for key in need.videos),
+        ids=tuple(dict.fromkeys(name for need in needs for name in need.ids)),
+        hop=None,
+        is_urgent=any(need.is_urgent for need in needs),
+    )
+
+
+def _id(kind: str, place: str, attempt: AttemptRow | None) -> str:
+    return f"{kind} {place} {'' if attempt is None else attempt.attempt_id}"
 
 
 def _of_the_home(pipeline: Pipeline, planned: Plan) -> Iterator[Need]:
@@ -216,6 +254,7 @@ def _of_the_providers(pipeline: Pipeline, covered: set[str]) -> Iterator[Need]:
         yield Need(
             kind=row.verdict.value,
             account=row.account,
+            ids=(f"{row.verdict.value} {row.account} {row.source}/{row.task_id}",),
             message=f"task {row.task_id} of {row.account}, {row.source}: {row.verdict.replace('_', ' ')}; {row.note}",
             todo=f"look at it with extend-pipeline reconcile; to accept it: "
             f"extend-pipeline reconcile {row.account} --accept {row.source}/{row.task_id}",

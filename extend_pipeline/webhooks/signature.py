@@ -30,8 +30,11 @@ def read_signing_secrets(
 ) -> tuple[str, ...] | SecretFault | None:
     """Return an account's signing secrets from the environment: two during a rotation, None if it names no variable."""
     variable = None if account.callbacks is None else account.callbacks.secret_env
-    if variable is None:
-        return None
+    return None if variable is None else read_secrets(variable, environment)
+
+
+def read_secrets(variable: str, environment: Mapping[str, str] | None = None) -> tuple[str, ...] | SecretFault:
+    """Return the signing secrets that an environment variable holds: two during a rotation."""
     secrets = tuple((os.environ if environment is None else environment).get(variable, "").split())
     if not secrets:
         return SecretFault(f"the environment variable {variable} is not set; set it to the webhook's secret (whsec_…)")
@@ -50,6 +53,16 @@ def read_signing_secrets(
                 "24 or more. Copy it again, whole"
             )
     return secrets
+
+
+def signed_headers(secrets: tuple[str, ...], message_id: str, body: bytes, *, now_ms: int) -> dict[str, str]:
+    """Return the headers of a message that is sent: its id, the time, and a signature with each of the secrets, if
+    there are any."""
+    seconds = now_ms // 1000
+    headers = {ID: message_id, TIMESTAMP: str(seconds)}
+    at, text = from_ms(seconds * 1000), body.decode("utf-8")
+    signatures = [Webhook(secret).sign(message_id, at, text) for secret in secrets]
+    return headers | ({SIGNATURE: " ".join(signatures)} if signatures else {})
 
 
 def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, *, now_ms: int) -> bool:

@@ -32,6 +32,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "media": ("media refetch", "media forget harbour-dawn/2"),
     "media refetch": ("media refetch",),
     "media forget": ("media forget harbour-dawn/2", "media forget --all"),
+    "alert": ("alert --test",),
     "callbacks": ("callbacks", "callbacks --host 0.0.0.0 --port 8080"),
     "publish": ("publish",),
     "sql": (

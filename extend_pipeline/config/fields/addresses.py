@@ -31,23 +31,52 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     parts = _split(value, hint)
     if parts.query or parts.fragment:
         raise field_error("holds more than an address", f"Leave out what follows ? or #. {hint}")
+    _check_network(parts, allow_local=allow_local, private=private)
+    return str(value).rstrip("/")
+
+
+def receiver_url(value: object, *, allow_local: bool, private: bool) -> str:
+    """Return the address of a webhook's receiver, unchanged. It may have a query, and is otherwise bound like
+    `base_url`."""
+    hint = "Write it like https://alerts.example.com/extend-pipeline."
+    if isinstance(value, str) and "@" in value.partition("://")[2].partition("/")[0]:
+        raise field_error("holds credentials", "Leave them out; for a receiver with a log-in, name a command.")
+    parts = _split(value, hint)
+    if parts.fragment:
+        raise field_error("holds more than an address", f"Leave out what follows #. {hint}")
+    _check_network(
+        parts,
+        allow_local=allow_local,
+        private=private,
+        sends="what waits for you",
+        local_hint="Write network: private for a receiver of your own; allow_local: true for one on this machine.",
+    )
+    return str(value)
+
+
+def _check_network(
+    parts: SplitResult,
+    *,
+    allow_local: bool,
+    private: bool,
+    sends: str = "the credentials",
+    local_hint: str = "Write network: private for a gateway of your own; allow_local: true is for the sandbox alone.",
+) -> None:
+    """Raise the field's error for an address outside the network that is allowed, or without the encryption that it
+    needs there: `sends` is what it would send in the open."""
     local = is_local(parts.hostname or "")
     address = parse_address(parts.hostname or "")
     if private:
-        _check_private(parts.scheme, address)
-        return str(value).rstrip("/")
+        _check_private(parts.scheme, address, sends)
+        return
     if local and not allow_local:
-        raise field_error(
-            "is an address of this machine or of a private network",
-            "Write network: private for a gateway of your own; allow_local: true is for the sandbox alone.",
-        )
+        raise field_error("is an address of this machine or of a private network", local_hint)
     if local and address is not None and not is_loopback(address):
         raise field_error(
             "is an address of a private network", "allow_local opens this machine alone: http://127.0.0.1:PORT."
         )
     if parts.scheme == "http" and not local:
-        raise field_error("would send the credentials unencrypted", "Write https://.")
-    return str(value).rstrip("/")
+        raise field_error(f"would send {sends} unencrypted", "Write https://.")
 
 
 def proxy_address(value: object) -> str:
@@ -67,13 +96,13 @@ def proxy_address(value: object) -> str:
     return f"http://{host}:{parts.port or 80}"
 
 
-def _check_private(scheme: str, address: IPAddress | None) -> None:
+def _check_private(scheme: str, address: IPAddress | None, sends: str) -> None:
     if address is None:
         return
     if not is_reachable(address):
         raise field_error("is no address that an account can be at", "Write the address or name of your gateway.")
     if scheme == "http" and not is_private(address):
-        raise field_error("would send the credentials unencrypted over the internet", "Write https://.")
+        raise field_error(f"would send {sends} unencrypted over the internet", "Write https://.")
 
 
 def source_url(value: object) -> str:

@@ -12,6 +12,7 @@ from extend_pipeline.config.files.translate import Scope
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, FieldIssue, did_you_mean, shorten_value
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
+from extend_pipeline.config.model.alerts import ALERTS_FIELD, Alerts, read_alerts
 from extend_pipeline.config.model.provider import ProviderConfig, Providers, by_name, owners
 
 # Messages may repeat the values of these fields. Any other field of accounts.yaml may hold a secret by mistake.
@@ -51,7 +52,7 @@ class AccountList:
     valid or not, by account name.
 
     `readable` is False if the file could not be read at all: no account is reported as unknown then. `timezone` is None
-    unless the file has a valid one.
+    unless the file has a valid one, `alerts` unless it has a valid section of that name.
     """
 
     accounts: Mapping[str, Account]
@@ -61,6 +62,7 @@ class AccountList:
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     issues: Sequence[ConfigIssue] = ()
     timezone: str | None = None
+    alerts: Alerts | None = None
 
     @property
     def entries(self) -> dict[str, object]:
@@ -83,10 +85,12 @@ def read_accounts(path: Path, providers: Providers) -> AccountList:
     if not is_there(path):
         issue = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return AccountList({}, {}, providers, readable=False, issues=[issue])
-    beside = (*HomeFields.model_fields, DEFAULTS_FIELD)
+    beside = (*HomeFields.model_fields, DEFAULTS_FIELD, ALERTS_FIELD)
     nodes, issues, tree = read_list(read_text(path), path.name, "accounts", beside=beside)
     defaults, default_issues = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
     issues += default_issues
+    alerts, alert_issues = read_alerts(None if tree is None else tree.child(ALERTS_FIELD), defaults)
+    issues += alert_issues
     readable = bool(nodes) or not issues
     timezone = None
     if tree is not None:
@@ -117,7 +121,7 @@ def read_accounts(path: Path, providers: Providers) -> AccountList:
         still="is the name of an account of this file still",
         hint="Write was: in the one account that goes on under a new name.",
     )
-    return AccountList(accounts, provider_names, providers, readable, scopes, issues, timezone)
+    return AccountList(accounts, provider_names, providers, readable, scopes, issues, timezone, alerts)
 
 
 def _scope(node: Node) -> Scope:

@@ -136,6 +136,7 @@ def ledger_is_known(pipeline: Pipeline) -> dg.AssetCheckResult:
 LEDGER_IS_KNOWN: Final = dg.AssetCheckKey(COSTS.asset, "ledger_is_known")
 NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
+ACCOUNTS_RUN: Final = dg.AssetCheckKey(COSTS.asset, "accounts_run")
 NOBODY_IS_NEEDED: Final = dg.AssetCheckKey(LINEAGE.asset, "nobody_is_needed")
 CONFIGURATION_IS_VALID: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
 
@@ -143,7 +144,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
-    dg.AssetCheckKey(COSTS.asset, "accounts_run"): accounts_run,
+    ACCOUNTS_RUN: accounts_run,
     LEDGER_IS_KNOWN: ledger_is_known,
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,

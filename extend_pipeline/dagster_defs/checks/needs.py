@@ -7,6 +7,7 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted, first_names
+from extend_pipeline.alerts.message import Waiting
 from extend_pipeline.dagster_defs.assets.request_end import booked
 from extend_pipeline.dagster_defs.checks.outcome import as_text, markdown_table, outcome
 from extend_pipeline.engine.guards.process import key_blockers
@@ -63,6 +64,24 @@ def _cells(need: Need) -> list[str]:
         message = message.replace(repeated, "")
     hop = "" if need.hop is None else str(need.hop)
     return [first_names(need.videos), hop, need.account, message, _charge(need), need.words, need.todo]
+
+
+def as_waiting(need: Need, timezone: str) -> Waiting:
+    """Return what waits as an alert reports it. Times are in `timezone` (an IANA name)."""
+    _, _, account, message, charge, words, todo = (in_zone(cell, timezone) for cell in _cells(need))
+    return Waiting(
+        ids=need.ids,
+        kind=need.kind,
+        videos=need.videos,
+        hop=need.hop,
+        account=account,
+        message=message,
+        charge=charge,
+        words=words,
+        todo=todo,
+        is_urgent=need.is_urgent,
+        sentence=in_zone(_sentence(need), timezone),
+    )
 
 
 def _charge(need: Need) -> str:

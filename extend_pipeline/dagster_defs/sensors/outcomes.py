@@ -5,7 +5,7 @@ import hashlib
 
 import dagster as dg
 
-from extend_pipeline.dagster_defs.checks.ledger import LEDGER_IS_KNOWN, NOBODY_IS_NEEDED, NOTHING_IN_DOUBT, evaluation
+from extend_pipeline.dagster_defs.checks.ledger import LEDGER_IS_KNOWN, NOTHING_IN_DOUBT, evaluation
 from extend_pipeline.dagster_defs.checks.outcome import as_text
 from extend_pipeline.dagster_defs.checks.provider import long_in_doubt
 from extend_pipeline.dagster_defs.mount import Mount
@@ -21,8 +21,8 @@ def build_doubt_sensor(mount: Mount) -> dg.SensorDefinition:
         "doubt_sensor",
         _doubt_tick,
         interval_s=60,
-        description="Evaluates the asset checks nothing_in_doubt and nobody_is_needed when an attempt was in "
-        "doubt for an hour, and when none is any more.",
+        description="Evaluates the asset check nothing_in_doubt when an attempt was in doubt for an hour, and when "
+        "none is any more.",
     )
 
 
@@ -41,8 +41,8 @@ def build_ledger_sensor(mount: Mount) -> dg.SensorDefinition:
 def _doubt_tick(
     context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
 ) -> dg.SensorResult | dg.SkipReason:
-    """Evaluate the asset checks `nothing_in_doubt` and `nobody_is_needed` when the outcome of the first changes. The
-    cursor is a digest of the reported attempts, or NOTHING."""
+    """Evaluate the asset check `nothing_in_doubt` when its outcome changes. The cursor is a digest of the reported
+    attempts, or NOTHING."""
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
@@ -52,11 +52,11 @@ def _doubt_tick(
             return dg.SkipReason(
                 f"{len(doubts)} in doubt for long, as reported before" if doubts else "nothing is in doubt for long"
             )
-        check, needs = (evaluation(pipeline, mount, key) for key in (NOTHING_IN_DOUBT, NOBODY_IS_NEEDED))
+        check = evaluation(pipeline, mount, NOTHING_IN_DOUBT)
     summary = f"{len(doubts)} in doubt for longer than an hour"
     if doubts:
         context.log.warning(as_text(check.description or summary))
-    return dg.SensorResult(skip_reason=dg.SkipReason(summary), cursor=reported, asset_events=[check, needs])
+    return dg.SensorResult(skip_reason=dg.SkipReason(summary), cursor=reported, asset_events=[check])
 
 
 def _ledger_tick(

@@ -7,7 +7,7 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted
-from extend_pipeline.dagster_defs.checks.ledger import NOBODY_IS_NEEDED, NOTHING_ENDS_SOON, evaluation
+from extend_pipeline.dagster_defs.checks.ledger import NOTHING_ENDS_SOON, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
@@ -35,8 +35,8 @@ def build_retention_sensor(mount: Mount) -> dg.SensorDefinition:
 def _retention_tick(
     context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
 ) -> dg.SensorResult | dg.SkipReason:
-    """Report the changes since the last tick, as evaluations of the asset checks `nothing_ends_soon` and
-    `nobody_is_needed`. The cursor holds the reported items with their urgency, so that a result is warned of twice: at
+    """Report the changes since the last tick, as an evaluation of the asset check `nothing_ends_soon`.
+    The cursor holds the reported items with their urgency, so that a result is warned of twice: at
     half of its time, and in its last hour."""
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
@@ -52,7 +52,7 @@ def _retention_tick(
             context.log.warning(in_zone(item.describe(now_ms), timezone))
         if len(new) > MAX_REPORTED:
             context.log.warning(f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all")
-        checks = [evaluation(pipeline, mount, key) for key in (NOTHING_ENDS_SOON, NOBODY_IS_NEEDED)]
+        check = evaluation(pipeline, mount, NOTHING_ENDS_SOON)
     to_fetch = [item for item in ending if item.what != "source" and item.urgency is not Urgency.OVER]
     requests_run = bool(to_fetch) and not unfinished_runs(context.instance, mount)
     tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
@@ -62,7 +62,7 @@ def _retention_tick(
         # because Dagster allows no skip reason beside a run request
         skip_reason=None if requests_run else dg.SkipReason(f"{len(ending)} end soon{first}"),
         cursor=cursor,
-        asset_events=checks,
+        asset_events=[check],
     )
 
 

@@ -1,0 +1,148 @@
+"""What each receiver knows and what it is still to get, and one step of its delivery: at least once, in order."""
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from extend_pipeline.alerts.decide import MARK, Reported, decide
+from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, build_message, waiting_marks
+from extend_pipeline.alerts.receivers import Delivered, Receiver
+from extend_pipeline.base.days import UTC_ZONE
+from extend_pipeline.base.units import from_ms
+
+FIRST_GAP_S: Final = 60
+MAX_GAP_S: Final = 900
+"""Seconds between two tries of one message: doubled after each, up to the second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A message that its receiver may not have yet. It stays as it is on each try, and so does its id, by which the
+    receiver can drop a repeat."""
+
+    message: Message
+    tries: int = 0
+    next_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """The state of one receiver. `runs_after` is the place in Dagster's storage up to which failed runs are reported;
+    None before the first look, which begins there and then. `settings` is the digest of the receiver's settings."""
+
+    reported: Reported = field(default_factory=Reported)
+    runs_after: int | None = None
+    pending: Pending | None = None
+    settings: str = ""
+
+    @classmethod
+    def loaded(cls, text: str) -> Self:
+        """Return the state from its text. One that can't be read begins anew."""
+        try:
+            stored: dict[str, Any] = json.loads(text)
+            known, pending = stored["reported"], stored["pending"]
+            reported = Reported(
+                marks=_split(known["marks"]),
+                urgent=_split(known["urgent"]),
+                below=known["below"],
+                sent_s=known["sent_s"],
+                listed_s=known["listed_s"],
+            )
+            return cls(
+                reported=reported,
+                runs_after=stored["runs_after"],
+                pending=None if pending is None else Pending(**pending),
+                settings=stored["settings"],
+            )
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    @property
+    def text(self) -> str:
+        """Return the state as text."""
+        known, pending = self.reported, self.pending
+        stored = {
+            "reported": {
+                "marks": "".join(sorted(known.marks)),
+                "urgent": "".join(sorted(known.urgent)),
+                "below": known.below,
+                "sent_s": known.sent_s,
+                "listed_s": known.listed_s,
+            },
+            "runs_after": self.runs_after,
+            "pending": None
+            if pending is None
+            else {"message": pending.message, "tries": pending.tries, "next_s": pending.next_s},
+            "settings": self.settings,
+        }
+        return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What there is to report: all that waits, and the failed runs since a receiver's last message, with the place in
+    Dagster's storage after them."""
+
+    waiting: Sequence[Waiting]
+    failed_runs: Sequence[FailedRun] = ()
+    runs_after: int | None = None
+
+
+def compose(outbox: Outbox, news: News, sender: Sender, *, now_s: int, again_after_s: float) -> Outbox:
+    """Return the state with the message that is due now, if one is (UTC s). While one is pending there is no other."""
+    if outbox.pending is not None:
+        return outbox
+    decision = decide(
+        waiting_marks(news.waiting),
+        outbox.reported,
+        now_s=now_s,
+        again_after_s=again_after_s,
+        failed_runs=bool(news.failed_runs),
+    )
+    outbox = replace(outbox, reported=decision.after)
+    if decision.kind is None:
+        return outbox if news.failed_runs else replace(outbox, runs_after=news.runs_after)
+    message = build_message(new_id(), decision, sender, news.waiting, news.failed_runs, now_s=now_s)
+    return replace(outbox, runs_after=news.runs_after, pending=Pending(message=message))
+
+
+def deliver(
+    outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[Outbox], None]
+) -> tuple[Outbox, str]:
+    """Try the pending message where its time has come (UTC s). Return the state, and what happened as a part of a
+    sentence; empty if nothing is pending. `save` keeps the state before the try, so that a process that is killed
+    meanwhile sends the same message again."""
+    pending = outbox.pending
+    if pending is None:
+        return outbox, ""
+    if outbox.settings != receiver.settings_digest:  # the operator may have corrected them
+        pending = replace(pending, next_s=0)
+        outbox = replace(outbox, settings=receiver.settings_digest, pending=pending)
+    wait_s = pending.next_s - now_s
+    if 0 < wait_s <= MAX_GAP_S:
+        tried = f"not delivered after {pending.tries} {'try' if pending.tries == 1 else 'tries'}"
+        return outbox, f"{receiver.name}: {tried}; tried again {_utc(pending.next_s)}"
+    save(outbox)
+    delivery = receiver.deliver(pending.message, now_ms=now_s * 1000)
+    if isinstance(delivery, Delivered):
+        return replace(outbox, pending=None), f"{receiver.name}: sent, {delivery.note}: {pending.message['title']}"
+    if delivery.is_setting:
+        return outbox, f"{receiver.name}: {delivery.reason}"
+    next_s = now_s + min(FIRST_GAP_S * 2 ** min(pending.tries, 10), MAX_GAP_S)
+    later = replace(pending, tries=pending.tries + 1, next_s=next_s)
+    return replace(outbox, pending=later), f"{receiver.name}: {delivery.reason}; tried again {_utc(next_s)}"
+
+
+def new_id() -> str:
+    """Return the id of a new message."""
+    return f"alert_{secrets.token_hex(12)}"
+
+
+def _utc(seconds: int) -> str:
+    return f"{from_ms(seconds * 1000):%Y-%m-%d %H:%M:%S} {UTC_ZONE}"
+
+
+def _split(marks: str) -> frozenset[str]:
+    return frozenset(marks[at : at + MARK] for at in range(0, len(marks), MARK))

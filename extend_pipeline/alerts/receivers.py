@@ -1,0 +1,227 @@
+"""The receivers of alerts: a webhook that is sent signed JSON, and a command that reads it."""
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from extend_pipeline.alerts.message import Message, encoded
+from extend_pipeline.base.scrub import scrub
+from extend_pipeline.config.digest import digest
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.config.model.alerts import Alerts
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.guard import AddressFault, UrlParts, parse_url
+from extend_pipeline.providers.http.results import NoResponse, NotSent
+from extend_pipeline.providers.http.route import Route
+from extend_pipeline.providers.http.trust import PUBLIC
+from extend_pipeline.providers.wire.credentials import SecretFault, variables_of
+from extend_pipeline.webhooks.signature import read_secrets, signed_headers
+
+WEBHOOK_S: Final = 10.0
+COMMAND_S: Final = 10.0
+MAX_REPLY: Final = 4_096  # bytes of a response or of a command's output that are read
+MAX_SHOWN: Final = 200  # characters of them in a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has the message. `note` is what it said."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The receiver may not have the message. `is_setting` says that nothing was tried, because a setting of this
+    machine has to change first."""
+
+    reason: str
+    is_setting: bool = False
+
+
+Delivery = Delivered | Undelivered
+
+
+class Receiver(Protocol):
+    """A receiver that accounts.yaml names."""
+
+    name: str
+    settings_digest: str
+    """Changes when its settings do; contains no secret."""
+
+    def deliver(self, message: Message, *, now_ms: int) -> Delivery:
+        """Send a message; blocks for a bounded time, and raises nothing."""
+        ...
+
+
+def receivers_of(configuration: Configuration) -> list[Receiver]:
+    """Return the receivers of a home's alerts."""
+    alerts = configuration.alerts
+    if alerts is None:
+        return []
+    receivers: list[Receiver] = []
+    if alerts.webhook is not None or alerts.webhook_env is not None:
+        receivers.append(Webhook(alerts))
+    if alerts.command is not None:
+        receivers.append(Command(alerts.command, _secret_variables(configuration)))
+    return receivers
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Sends alerts by POST with the headers of Standard Webhooks, signed if there is a secret. Redirects are not
+    followed. The address is never shown, because it may hold a token."""
+
+    alerts: Alerts
+    name: str = "webhook"
+    deadline_s: float = WEBHOOK_S
+
+    @property
+    def settings_digest(self) -> str:
+        """Return a digest of the address and the network settings."""
+        return digest([self._address(), self.alerts.as_written])[:16]
+
+    def deliver(self, message: Message, *, now_ms: int) -> Delivery:
+        """POST the message once."""
+        secrets = () if self.alerts.secret_env is None else read_secrets(self.alerts.secret_env)
+        if isinstance(secrets, SecretFault):
+            return Undelivered(secrets.message, is_setting=True)
+        target = self._target()
+        if isinstance(target, Undelivered):
+            return target
+        route = Route(
+            trust=self.alerts.ca or PUBLIC,
+            private=self.alerts.network == "private",
+            proxy=self.alerts.proxy or "none",
+            login_env=self.alerts.proxy_login_env,
+        )
+        try:
+            client = HttpClient(
+                f"{target.scheme}://{target.authority}", allow_local=self.alerts.allow_local, route=route
+            )
+        except ValueError as error:
+            return Undelivered(f"the webhook's address can't be used: {str(error).removeprefix('base URL: ')}", is_setting=True)
+        body = encoded(message)
+        with closing(client):
+            headers = signed_headers(secrets, str(message["id"]), body, now_ms=now_ms)
+            result = client.post(
+                target.target, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY
+            )
+        if isinstance(result, NotSent | NoResponse):
+            return Undelivered(scrub(result.reason, secrets=(*secrets, target.target), cap=2 * MAX_SHOWN))
+        words = _shown(result.body, secrets=(*secrets, target.target))
+        status = f"HTTP {result.status}{f': {words}' if words else ''}"
+        if 200 <= result.status < 300:
+            return Delivered(status)
+        redirects = "; redirects are not followed" if 300 <= result.status < 400 else ""
+        return Undelivered(f"{status}{redirects}")
+
+    def _address(self) -> str:
+        return self.alerts.webhook or os.environ.get(self.alerts.webhook_env or "", "")
+
+    def _target(self) -> UrlParts | Undelivered:
+        variable, address = self.alerts.webhook_env, self._address()
+        if not address:
+            reason = f"the environment variable {variable} is not set; set it to the webhook's address"
+            return Undelivered(reason, is_setting=True)
+        target = parse_url(address.strip())
+        if isinstance(target, AddressFault):
+            where = f"the environment variable {variable}" if variable else "webhook"
+            return Undelivered(f"{where} holds no address that can be used: {target.message}", is_setting=True)
+        return target
+
+
+@dataclass(frozen=True)
+class Command:
+    """Runs a program without a shell for each alert, in a process group of its own that is killed when its time is
+    over. The variables of `hidden` are taken out of its environment."""
+
+    arguments: tuple[str, ...]
+    hidden: Collection[str] = field(default=(), repr=False)
+    name: str = "command"
+    deadline_s: float = COMMAND_S
+
+    @property
+    def settings_digest(self) -> str:
+        """Return a digest of the arguments."""
+        return digest(list(self.arguments))[:16]
+
+    def deliver(self, message: Message, *, now_ms: int) -> Delivery:  # noqa: ARG002 - a webhook's
+        """Run the program once."""
+        environment = {name: value for name, value in os.environ.items() if name not in self.hidden}
+        with tempfile.TemporaryFile() as standard_input:  # a pipe would block where the program reads nothing
+            standard_input.write(encoded(message))
+            standard_input.seek(0)
+            try:
+                process = subprocess.Popen(
+                    self.arguments,
+                    stdin=standard_input,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                return Undelivered(f"{self.arguments[0]} can't be started: {reason}", is_setting=True)
+        with process:
+            output, in_time = _watch(process, self.deadline_s)
+            if not in_time:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        words = _shown(output)
+        said = f": {words}" if words else ""
+        if not in_time:
+            return Undelivered(f"{self.arguments[0]} was killed after {self.deadline_s:g} s{said}")
+        if process.returncode:
+            return Undelivered(f"{self.arguments[0]} ended with {process.returncode}{said}")
+        return Delivered(f"{self.arguments[0]} ended with 0{said}")
+
+
+def _watch(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bool]:
+    """Read what a program writes until it ends. Return the first MAX_REPLY bytes, and whether it ended in time. A child
+    that it leaves behind may hold its output open."""
+    assert process.stdout is not None
+    stream, output, until = process.stdout.fileno(), b"", time.monotonic() + limit_s
+    os.set_blocking(stream, False)
+    is_open = True
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while time.monotonic() < until:
+            has_ended = process.poll() is not None
+            if is_open and selector.select(0 if has_ended else 0.05):
+                piece = os.read(stream, 65_536)
+                output += piece[: MAX_REPLY - len(output)]
+                is_open = bool(piece)
+                if not piece:
+                    selector.unregister(stream)
+            elif has_ended:
+                return output, True
+            elif not is_open:
+                time.sleep(0.02)
+    return output, process.poll() is not None
+
+
+def _shown(output: bytes, *, secrets: tuple[str, ...] = ()) -> str:
+    """Return the beginning of a reply, as a part of a sentence."""
+    return scrub(" ".join(output.decode("utf-8", "replace").split()), secrets=secrets, cap=MAX_SHOWN)
+
+
+def _secret_variables(configuration: Configuration) -> frozenset[str]:
+    """Return the environment variables that hold secrets of the home: keys, secrets of callbacks and of the webhook,
+    log-ins of proxies."""
+    names: set[str | None] = set()
+    for account in (*configuration.accounts.values(), *configuration.last_good.values()):
+        callbacks = account.callbacks
+        names |= {*variables_of(account), account.proxy_login_env, callbacks and callbacks.secret_env}
+    if (alerts := configuration.alerts) is not None:
+        names |= {alerts.webhook_env, alerts.secret_env, alerts.proxy_login_env}
+    return frozenset(name for name in names if name)

@@ -1,0 +1,169 @@
+"""alert_sensor: keeps the checks of what waits for a person up to date, and sends alerts of it and of failed runs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import dagster as dg
+
+from extend_pipeline.alerts.message import Sender, Waiting
+from extend_pipeline.alerts.outbox import News, Outbox, compose, deliver
+from extend_pipeline.alerts.receivers import receivers_of
+from extend_pipeline.base.wording import counted
+from extend_pipeline.config.digest import digest
+from extend_pipeline.config.issues import ConfigError
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.config.model.alerts import Alerts
+from extend_pipeline.dagster_defs.checks.ledger import ACCOUNTS_RUN, NOBODY_IS_NEEDED, evaluation
+from extend_pipeline.dagster_defs.checks.needs import as_waiting
+from extend_pipeline.dagster_defs.mount import Mount
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.build import build_sensor
+from extend_pipeline.dagster_defs.sensors.failed_runs import Own, failures_after, newest_failure
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.needs import Need, needs_now
+from extend_pipeline.engine.status import accounts_now
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
+
+STATE_KEY: Final = "extend_pipeline/alerts"
+"""The beginning of keys in Dagster's storage: the state of each receiver of a mount. It is no part of the cursor,
+because Dagster keeps the cursor of each tick."""
+
+RECEIVERS: Final = ("webhook", "command")
+
+CLOSED_S: Final = 300
+"""For so long a home that can't be opened may be a database that starts again, which is reported to no person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a tick has seen: what waits, evaluations of the checks where their outcome has changed, the cursor for the
+    next tick, and a text for the tick."""
+
+    waiting: Sequence[Waiting]
+    checks: Sequence[dg.AssetCheckEvaluation]
+    cursor: str
+    text: str
+
+
+def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
+    """Return alert_sensor for a mount. `own` says which runs are of it."""
+
+    def tick(
+        context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+    ) -> dg.SensorResult | dg.SkipReason:
+        if reason := home.why_not_set_up():
+            return dg.SkipReason(reason)
+        seen, configuration = _look(context.cursor or "", home, mount)
+        parts = [seen.text, *_report(context, mount, own, seen.waiting, configuration)]
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason("; ".join(parts)), cursor=seen.cursor, asset_events=list(seen.checks)
+        )
+
+    return build_sensor(
+        mount,
+        "alert_sensor",
+        tick,
+        interval_s=60,
+        description="Evaluates the asset checks nobody_is_needed and accounts_run when what waits for a person has "
+        "changed, and sends alerts of it and of failed runs to the webhook and the command under `alerts` in "
+        "accounts.yaml.",
+    )
+
+
+def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configuration | None]:
+    """Return what waits, and the configuration; None where it can't be read. A home that can't be opened for a while is
+    a thing that waits. The cursor is a digest of what the checks depend on, and since when the home can't be opened
+    (UTC s), if it can't."""
+    before, _, closed = cursor.partition(" ")
+    try:
+        with home.open() as pipeline:
+            needs, timezone = needs_now(pipeline), pipeline.configuration.timezone
+            now = _outcome(pipeline, needs)
+            keys = () if now == before else (NOBODY_IS_NEEDED, ACCOUNTS_RUN)
+            checks = [evaluation(pipeline, mount, key) for key in keys]
+            waiting = [as_waiting(need, timezone) for need in needs]
+            text = f"{counted(len(waiting), 'thing')} waiting for a person" if waiting else "nothing waits for a person"
+            return Seen(waiting, checks, now, text), pipeline.configuration
+    except dg.Failure as failure:
+        reason = (failure.description or "").partition("\n")[0]
+    now_s = int(time.time())
+    since_s = int(closed) if closed.isdigit() else now_s
+    try:
+        configuration = home.configuration()
+    except ConfigError:
+        configuration = None
+    text = f"the home can't be opened: {reason}"
+    todo = "extend-pipeline doctor shows what is wrong"
+    thing = Waiting(
+        ids=("home",), kind="home_closed", message=text, todo=todo, is_urgent=True, sentence=f"{text} → {todo}"
+    )
+    waiting = [thing] if now_s - since_s >= CLOSED_S else []
+    return Seen(waiting, (), f"{before} {since_s}", text), configuration
+
+
+def _outcome(pipeline: Pipeline, needs: Sequence[Need]) -> str:
+    """Return a digest of what the two checks depend on, without ages."""
+    with pipeline.ledger.read() as connection:
+        everything = queries.accounts(connection).get(tables.ALL_ACCOUNTS)
+    accounts = [
+        [account.account, account.stopped or "", account.paused, bool(account.silence)]
+        for account in accounts_now(pipeline)
+    ]
+    things = sorted(f"{name} {need.is_urgent}" for need in needs for name in need.ids)
+    paused = everything is not None and everything.paused
+    return digest([things, accounts, sorted(pipeline.without_key()), paused])[:32]
+
+
+def _report(
+    context: dg.SensorEvaluationContext,
+    mount: Mount,
+    own: Own,
+    waiting: Sequence[Waiting],
+    configuration: Configuration | None,
+) -> list[str]:
+    """Send each receiver what it is to get now. Return what happened, as parts of a sentence. The state of a receiver
+    that is no longer configured is dropped."""
+    storage = context.instance.daemon_cursor_storage
+    key_of = {name: f"{STATE_KEY}/{mount.advance_tag}/{name}" for name in RECEIVERS}
+    stored = storage.get_cursor_values(set(key_of.values()))
+    alerts = None if configuration is None else configuration.alerts
+    receivers = [] if configuration is None else receivers_of(configuration)
+    if configuration is not None:
+        unused = {key_of[name] for name in RECEIVERS if name not in {receiver.name for receiver in receivers}}
+        if left := {key: "" for key in unused if stored.get(key)}:
+            storage.set_cursor_values(left)
+    if configuration is None or alerts is None:
+        return []
+    sender = Sender(home=str(configuration.settings.home.absolute()), mount="/".join(mount.key_prefix))
+    reported = [thing for thing in waiting if thing.is_urgent or alerts.warnings]
+    now_s, again_s = int(time.time()), float(alerts.again_after_hours) * 3600
+    parts = []
+    for receiver in receivers:
+        key = key_of[receiver.name]
+        outbox = Outbox.loaded(stored.get(key, ""))
+        if outbox.pending is None:
+            news = _news(context.instance, own, outbox, reported, alerts)
+            outbox = compose(outbox, news, sender, now_s=now_s, again_after_s=again_s)
+        outbox, part = deliver(outbox, receiver, now_s=now_s, save=partial(_save, context.instance, key))
+        if outbox.text != stored.get(key):
+            _save(context.instance, key, outbox)
+        if part:
+            parts.append(part)
+    return parts
+
+
+def _news(
+    instance: dg.DagsterInstance, own: Own, outbox: Outbox, waiting: Sequence[Waiting], alerts: Alerts
+) -> News:
+    if outbox.runs_after is None or not alerts.failed_runs:
+        return News(waiting=waiting, runs_after=newest_failure(instance))
+    failed, runs_after = failures_after(instance, own, outbox.runs_after, url=alerts.dagster_url)
+    return News(waiting=waiting, failed_runs=failed, runs_after=runs_after)
+
+
+def _save(instance: dg.DagsterInstance, key: str, outbox: Outbox) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({key: outbox.text})

@@ -1,0 +1,104 @@
+"""What is sent when: a pure function of what waits, what was reported, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from extend_pipeline.alerts.decide import GAP_S, MAX_MARKS, URGENT_GAP_S, Decision, Kind, Reported, decide, mark_of
+
+DAY_S = 86_400
+NOW_S = 1_795_000_000
+NEW = Reported()
+
+
+def at(now_s: int, waiting: Iterable[str], before: Reported = NEW, *, failed: bool = False) -> Decision:
+    """Decide; things with `!` at their end are urgent."""
+    things = {name.removesuffix("!"): name.endswith("!") for name in waiting}
+    return decide(things, before, now_s=now_s, again_after_s=DAY_S, failed_runs=failed)
+
+
+def test_nothing_is_sent_where_nothing_waits_and_nothing_was_reported() -> None:
+    assert at(NOW_S, []) == Decision(after=NEW)
+
+
+def test_each_thing_is_reported_once_and_again_after_a_day_and_at_the_end() -> None:
+    first = at(NOW_S, ["a", "b"])
+    assert (first.kind, first.listed, first.new) == (Kind.ALERT, {"a", "b"}, {"a", "b"})
+    for later_s in (60, GAP_S, DAY_S - 1):
+        assert at(NOW_S + later_s, ["a", "b"], first.after).kind is None
+    second = at(NOW_S + DAY_S, ["a", "b"], first.after)
+    assert (second.kind, second.listed, second.new) == (Kind.REMINDER, {"a", "b"}, set())
+    assert at(NOW_S + DAY_S + 60, ["a", "b"], second.after).kind is None
+    end = at(NOW_S + DAY_S + 120, [], second.after)
+    assert (end.kind, end.listed) == (Kind.ALL_CLEAR, set())
+    assert at(NOW_S + DAY_S + 180, [], end.after).kind is None
+
+
+def test_only_what_is_new_is_listed_and_reminders_list_all_of_it() -> None:
+    first = at(NOW_S, ["a"])
+    second = at(NOW_S + GAP_S, ["a", "b"], first.after)
+    assert (second.kind, second.listed) == (Kind.ALERT, {"b"})
+    assert at(NOW_S + DAY_S, ["a", "b"], second.after).listed == {"a", "b"}
+    # something new at the time of a reminder: one message for both
+    both = at(NOW_S + DAY_S, ["a", "b", "c"], second.after)
+    assert (both.kind, both.listed, both.new) == (Kind.ALERT, {"a", "b", "c"}, {"c"})
+    assert at(NOW_S + DAY_S + GAP_S, ["a", "b", "c"], both.after).kind is None
+
+
+def test_a_thing_that_became_urgent_is_reported_again_and_at_once() -> None:
+    before = at(NOW_S, ["a", "b"]).after
+    later = at(NOW_S + URGENT_GAP_S, ["a!", "b"], before)
+    assert (later.kind, later.listed) == (Kind.ALERT, {"a"})
+    assert at(NOW_S + 2 * GAP_S, ["a!", "b"], later.after).kind is None
+    assert at(NOW_S + 2 * GAP_S, ["a", "b"], later.after).kind is None
+
+
+def test_what_fails_one_by_one_is_gathered_and_what_is_urgent_is_not() -> None:
+    before = at(NOW_S, ["a"]).after
+    early = at(NOW_S + GAP_S - 1, ["a", "b"], before)
+    assert early.kind is None
+    assert at(NOW_S + GAP_S, ["a", "b", "c"], early.after).listed == {"b", "c"}
+    assert at(NOW_S + URGENT_GAP_S, ["a", "b", "c!"], early.after).listed == {"b", "c"}
+    assert at(NOW_S + URGENT_GAP_S - 1, ["a", "c!"], early.after).kind is None
+
+
+def test_a_thing_that_went_and_came_back_is_new() -> None:
+    first = at(NOW_S, ["a", "b"])
+    without = at(NOW_S + 60, ["b"], first.after)
+    assert without.kind is None
+    assert at(NOW_S + GAP_S, ["a", "b"], without.after).listed == {"a"}
+    end = at(NOW_S + 60, [], first.after)
+    assert at(NOW_S + 60 + GAP_S, ["a"], end.after).kind is Kind.ALERT
+
+
+def test_failed_runs_are_an_alert_without_anything_that_waits() -> None:
+    first = at(NOW_S, [], failed=True)
+    assert (first.kind, first.listed) == (Kind.ALERT, set())
+    assert at(NOW_S + 60, [], first.after, failed=True).kind is None, "a run that fails each minute is gathered"
+    assert at(NOW_S + 60, [], first.after).kind is None, "no all clear for a run"
+    assert at(NOW_S + 60, ["a!"], first.after, failed=True).listed == {"a"}
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    before = at(NOW_S, ["a"]).after
+    assert at(NOW_S - 3600, ["a", "b"], before).kind is Kind.ALERT
+
+
+@pytest.mark.parametrize("count", [MAX_MARKS + 1, 10_000])
+def test_of_very_many_things_the_rest_is_counted_and_never_reported_twice(count: int) -> None:
+    names = [mark_of(str(number)) for number in range(count)]
+    first = at(NOW_S, names)
+    assert (first.kind, len(first.listed)) == (Kind.ALERT, count)
+    assert len(first.after.marks) == MAX_MARKS
+    now_s, state, waiting = NOW_S, first.after, list(names)
+    while len(waiting) > 10:  # they are resolved a part at a time, in any order
+        waiting = waiting[: len(waiting) * 2 // 3]
+        now_s += GAP_S
+        decision = at(now_s, waiting, state)
+        assert decision.kind is None
+        assert len(decision.after.marks) <= MAX_MARKS
+        state = decision.after
+    assert at(now_s + GAP_S, [*waiting, "new"], state).listed == {"new"}
+    assert at(now_s + GAP_S, [], state).kind is Kind.ALL_CLEAR

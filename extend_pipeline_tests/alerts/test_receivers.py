@@ -1,0 +1,238 @@
+"""Delivery to a real HTTP server and to real programs: what counts as delivered, and within which bounds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.alerts.message import encoded
+from extend_pipeline.alerts.receivers import Command, Delivered, Undelivered, Webhook
+from extend_pipeline.config.model.alerts import Alerts
+from extend_pipeline_tests.support.servers.receiver import Receiver, Script, running_receiver
+from extend_pipeline_tests.support.user_texts import check_user_text
+
+SECRET_ENV = "TEST_ALERT_SECRET"
+KEY = bytes(range(32))
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+MESSAGE = {"version": 1, "id": "alert_1", "title": "films: 雾散了"}
+NOW_MS = 1_795_000_000_123
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_ENV, SECRET)
+
+
+def webhook(receiver: Receiver, *, deadline_s: float = 10.0, **changes: Any) -> Webhook:
+    written = {"webhook": receiver.url, "secret_env": SECRET_ENV, "allow_local": "true", **changes}
+    return Webhook(Alerts.model_validate(written), deadline_s=deadline_s)
+
+
+def test_a_message_is_signed_by_standard_webhooks(receiver: Receiver) -> None:
+    assert webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS) == Delivered("HTTP 204")
+    (request,) = receiver.requests
+    assert request.body == encoded(MESSAGE)
+    assert request.message == MESSAGE
+    headers = request.headers
+    assert (headers["content-type"], headers["webhook-id"], headers["webhook-timestamp"]) == (
+        "application/json",
+        "alert_1",
+        "1795000000",
+    )
+    # as the specification says it, without a line of ours or of its library
+    content = b".".join([b"alert_1", b"1795000000", request.body])
+    expected = base64.b64encode(hmac.new(KEY, content, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_during_a_rotation_both_secrets_sign(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = f"whsec_{base64.b64encode(bytes(24)).decode()}"
+    monkeypatch.setenv(SECRET_ENV, f"{SECRET} {other}")
+    webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
+    first, second = receiver.requests[0].headers["webhook-signature"].split(" ")
+    assert first.startswith("v1,")
+    assert second.startswith("v1,")
+    assert first != second
+
+
+def test_without_a_secret_nothing_is_signed_and_the_query_of_the_address_goes_along(receiver: Receiver) -> None:
+    address = f"{receiver.url}?access_token=abc"
+    assert isinstance(webhook(receiver, webhook=address, secret_env=None).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+    (request,) = receiver.requests
+    assert request.path == "/hook?access_token=abc"
+    assert "webhook-signature" not in request.headers
+
+
+def test_an_address_from_the_environment(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = webhook(receiver, webhook=None, webhook_env="TEST_ALERT_URL")
+    before = hook.settings_digest
+    delivery = hook.deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert delivery.is_setting
+    check_user_text(delivery.reason)
+    public = webhook(receiver, webhook=None, webhook_env="TEST_ALERT_URL", allow_local=None)
+    for wrong in ("ftp://example.com/token", "http://example.com/token", "https://user:token@example.com/"):
+        monkeypatch.setenv("TEST_ALERT_URL", wrong)
+        delivery = public.deliver(MESSAGE, now_ms=NOW_MS)
+        assert isinstance(delivery, Undelivered)
+        assert delivery.is_setting
+        assert "token" not in delivery.reason
+        check_user_text(delivery.reason)
+    monkeypatch.setenv("TEST_ALERT_URL", f"{receiver.url}\n")
+    assert isinstance(hook.deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+    assert hook.settings_digest != before
+
+
+@pytest.mark.parametrize("value", [None, "whsec_!!", "whsec_c2hvcnQ="])
+def test_a_missing_or_broken_secret_is_said_and_nothing_is_sent(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv(SECRET_ENV) if value is None else monkeypatch.setenv(SECRET_ENV, value)
+    delivery = webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert delivery.is_setting
+    assert value is None or value not in delivery.reason
+    check_user_text(delivery.reason)
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 410, 429, 500, 503])
+def test_anything_but_2xx_is_no_delivery_and_no_redirect_is_followed(receiver: Receiver, status: int) -> None:
+    with running_receiver() as elsewhere:
+        receiver.script = Script(status, {"location": elsewhere.url}, f"no \x1b[31m {SECRET}".encode())
+        delivery = webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
+        assert elsewhere.requests == []
+    assert isinstance(delivery, Undelivered)
+    assert not delivery.is_setting
+    assert delivery.reason.startswith(f"HTTP {status}: no ")
+    assert SECRET not in delivery.reason
+    assert "\x1b" not in delivery.reason
+    assert len(receiver.requests) == 1
+
+
+def test_a_huge_reply_is_not_read_to_its_end(receiver: Receiver) -> None:
+    receiver.script = Script(200, body=b"x" * 50_000_000)
+    begun = time.monotonic()
+    delivery = webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Delivered)
+    assert len(delivery.note) < 300
+    assert time.monotonic() - begun < 5
+
+
+def test_a_receiver_that_hangs_is_given_up_at_the_deadline(receiver: Receiver) -> None:
+    receiver.script = Script(wait=threading.Event())
+    begun = time.monotonic()
+    delivery = webhook(receiver, deadline_s=0.3).deliver(MESSAGE, now_ms=NOW_MS)
+    assert time.monotonic() - begun < 3
+    receiver.script.wait.set()  # type: ignore[union-attr]
+    assert isinstance(delivery, Undelivered)
+    check_user_text(delivery.reason)
+
+
+def test_a_receiver_that_is_not_there(receiver: Receiver) -> None:
+    hook = webhook(receiver, webhook="http://127.0.0.1:1/secret-path")
+    delivery = hook.deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert not delivery.is_setting
+    assert "secret-path" not in delivery.reason
+
+
+def program(tmp_path: Path, source: str) -> tuple[str, ...]:
+    script = tmp_path / "program.py"
+    script.write_text(source, encoding="utf-8")
+    return (sys.executable, str(script), str(tmp_path))
+
+
+def test_a_command_reads_the_message_and_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "k" * 32)
+    monkeypatch.setenv("PAGER", "9")
+    arguments = program(
+        tmp_path,
+        "import json, os, pathlib, sys\n"
+        "got = {'message': json.load(sys.stdin), 'key': os.environ.get('THE_KEY'), 'pager': os.environ['PAGER'],\n"
+        "       'arguments': sys.argv[2:]}\n"
+        "pathlib.Path(sys.argv[1], 'got.json').write_text(json.dumps(got))\n"
+        "print('paged', 'anna')\n",
+    )
+    command = Command((*arguments, "$HOME; `id`"), frozenset({"THE_KEY"}))
+    delivery = command.deliver(MESSAGE, now_ms=NOW_MS)
+    assert delivery == Delivered(f"{sys.executable} ended with 0: paged anna")
+    got = json.loads((tmp_path / "got.json").read_text())
+    assert got == {"message": MESSAGE, "key": None, "pager": "9", "arguments": ["$HOME; `id`"]}
+
+
+def test_a_command_that_fails_is_said_with_the_beginning_of_its_output(tmp_path: Path) -> None:
+    arguments = program(tmp_path, "import sys\nprint('x' * 10_000_000)\nprint('no', file=sys.stderr)\nsys.exit(3)\n")
+    delivery = Command(arguments).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert delivery.reason.startswith(f"{sys.executable} ended with 3: xxx")
+    assert len(delivery.reason) < 200 + len(sys.executable) + 40
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    arguments = program(
+        tmp_path,
+        "import os, pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "pathlib.Path(sys.argv[1], 'child.part').write_text(str(child.pid))\n"
+        "os.rename(f'{sys.argv[1]}/child.part', f'{sys.argv[1]}/child')\n"
+        "print('begun', flush=True)\n"
+        "time.sleep(600)\n",
+    )
+    begun = time.monotonic()
+    delivery = Command(arguments, deadline_s=3.0).deliver(MESSAGE, now_ms=NOW_MS)
+    assert time.monotonic() - begun < 10
+    assert delivery == Undelivered(f"{sys.executable} was killed after 3 s: begun")
+    child = int((tmp_path / "child").read_text())
+    until = time.monotonic() + 10
+    while _lives(child):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_a_command_whose_child_lives_on_is_done_when_it_ends(tmp_path: Path) -> None:
+    arguments = program(
+        tmp_path,
+        "import pathlib, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "pathlib.Path(sys.argv[1], 'child').write_text(str(child.pid))\n",
+    )
+    begun = time.monotonic()
+    try:
+        assert isinstance(Command(arguments).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+        assert time.monotonic() - begun < 8
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def test_a_command_that_reads_nothing_or_is_not_there(tmp_path: Path) -> None:
+    assert isinstance(Command(program(tmp_path, "")).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+    delivery = Command((str(tmp_path / "missing"),)).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert delivery.is_setting
+    check_user_text(delivery.reason)
