@@ -132,7 +132,7 @@ def _title(
         return f"{sender.name}: this is a test alert; nothing has happened"
     parts = []
     if kind is Kind.ALL_CLEAR:
-        parts.append("all clear: nothing waits for a person any more")
+        parts.append("all clear: nothing that was reported waits for a person any more")
     elif listed:
         urgent = sum(thing.is_urgent for thing in listed)
         still = "still " if kind is Kind.REMINDER else ""

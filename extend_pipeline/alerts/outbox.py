@@ -82,21 +82,31 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What there is to report: all that waits, and the failed runs since a receiver's last message, with the place in
-    Dagster's storage after them."""
+    """What there is to report: what waits, and the failed runs since a receiver's last message, with the place in
+    Dagster's storage after them. `is_whole` says that nothing else waits; otherwise what was reported waits still."""
 
     waiting: Sequence[Waiting]
+    is_whole: bool = True
     failed_runs: Sequence[FailedRun] = ()
     runs_after: int | None = None
 
 
-def compose(outbox: Outbox, news: News, sender: Sender, *, now_s: int, again_after_s: float) -> Outbox:
-    """Return the state with the message that is due now, if one is (UTC s). While one is pending there is no other."""
+def compose(
+    outbox: Outbox, news: News, sender: Sender, *, now_s: int, again_after_s: float, warnings: bool = True
+) -> Outbox:
+    """Return the state with the message that is due now, if one is (UTC s). While one is pending there is no other.
+    Without `warnings`, what is not urgent is left out, unless the receiver knows of it."""
     if outbox.pending is not None:
         return outbox
+    known = outbox.reported
+    marks = waiting_marks(news.waiting)
+    if not news.is_whole:
+        marks = {mark: mark in known.urgent for mark in known.marks} | marks
+    marks = {mark: is_urgent for mark, is_urgent in marks.items() if warnings or is_urgent or mark in known.marks}
+    waiting = [thing for thing in news.waiting if thing.marks & marks.keys()]
     decision = decide(
-        waiting_marks(news.waiting),
-        outbox.reported,
+        marks,
+        known,
         now_s=now_s,
         again_after_s=again_after_s,
         failed_runs=bool(news.failed_runs),
@@ -104,7 +114,7 @@ def compose(outbox: Outbox, news: News, sender: Sender, *, now_s: int, again_aft
     outbox = replace(outbox, reported=decision.after)
     if decision.kind is None:
         return outbox if news.failed_runs else replace(outbox, runs_after=news.runs_after)
-    message = build_message(new_id(), decision, sender, news.waiting, news.failed_runs, now_s=now_s)
+    message = build_message(new_id(), decision, sender, waiting, news.failed_runs, now_s=now_s)
     return replace(outbox, runs_after=news.runs_after, pending=Pending(message=message))
 
 

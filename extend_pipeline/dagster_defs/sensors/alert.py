@@ -8,7 +8,7 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.alerts.message import Sender, Waiting
+from extend_pipeline.alerts.message import FailedRun, Sender, Waiting
 from extend_pipeline.alerts.outbox import News, Outbox, compose, deliver
 from extend_pipeline.alerts.receivers import receivers_of
 from extend_pipeline.base.wording import counted
@@ -41,9 +41,10 @@ CLOSED_S: Final = 300
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a tick has seen: what waits, evaluations of the checks where their outcome has changed, the cursor for the
-    next tick, and a text for the tick."""
+    next tick, and a text for the tick. Where the home can't be opened (`is_open`), what else waits is not known."""
 
     waiting: Sequence[Waiting]
+    is_open: bool
     checks: Sequence[dg.AssetCheckEvaluation]
     cursor: str
     text: str
@@ -58,7 +59,7 @@ def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
         if reason := home.why_not_set_up():
             return dg.SkipReason(reason)
         seen, configuration = _look(context.cursor or "", home, mount)
-        parts = [seen.text, *_report(context, mount, own, seen.waiting, configuration)]
+        parts = [seen.text, *_report(context, mount, own, seen, configuration)]
         return dg.SensorResult(
             skip_reason=dg.SkipReason("; ".join(parts)), cursor=seen.cursor, asset_events=list(seen.checks)
         )
@@ -87,7 +88,7 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configur
             checks = [evaluation(pipeline, mount, key) for key in keys]
             waiting = [as_waiting(need, timezone) for need in needs]
             text = f"{counted(len(waiting), 'thing')} waiting for a person" if waiting else "nothing waits for a person"
-            return Seen(waiting, checks, now, text), pipeline.configuration
+            return Seen(waiting, True, checks, now, text), pipeline.configuration
     except dg.Failure as failure:
         reason = (failure.description or "").partition("\n")[0]
     now_s = int(time.time())
@@ -102,7 +103,7 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configur
         ids=("home",), kind="home_closed", message=text, todo=todo, is_urgent=True, sentence=f"{text} → {todo}"
     )
     waiting = [thing] if now_s - since_s >= CLOSED_S else []
-    return Seen(waiting, (), f"{before} {since_s}", text), configuration
+    return Seen(waiting, False, (), f"{before} {since_s}", text), configuration
 
 
 def _outcome(pipeline: Pipeline, needs: Sequence[Need]) -> str:
@@ -122,7 +123,7 @@ def _report(
     context: dg.SensorEvaluationContext,
     mount: Mount,
     own: Own,
-    waiting: Sequence[Waiting],
+    seen: Seen,
     configuration: Configuration | None,
 ) -> list[str]:
     """Send each receiver what it is to get now. Return what happened, as parts of a sentence. The state of a receiver
@@ -139,15 +140,14 @@ def _report(
     if configuration is None or alerts is None:
         return []
     sender = Sender(home=str(configuration.settings.home.absolute()), mount="/".join(mount.key_prefix))
-    reported = [thing for thing in waiting if thing.is_urgent or alerts.warnings]
     now_s, again_s = int(time.time()), float(alerts.again_after_hours) * 3600
     parts = []
     for receiver in receivers:
         key = key_of[receiver.name]
         outbox = Outbox.loaded(stored.get(key, ""))
         if outbox.pending is None:
-            news = _news(context.instance, own, outbox, reported, alerts)
-            outbox = compose(outbox, news, sender, now_s=now_s, again_after_s=again_s)
+            news = _news(context.instance, own, outbox, seen, alerts)
+            outbox = compose(outbox, news, sender, now_s=now_s, again_after_s=again_s, warnings=alerts.warnings)
         outbox, part = deliver(outbox, receiver, now_s=now_s, save=partial(_save, context.instance, key))
         if outbox.text != stored.get(key):
             _save(context.instance, key, outbox)
@@ -156,13 +156,13 @@ def _report(
     return parts
 
 
-def _news(
-    instance: dg.DagsterInstance, own: Own, outbox: Outbox, waiting: Sequence[Waiting], alerts: Alerts
-) -> News:
+def _news(instance: dg.DagsterInstance, own: Own, outbox: Outbox, seen: Seen, alerts: Alerts) -> News:
+    failed: Sequence[FailedRun] = ()
     if outbox.runs_after is None or not alerts.failed_runs:
-        return News(waiting=waiting, runs_after=newest_failure(instance))
-    failed, runs_after = failures_after(instance, own, outbox.runs_after, url=alerts.dagster_url)
-    return News(waiting=waiting, failed_runs=failed, runs_after=runs_after)
+        runs_after = newest_failure(instance)
+    else:
+        failed, runs_after = failures_after(instance, own, outbox.runs_after, url=alerts.dagster_url)
+    return News(waiting=seen.waiting, is_whole=seen.is_open, failed_runs=failed, runs_after=runs_after)
 
 
 def _save(instance: dg.DagsterInstance, key: str, outbox: Outbox) -> None:

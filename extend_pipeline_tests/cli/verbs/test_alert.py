@@ -79,10 +79,9 @@ def test_without_receivers_or_without_the_option_it_is_wrong_use(home_of: Home) 
 
 def test_a_mistake_in_the_files_is_shown_and_alerts_are_tried_all_the_same(home_of: Home) -> None:
     run = configured(home_of, {"command": ["cat"]})
-    assert run("plan").exit_code == 0
-    catalog = run.home / "catalog.yaml"
-    (run.home / "state").mkdir(exist_ok=True)
-    catalog.write_text("videos: [\n")
+    assert run("pause").exit_code == 0
+    (run.home / "catalog.yaml").write_text("videos: [\n")
     result = run("alert", "--test")
     assert result.exit_code == 2
+    assert result.stdout.startswith("command: sent, ")
     check_user_text(result.stderr)

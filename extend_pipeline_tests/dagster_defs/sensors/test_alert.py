@@ -317,6 +317,10 @@ def test_only_urgent_things_where_warnings_are_off(own_ticks: Ticks) -> None:
     assert own_ticks.receiver.requests == []
     own_ticks.tick(2 * HOUR)
     assert [message["urgent"] for message in own_ticks.receiver.messages] == [1]
+    with own_ticks.place.resource.open() as pipeline:
+        assert isinstance(resolve.write_off(pipeline, "one/1", who="t", why="t"), resolve.Resolved)
+    own_ticks.tick()
+    assert [message["kind"] for message in own_ticks.receiver.messages] == ["alert", "all_clear"]
 
 
 def test_a_command_and_a_webhook_each_get_everything_for_themselves(ticks: Ticks, tmp_path: Path) -> None:
@@ -376,16 +380,22 @@ def test_a_home_that_can_not_be_opened_for_minutes_is_reported(
 ) -> None:
     ticks.write(video("one", extend={"steps": 1, "prompt": "x"}))
     ticks.tick()
+    stop(ticks)
+    ticks.tick()
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://anna:secret@127.0.0.1:1/ledger")
     data = ticks.tick()
-    assert ticks.receiver.requests == []
+    assert len(ticks.receiver.requests) == 1, "neither an alert yet, nor an all clear"
     assert "secret" not in data.skip_message
     ticks.tick(datetime.timedelta(seconds=CLOSED_S))
+    assert len(ticks.receiver.requests) == 2
     assert shown(ticks.last, "kind", "urgent") == ("home_closed", True)
     assert "secret" not in json.dumps(ticks.last)
     monkeypatch.delenv("EXTEND_PIPELINE_LEDGER_URL")
     data = ticks.tick()
     assert data.asset_events == []
+    assert len(ticks.receiver.requests) == 2, "the account is still stopped, as reported"
+    stop(ticks, resume=True)
+    ticks.tick()
     assert ticks.last["kind"] == "all_clear"
 
 
