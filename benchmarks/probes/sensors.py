@@ -15,7 +15,7 @@ from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.ledger import tables
 
-SENSORS = ("catalog_sensor", "kling_poll_sensor", "retention_sensor", "doubt_sensor", "ledger_sensor")
+SENSORS = ("catalog_sensor", "kling_poll_sensor", "retention_sensor", "doubt_sensor", "ledger_sensor", "alert_sensor")
 _AT_ONCE = 5_000
 
 

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.alerts import Alerts
 from extend_pipeline.providers.http.client import HttpClient
-from extend_pipeline.providers.http.guard import AddressFault, UrlParts, parse_url
+from extend_pipeline.providers.http.guard import AddressFault, parse_url
 from extend_pipeline.providers.http.results import NoResponse, NotSent
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.http.trust import PUBLIC
@@ -56,6 +57,10 @@ class Receiver(Protocol):
     settings_digest: str
     """Changes when its settings do; contains no secret."""
 
+    def fault(self) -> str:
+        """Return which setting of this machine keeps it from being tried; empty if none does."""
+        ...
+
     def deliver(self, message: Message, *, now_ms: int) -> Delivery:
         """Send a message; blocks for a bounded time, and raises nothing."""
         ...
@@ -74,6 +79,19 @@ def receivers_of(configuration: Configuration) -> list[Receiver]:
     return receivers
 
 
+class _SettingFault(Exception):
+    """A setting of this machine has to change before anything can be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a POST needs: the path holds the query too."""
+
+    client: HttpClient
+    path: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
 @dataclass(frozen=True)
 class Webhook:
     """Sends alerts by POST with the headers of Standard Webhooks, signed if there is a secret. Redirects are not
@@ -88,54 +106,63 @@ class Webhook:
         """Return a digest of the address and the network settings."""
         return digest([self._address(), self.alerts.as_written])[:16]
 
+    def fault(self) -> str:
+        """Return what keeps it from being tried, with the name of a variable that has to change; empty if nothing."""
+        try:
+            with closing(self._prepared().client):
+                return ""
+        except _SettingFault as fault:
+            return str(fault)
+
     def deliver(self, message: Message, *, now_ms: int) -> Delivery:
         """POST the message once."""
-        secrets = () if self.alerts.secret_env is None else read_secrets(self.alerts.secret_env)
-        if isinstance(secrets, SecretFault):
-            return Undelivered(secrets.message, is_setting=True)
-        target = self._target()
-        if isinstance(target, Undelivered):
-            return target
-        route = Route(
-            trust=self.alerts.ca or PUBLIC,
-            private=self.alerts.network == "private",
-            proxy=self.alerts.proxy or "none",
-            login_env=self.alerts.proxy_login_env,
-        )
         try:
-            client = HttpClient(
-                f"{target.scheme}://{target.authority}", allow_local=self.alerts.allow_local, route=route
-            )
-        except ValueError as error:
-            return Undelivered(f"the webhook's address can't be used: {str(error).removeprefix('base URL: ')}", is_setting=True)
-        body = encoded(message)
-        with closing(client):
-            headers = signed_headers(secrets, str(message["id"]), body, now_ms=now_ms)
+            prepared = self._prepared()
+        except _SettingFault as fault:
+            return Undelivered(str(fault), is_setting=True)
+        body, secrets = encoded(message), (*prepared.secrets, prepared.path)
+        headers = signed_headers(prepared.secrets, str(message["id"]), body, now_ms=now_ms)
+        with closing(prepared.client) as client:
             result = client.post(
-                target.target, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY
+                prepared.path, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY
             )
         if isinstance(result, NotSent | NoResponse):
-            return Undelivered(scrub(result.reason, secrets=(*secrets, target.target), cap=2 * MAX_SHOWN))
-        words = _shown(result.body, secrets=(*secrets, target.target))
+            return Undelivered(scrub(result.reason, secrets=secrets, cap=2 * MAX_SHOWN))
+        words = _shown(result.body, secrets=secrets)
         status = f"HTTP {result.status}{f': {words}' if words else ''}"
         if 200 <= result.status < 300:
             return Delivered(status)
         redirects = "; redirects are not followed" if 300 <= result.status < 400 else ""
         return Undelivered(f"{status}{redirects}")
 
+    def _prepared(self) -> _Prepared:
+        """Return what a POST needs. Raises _SettingFault."""
+        alerts, variable = self.alerts, self.alerts.webhook_env
+        secrets = () if alerts.secret_env is None else read_secrets(alerts.secret_env)
+        if isinstance(secrets, SecretFault):
+            raise _SettingFault(secrets.message)
+        address = self._address().strip()
+        if not address:
+            raise _SettingFault(f"the environment variable {variable} is not set; set it to the webhook's address")
+        where = f"the environment variable {variable}" if variable else "webhook"
+        target = parse_url(address)
+        if isinstance(target, AddressFault):
+            raise _SettingFault(f"{where} holds no address that can be used: {target.message}")
+        route = Route(
+            trust=alerts.ca or PUBLIC,
+            private=alerts.network == "private",
+            proxy=alerts.proxy or "none",
+            login_env=alerts.proxy_login_env,
+        )
+        try:
+            client = HttpClient(f"{target.scheme}://{target.authority}", allow_local=alerts.allow_local, route=route)
+        except ValueError as error:
+            reason = str(error).removeprefix("base URL: ")
+            raise _SettingFault(f"{where} holds no address that can be used: {reason}") from None
+        return _Prepared(client, target.target, secrets)
+
     def _address(self) -> str:
         return self.alerts.webhook or os.environ.get(self.alerts.webhook_env or "", "")
-
-    def _target(self) -> UrlParts | Undelivered:
-        variable, address = self.alerts.webhook_env, self._address()
-        if not address:
-            reason = f"the environment variable {variable} is not set; set it to the webhook's address"
-            return Undelivered(reason, is_setting=True)
-        target = parse_url(address.strip())
-        if isinstance(target, AddressFault):
-            where = f"the environment variable {variable}" if variable else "webhook"
-            return Undelivered(f"{where} holds no address that can be used: {target.message}", is_setting=True)
-        return target
 
 
 @dataclass(frozen=True)
@@ -152,6 +179,10 @@ class Command:
     def settings_digest(self) -> str:
         """Return a digest of the arguments."""
         return digest(list(self.arguments))[:16]
+
+    def fault(self) -> str:
+        """Return why the program can't be started; empty if it is there."""
+        return "" if shutil.which(self.arguments[0]) else f"{self.arguments[0]} is no program that can be run"
 
     def deliver(self, message: Message, *, now_ms: int) -> Delivery:  # noqa: ARG002 - a webhook's
         """Run the program once."""

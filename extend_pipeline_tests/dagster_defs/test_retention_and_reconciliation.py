@@ -77,9 +77,7 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_
     assert isinstance(half, dg.SensorResult)
     assert half.run_requests
     check_user_text(half.run_requests[0].tags["extend_pipeline/asked_by"])
-    check, needs = half.asset_events
-    assert isinstance(needs, dg.AssetCheckEvaluation)
-    assert (needs.check_name, needs.severity) == ("nobody_is_needed", dg.AssetCheckSeverity.WARN)
+    (check,) = half.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.check_name, check.passed, check.severity) == (
         "nothing_ends_soon",
@@ -94,11 +92,9 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_
 
     last = evaluate_later(own_place, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
     assert isinstance(last, dg.SensorResult)
-    check, needs = last.asset_events
+    (check,) = last.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert check.severity is dg.AssetCheckSeverity.ERROR
-    assert isinstance(needs, dg.AssetCheckEvaluation)
-    assert (needs.passed, needs.severity) == (False, dg.AssetCheckSeverity.ERROR)
     check_user_text(check.description or "")
 
 
@@ -161,11 +157,9 @@ def test_a_doubt_is_reported_after_an_hour_without_any_run(own_place: Place) -> 
     assert isinstance(poll, dg.SkipReason)  # no run is requested for it
     late = evaluate_later(own_place, 2 * hour, None, "doubt_sensor")
     assert isinstance(late, dg.SensorResult)
-    check, needs = late.asset_events
+    (check,) = late.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.check_name, check.passed) == ("nothing_in_doubt", False)
-    assert isinstance(needs, dg.AssetCheckEvaluation)
-    assert (needs.passed, needs.severity) == (False, dg.AssetCheckSeverity.ERROR)
     check_user_text(check.description or "")
     again = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
     assert isinstance(again, dg.SkipReason)
@@ -174,10 +168,8 @@ def test_a_doubt_is_reported_after_an_hour_without_any_run(own_place: Place) -> 
         assert isinstance(resolved, resolve.Resolved)
     after = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
     assert isinstance(after, dg.SensorResult)
-    check, needs = after.asset_events
+    (check,) = after.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
-    assert isinstance(needs, dg.AssetCheckEvaluation)
-    assert (needs.passed, needs.severity) == (False, dg.AssetCheckSeverity.WARN)  # it was written off
     assert (check.passed, after.cursor) == (True, NOTHING)
 
 

@@ -8,8 +8,10 @@ from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
+from extend_pipeline.alerts.receivers import receivers_of
 from extend_pipeline.base.net import is_local
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
+from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.keys import send_free_query
@@ -95,6 +97,15 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
             yield ok(check, message)
         case secrets:
             yield ok(check, f"{account.callbacks.secret_env} is set, secrets: {len(secrets)}")
+
+
+def check_alerts(configuration: Configuration) -> Iterator[Finding]:
+    """Yield whether each receiver of alerts could be tried. Nothing is sent."""
+    for receiver in receivers_of(configuration):
+        if fault := receiver.fault():
+            yield warning("alerts", f"{receiver.name}: {fault}", "set it right where Dagster's alert_sensor runs")
+        else:
+            yield ok("alerts", f"the {receiver.name} can be tried: extend-pipeline alert --test")
 
 
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:

@@ -122,6 +122,7 @@ def _check_films(configuration: Configuration, *, deep: bool) -> Iterator[Findin
 def _check_accounts(configuration: Configuration) -> Iterator[Finding]:
     """Yield the findings about the accounts for which nothing is sent."""
     from extend_pipeline.commands.doctor.account_checks import (  # loads httpx
+        check_alerts,
         check_callbacks,
         check_route,
         check_variables,
@@ -132,6 +133,7 @@ def _check_accounts(configuration: Configuration) -> Iterator[Finding]:
         yield from check_variables(account, used=name in used)
         yield from check_callbacks(account)
         yield from check_route(account)
+    yield from check_alerts(configuration)
 
 
 def _ask(account: Account, settings: Settings) -> list[Finding]:

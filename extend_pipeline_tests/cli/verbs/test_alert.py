@@ -46,6 +46,8 @@ def test_a_test_alert_is_sent_and_the_reply_shown(home_of: Home, monkeypatch: py
         ("command", True),
     ]
     assert run.files() == ["accounts.yaml", "catalog.yaml"], "it writes nothing"
+    found = run.json("doctor", "--offline")["findings"]
+    assert [finding["level"] for finding in found if finding["check"] == "alerts"] == ["ok", "ok"]
 
 
 def test_what_went_wrong_is_shown_with_exit_code_1(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +66,10 @@ def test_what_went_wrong_is_shown_with_exit_code_1(home_of: Home, monkeypatch: p
             check_user_text(line)
         entries = run.json("alert", "--test", code=1)["receivers"]
         assert [entry["delivered"] for entry in entries] == [False, False]
+        findings = [f for f in run.json("doctor", "--offline", code=1)["findings"] if f["check"] == "alerts"]
+        assert [finding["level"] for finding in findings] == ["warning", "warning"]
+        for finding in findings:
+            check_user_text(finding["message"])
         assert receiver.requests == []
 
 
