@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from extend_pipeline.alerts.decide import MARK, Reported, decide
+from extend_pipeline.alerts.delivery import Delivered, Receiver
 from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, build_message, waiting_marks
-from extend_pipeline.alerts.receivers import Delivered, Receiver
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
 
@@ -118,9 +118,7 @@ def compose(
     return replace(outbox, runs_after=news.runs_after, pending=Pending(message=message))
 
 
-def deliver(
-    outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[Outbox], None]
-) -> tuple[Outbox, str]:
+def deliver(outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[Outbox], None]) -> tuple[Outbox, str]:
     """Try the pending message where its time has come (UTC s). Return the state, and what happened as a part of a
     sentence; empty if nothing is pending. `save` keeps the state before the try, so that a process that is killed
     meanwhile sends the same message again."""

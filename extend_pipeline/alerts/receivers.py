@@ -10,8 +10,9 @@ import time
 from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
+from extend_pipeline.alerts.delivery import Delivered, Delivery, Receiver, Undelivered
 from extend_pipeline.alerts.message import Message, encoded
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.config.digest import digest
@@ -29,41 +30,6 @@ WEBHOOK_S: Final = 10.0
 COMMAND_S: Final = 10.0
 MAX_REPLY: Final = 4_096  # bytes of a response or of a command's output that are read
 MAX_SHOWN: Final = 200  # characters of them in a reason
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The receiver has the message. `note` is what it said."""
-
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Undelivered:
-    """The receiver may not have the message. `is_setting` says that nothing was tried, because a setting of this
-    machine has to change first."""
-
-    reason: str
-    is_setting: bool = False
-
-
-Delivery = Delivered | Undelivered
-
-
-class Receiver(Protocol):
-    """A receiver that accounts.yaml names."""
-
-    name: str
-    settings_digest: str
-    """Changes when its settings do; contains no secret."""
-
-    def fault(self) -> str:
-        """Return which setting of this machine keeps it from being tried; empty if none does."""
-        ...
-
-    def deliver(self, message: Message, *, now_ms: int) -> Delivery:
-        """Send a message; blocks for a bounded time, and raises nothing."""
-        ...
 
 
 def receivers_of(configuration: Configuration) -> list[Receiver]:
@@ -123,9 +89,7 @@ class Webhook:
         body, secrets = encoded(message), (*prepared.secrets, prepared.path)
         headers = signed_headers(prepared.secrets, str(message["id"]), body, now_ms=now_ms)
         with closing(prepared.client) as client:
-            result = client.post(
-                prepared.path, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY
-            )
+            result = client.post(prepared.path, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY)
         if isinstance(result, NotSent | NoResponse):
             return Undelivered(scrub(result.reason, secrets=secrets, cap=2 * MAX_SHOWN))
         words = _shown(result.body, secrets=secrets)

@@ -6,9 +6,9 @@ from typing import Final
 import click
 
 from extend_pipeline.alerts.decide import Decision, Kind, Reported
+from extend_pipeline.alerts.delivery import Delivered
 from extend_pipeline.alerts.message import Sender, build_message
 from extend_pipeline.alerts.outbox import new_id
-from extend_pipeline.alerts.receivers import Delivered, receivers_of
 from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.shared.home import print_mistakes
@@ -28,6 +28,8 @@ def alert(ctx: click.Context, test: bool, as_json: bool) -> None:  # noqa: ARG00
     It goes to the webhook and the command under `alerts` in accounts.yaml, as alerts of Dagster's alert_sensor do.
     Exit code 1 when one of them didn't get it.
     """
+    from extend_pipeline.alerts.receivers import receivers_of  # loads httpx
+
     with open_home(home_settings(), works=False) as pipeline:
         configuration = pipeline.configuration
         code = print_mistakes(pipeline)

@@ -130,9 +130,7 @@ class Alerts(ConfigModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-def read_alerts(
-    node: Node | None, defaults: Mapping[str, tuple[int, Node]]
-) -> tuple[Alerts | None, list[ConfigIssue]]:
+def read_alerts(node: Node | None, defaults: Mapping[str, tuple[int, Node]]) -> tuple[Alerts | None, list[ConfigIssue]]:
     """Return the section `alerts:` completed with the `defaults:` of the file, or None if it is missing or invalid, and
     its issues."""
     if node is None or node.value is None:

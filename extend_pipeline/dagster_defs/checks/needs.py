@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import dagster as dg
 
+from extend_pipeline.alerts.message import Waiting
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted, first_names
-from extend_pipeline.alerts.message import Waiting
 from extend_pipeline.dagster_defs.assets.request_end import booked
 from extend_pipeline.dagster_defs.checks.outcome import as_text, markdown_table, outcome
 from extend_pipeline.engine.guards.process import key_blockers

@@ -53,9 +53,7 @@ class Seen:
 def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
     """Return alert_sensor for a mount. `own` says which runs are of it."""
 
-    def tick(
-        context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
-    ) -> dg.SensorResult | dg.SkipReason:
+    def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult | dg.SkipReason:
         if reason := home.why_not_set_up():
             return dg.SkipReason(reason)
         seen, configuration = _look(context.cursor or "", home, mount)

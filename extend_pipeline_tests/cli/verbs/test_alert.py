@@ -36,7 +36,7 @@ def test_a_test_alert_is_sent_and_the_reply_shown(home_of: Home, monkeypatch: py
         assert result.exit_code == 0, result.output
         webhook, command = result.stdout.splitlines()
         check_user_text(webhook)
-        assert command.startswith('command: sent, cat ended with 0: {"version":1,')
+        check_user_text(command.partition("{")[0])
         document = run.json("alert", "--test")
         first, second = receiver.messages
     assert (first["kind"], first["home"], first["waits"]) == ("test", str(run.home), 0)
@@ -66,7 +66,7 @@ def test_what_went_wrong_is_shown_with_exit_code_1(home_of: Home, monkeypatch: p
             check_user_text(line)
         entries = run.json("alert", "--test", code=1)["receivers"]
         assert [entry["delivered"] for entry in entries] == [False, False]
-        findings = [f for f in run.json("doctor", "--offline", code=1)["findings"] if f["check"] == "alerts"]
+        findings = [f for f in run.json("doctor", "--offline")["findings"] if f["check"] == "alerts"]
         assert [finding["level"] for finding in findings] == ["warning", "warning"]
         for finding in findings:
             check_user_text(finding["message"])

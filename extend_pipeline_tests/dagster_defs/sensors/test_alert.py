@@ -132,7 +132,10 @@ def test_a_stopped_account(own_ticks: Ticks) -> None:
     own_ticks.place.sandbox.faults([{"kind": "no_money", "where": "submit", "times": 99}])
     own_ticks.advance()
     checks = own_ticks.checks(own_ticks.tick())
-    assert {name: check.severity for name, check in checks.items()} == {"nobody_is_needed": ERROR, "accounts_run": ERROR}
+    assert {name: check.severity for name, check in checks.items()} == {
+        "nobody_is_needed": ERROR,
+        "accounts_run": ERROR,
+    }
     assert not checks["nobody_is_needed"].passed
     message = own_ticks.last
     assert (message["kind"], message["waits"], message["urgent"]) == ("alert", 1, 1)
@@ -195,11 +198,8 @@ def test_money_in_doubt_for_over_an_hour(own_ticks: Ticks) -> None:
     assert late["nobody_is_needed"].severity is ERROR
     second = own_ticks.last
     assert second["id"] != first["id"]
-    assert shown(second, "kind", "urgent", "charge") == (
-        "in_doubt",
-        True,
-        "charge in doubt, reserved 2 kling-unit = 0.28 USD (predicted)",
-    )
+    assert shown(second, "kind", "urgent") == ("in_doubt", True)
+    check_user_text(only_item(second)["charge"])
     own_ticks.tick(HOUR)
     assert len(own_ticks.receiver.requests) == 2, "its age alone is nothing new"
     with own_ticks.place.resource.open() as pipeline:
@@ -309,7 +309,9 @@ def test_a_missing_secret_holds_nothing_else_up(ticks: Ticks, monkeypatch: pytes
 
 def test_only_urgent_things_where_warnings_are_off(own_ticks: Ticks) -> None:
     own_ticks.write(
-        video("one"), alerts={"webhook": own_ticks.receiver.url, "allow_local": True, "warnings": False}, submit_class="C"
+        video("one"),
+        alerts={"webhook": own_ticks.receiver.url, "allow_local": True, "warnings": False},
+        submit_class="C",
     )
     own_ticks.place.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
     own_ticks.advance()
@@ -375,9 +377,7 @@ def test_mistakes_in_accounts_yaml_are_reported_to_the_last_good_receiver(ticks:
     check_user_text(ticks.last["text"])
 
 
-def test_a_home_that_can_not_be_opened_for_minutes_is_reported(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_that_can_not_be_opened_for_minutes_is_reported(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks.write(video("one", extend={"steps": 1, "prompt": "x"}))
     ticks.tick()
     stop(ticks)
@@ -459,4 +459,5 @@ def test_a_run_whose_process_is_gone_is_reported(ticks: Ticks) -> None:
     ticks.place.instance.report_run_failed(run, "This run is over: its process is gone.\nNothing is lost.")
     ticks.tick()
     (failed,) = ticks.last["failed_runs"]
-    assert (failed["job"], failed["error"], failed["url"]) == ("advance_job", "This run is over: its process is gone.", None)
+    assert (failed["job"], failed["url"]) == ("advance_job", None)
+    check_user_text(failed["error"])
