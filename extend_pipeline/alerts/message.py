@@ -67,7 +67,7 @@ class Sender:
     @property
     def name(self) -> str:
         """Return the name that titles begin with."""
-        return self.mount or self.home.rstrip("/").rpartition("/")[2] or "extend_pipeline"
+        return f"extend_pipeline {self.mount or self.home.rstrip('/').rpartition('/')[2]}".rstrip()
 
 
 def waiting_marks(waiting: Sequence[Waiting]) -> dict[str, bool]:

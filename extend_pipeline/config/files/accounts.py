@@ -91,6 +91,8 @@ def read_accounts(path: Path, providers: Providers) -> AccountList:
     issues += default_issues
     alerts, alert_issues = read_alerts(None if tree is None else tree.child(ALERTS_FIELD), defaults)
     issues += alert_issues
+    if default_issues:  # without them it would go another way
+        alerts = None
     readable = bool(nodes) or not issues
     timezone = None
     if tree is not None:

@@ -59,7 +59,8 @@ def failures_after(
 
 
 def _first_line(entry: dg.EventLogEntry) -> str:
-    """Return the first line of a run's error: of the step that failed first, or why there was none."""
+    """Return the first line of a run's error, and the next where that is only a head: of the step that failed first, or
+    why there was none."""
     event = entry.dagster_event
     data = None if event is None else event.job_failure_data
     step = None if data is None else data.first_step_failure_event
@@ -72,4 +73,5 @@ def _first_line(entry: dg.EventLogEntry) -> str:
     elif data is not None and data.error is not None:
         text = (data.error.cause or data.error).message
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return scrub(lines[0] if lines else "", cap=MAX_LINE)
+    head = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return scrub(head, cap=MAX_LINE)

@@ -284,6 +284,10 @@ def test_a_refused_delivery_is_said_by_the_tick_and_repeated_with_its_id(ticks: 
     stop(ticks)
     ticks.receiver.script = Script(500, body=b"try later")
     check_user_text(ticks.tick().skip_message)
+    key = f"{STATE_KEY}/all/webhook"
+    state = ticks.place.instance.daemon_cursor_storage.get_cursor_values({key})[key]
+    assert ticks.receiver.url not in state
+    assert base64.b64encode(KEY).decode() not in state
     stop(ticks, resume=True)  # over before it was delivered: both are sent
     ticks.receiver.script = Script(200)
     for _ in range(4):
