@@ -15,7 +15,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
 from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.write import files, reconciliation, statements
+from extend_pipeline.ledger.write import controls, files, reconciliation, statements
 from extend_pipeline.ledger.write.files import Role
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.media.store import MediaRef
@@ -125,3 +125,45 @@ def test_a_film_that_is_gone_is_fetched_and_one_that_is_lost_is_shown(home: Engi
             files.record_lost(tx, gone.key, gone, WORDS)
         need = only(pipeline)
         assert (need.kind, need.where, need.words) == ("film_lost", gone.where, WORDS)
+
+
+def test_a_thing_keeps_its_ids_while_its_age_grows(make_home: Callable[..., EngineHome]) -> None:
+    home = make_home(run_time=(10**6, 10**6))
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        advance(pipeline, publish=False)
+        clock.skip(pipeline.accounts["k"].patience_s * 1000 + 60_000)
+        early = only(pipeline)
+        clock.skip(3_600_000)
+        late = only(pipeline)
+    assert (early.kind, early.ids) == (late.kind, late.ids)
+    assert early.message != late.message
+
+
+def test_a_stop_is_one_thing_however_many_videos_wait_for_it(home: EngineHome) -> None:
+    entries = home.seeded(3)
+    home.catalogue(entries[:1])
+    with home.open(JumpClock()) as pipeline:
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+            controls.stop_account(tx, "k", reason="no_money", message="empty")
+        one = only(pipeline)
+        home.catalogue(entries)
+        pipeline.refresh()
+        three = only(pipeline)
+    assert (len(one.videos), len(three.videos)) == (1, 3)
+    assert one.ids == three.ids
+
+
+def test_of_videos_that_wait_for_the_same_each_has_an_id_of_its_own(home: EngineHome) -> None:
+    entries = home.seeded(3)
+    for entry in entries:
+        entry["source"]["created_at"] = "2020-01-01T00:00:00Z"
+    home.catalogue(entries[:2])
+    with home.open(JumpClock()) as pipeline:
+        two = only(pipeline).ids
+        home.catalogue(entries)
+        pipeline.refresh()
+        three = only(pipeline).ids
+    assert (len(set(two)), len(set(three))) == (2, 3)
+    assert set(two) < set(three)

@@ -45,7 +45,9 @@ def another() -> None:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    opened = dg.DagsterInstance.ephemeral() if request.param == "memory" else dg.DagsterInstance.local_temp(str(tmp_path))
+    opened = (
+        dg.DagsterInstance.ephemeral() if request.param == "memory" else dg.DagsterInstance.local_temp(str(tmp_path))
+    )
     with opened as instance:
         yield instance
 
