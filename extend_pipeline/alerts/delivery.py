@@ -28,9 +28,15 @@ Delivery = Delivered | Undelivered
 class Receiver(Protocol):
     """A receiver that accounts.yaml names."""
 
-    name: str
-    settings_digest: str
-    """Changes when its settings do; contains no secret."""
+    @property
+    def name(self) -> str:
+        """Return the name of its kind: webhook or command."""
+        ...
+
+    @property
+    def settings_digest(self) -> str:
+        """Return a text that changes when its settings do, and contains no secret."""
+        ...
 
     def fault(self) -> str:
         """Return which setting of this machine keeps it from being tried; empty if none does."""

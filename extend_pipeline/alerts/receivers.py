@@ -5,7 +5,6 @@ import selectors
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Collection
 from contextlib import closing, suppress
@@ -30,6 +29,7 @@ WEBHOOK_S: Final = 10.0
 COMMAND_S: Final = 10.0
 MAX_REPLY: Final = 4_096  # bytes of a response or of a command's output that are read
 MAX_SHOWN: Final = 200  # characters of them in a reason
+POLL_S: Final = 0.05  # until it is seen that a program has ended
 
 
 def receivers_of(configuration: Configuration) -> list[Receiver]:
@@ -86,7 +86,9 @@ class Webhook:
             prepared = self._prepared()
         except _SettingFault as fault:
             return Undelivered(str(fault), is_setting=True)
-        body, secrets = encoded(message), (*prepared.secrets, prepared.path)
+        # a short path is no secret, and would be found in any text
+        secrets = (*prepared.secrets, prepared.path if len(prepared.path) > 8 else "")
+        body = encoded(message)
         headers = signed_headers(prepared.secrets, str(message["id"]), body, now_ms=now_ms)
         with closing(prepared.client) as client:
             result = client.post(prepared.path, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY)
@@ -151,23 +153,21 @@ class Command:
     def deliver(self, message: Message, *, now_ms: int) -> Delivery:  # noqa: ARG002 - a webhook's
         """Run the program once."""
         environment = {name: value for name, value in os.environ.items() if name not in self.hidden}
-        with tempfile.TemporaryFile() as standard_input:  # a pipe would block where the program reads nothing
-            standard_input.write(encoded(message))
-            standard_input.seek(0)
-            try:
-                process = subprocess.Popen(
-                    self.arguments,
-                    stdin=standard_input,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                return Undelivered(f"{self.arguments[0]} can't be started: {reason}", is_setting=True)
+        try:
+            process = subprocess.Popen(
+                self.arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return Undelivered(f"{self.arguments[0]} can't be started: {reason}", is_setting=True)
         with process:
-            output, in_time = _watch(process, self.deadline_s)
+            output, in_time = _converse(process, encoded(message), self.deadline_s)
             if not in_time:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -181,28 +181,42 @@ class Command:
         return Delivered(f"{self.arguments[0]} ended with 0{said}")
 
 
-def _watch(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bool]:
-    """Read what a program writes until it ends. Return the first MAX_REPLY bytes, and whether it ended in time. A child
-    that it leaves behind may hold its output open."""
+def _converse(process: subprocess.Popen[bytes], body: bytes, limit_s: float) -> tuple[bytes, bool]:
+    """Give a program its input and read what it writes until it ends. Return the first MAX_REPLY bytes, and whether it
+    ended in time. It may read nothing, and a child that it leaves behind may hold its output open."""
+    assert process.stdin is not None
     assert process.stdout is not None
-    stream, output, until = process.stdout.fileno(), b"", time.monotonic() + limit_s
-    os.set_blocking(stream, False)
-    is_open = True
+    output, until = b"", time.monotonic() + limit_s
     with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
+        for pipe, event in ((process.stdin, selectors.EVENT_WRITE), (process.stdout, selectors.EVENT_READ)):
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, event)
         while time.monotonic() < until:
             has_ended = process.poll() is not None
-            if is_open and selector.select(0 if has_ended else 0.05):
-                piece = os.read(stream, 65_536)
+            has_said = False
+            for key, _ in selector.select(0 if has_ended else POLL_S):
+                if key.fileobj is process.stdin:
+                    body = body[_written(key.fd, body) :]
+                    if not body:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                piece = os.read(key.fd, 65_536)
                 output += piece[: MAX_REPLY - len(output)]
-                is_open = bool(piece)
+                has_said = bool(piece)
                 if not piece:
-                    selector.unregister(stream)
-            elif has_ended:
+                    selector.unregister(process.stdout)
+            if has_ended and not has_said:
                 return output, True
-            elif not is_open:
-                time.sleep(0.02)
     return output, process.poll() is not None
+
+
+def _written(descriptor: int, body: bytes) -> int:
+    """Return how many bytes of the input need not be written any more: all if the program reads no more."""
+    try:
+        return os.write(descriptor, body)
+    except BrokenPipeError:
+        return len(body)
 
 
 def _shown(output: bytes, *, secrets: tuple[str, ...] = ()) -> str:

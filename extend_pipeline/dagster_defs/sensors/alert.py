@@ -126,16 +126,16 @@ def _report(
 ) -> list[str]:
     """Send each receiver what it is to get now. Return what happened, as parts of a sentence. The state of a receiver
     that is no longer configured is dropped."""
+    if configuration is None:
+        return []
     storage = context.instance.daemon_cursor_storage
     key_of = {name: f"{STATE_KEY}/{mount.advance_tag}/{name}" for name in RECEIVERS}
     stored = storage.get_cursor_values(set(key_of.values()))
-    alerts = None if configuration is None else configuration.alerts
-    receivers = [] if configuration is None else receivers_of(configuration)
-    if configuration is not None:
-        unused = {key_of[name] for name in RECEIVERS if name not in {receiver.name for receiver in receivers}}
-        if left := {key: "" for key in unused if stored.get(key)}:
-            storage.set_cursor_values(left)
-    if configuration is None or alerts is None:
+    receivers, alerts = receivers_of(configuration), configuration.alerts
+    unused = key_of.keys() - {receiver.name for receiver in receivers}
+    if left := {key_of[name]: "" for name in unused if stored.get(key_of[name])}:
+        storage.set_cursor_values(left)
+    if alerts is None:
         return []
     sender = Sender(home=str(configuration.settings.home.absolute()), mount="/".join(mount.key_prefix))
     now_s, again_s = int(time.time()), float(alerts.again_after_hours) * 3600
