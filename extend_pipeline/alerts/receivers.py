@@ -229,8 +229,9 @@ def _secret_variables(configuration: Configuration) -> frozenset[str]:
     log-ins of proxies."""
     names: set[str | None] = set()
     for account in (*configuration.accounts.values(), *configuration.last_good.values()):
-        callbacks = account.callbacks
-        names |= {*variables_of(account), account.proxy_login_env, callbacks and callbacks.secret_env}
+        names |= {*variables_of(account), account.proxy_login_env}
+        if account.callbacks is not None:
+            names.add(account.callbacks.secret_env)
     if (alerts := configuration.alerts) is not None:
         names |= {alerts.webhook_env, alerts.secret_env, alerts.proxy_login_env}
     return frozenset(name for name in names if name)

@@ -66,9 +66,7 @@ def test_only_own_failures_after_a_place_are_read_and_each_once(instance: dg.Dag
     run(instance, other_job, "error")
     run(instance, films_advance_job, "none")
     second = run(instance, films_advance_job, "error")
-    jobs = [dg.define_asset_job(name, selection=[key]) for name, key in (("a", FILMS), ("b", dg.AssetKey("another")))]
-    defs = dg.Definitions(assets=[source_videos, another], jobs=jobs)
-    implicit = defs.resolve_implicit_global_asset_job_def()
+    implicit = dg.Definitions(assets=[source_videos, another]).resolve_implicit_global_asset_job_def()
     assets = [
         implicit.execute_in_process(instance=instance, asset_selection=[key], raise_on_error=False).run_id
         for key in (FILMS, dg.AssetKey("another"))
