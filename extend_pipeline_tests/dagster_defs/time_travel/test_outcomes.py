@@ -42,7 +42,7 @@ def test_a_doubt_is_reported_once_when_it_is_an_hour_old_and_once_when_it_is_dec
 
     at.wait(minutes=3)
     late = at.tick("doubt_sensor")
-    assert evaluations(late) == {"nothing_in_doubt": (False, ERROR), "nobody_is_needed": (False, ERROR)}
+    assert evaluations(late) == {"nothing_in_doubt": (False, ERROR)}
     assert late.cursor
     for _ in range(3):
         at.wait(hours=9)
@@ -86,7 +86,7 @@ def test_paid_films_are_warned_of_at_half_their_time_and_in_their_last_hour_unti
 
     at.wait(minutes=10)
     half = at.tick(name)
-    assert evaluations(half) == {"nothing_ends_soon": (False, WARN), "nobody_is_needed": (False, WARN)}
+    assert evaluations(half) == {"nothing_ends_soon": (False, WARN)}
     [request] = half.run_requests
     check_user_text(request.tags["extend_pipeline/asked_by"])
     at.start_run()
@@ -97,7 +97,7 @@ def test_paid_films_are_warned_of_at_half_their_time_and_in_their_last_hour_unti
 
     at.wait(minutes=15)
     last = at.tick(name)
-    assert evaluations(last) == {"nothing_ends_soon": (False, ERROR), "nobody_is_needed": (False, ERROR)}
+    assert evaluations(last) == {"nothing_ends_soon": (False, ERROR)}
     assert len(last.run_requests) == 1, "the run of half a month ago has given no sign of life"
     at.start_run()
     skips(at, name)
@@ -106,7 +106,7 @@ def test_paid_films_are_warned_of_at_half_their_time_and_in_their_last_hour_unti
     at.wait(minutes=10)  # the longest wait between two tries to fetch a result
     at.work()
     fetched = at.tick(name)
-    assert [passed for passed, _ in evaluations(fetched).values()] == [True, True]
+    assert [passed for passed, _ in evaluations(fetched).values()] == [True]
     assert fetched.cursor == NOTHING
     for _ in range(2):
         at.wait(minutes=1)
@@ -118,7 +118,7 @@ def test_a_film_whose_time_is_over_is_an_error_and_requests_no_run(travelling: T
     pay_without_fetching(at)
     at.wait(days=30, minutes=1)
     over = at.tick("retention_sensor")
-    assert evaluations(over) == {"nothing_ends_soon": (False, ERROR), "nobody_is_needed": (False, ERROR)}
+    assert evaluations(over) == {"nothing_ends_soon": (False, ERROR)}
     assert not over.run_requests
     at.wait(days=1)
     skips(at, "retention_sensor")
