@@ -65,7 +65,7 @@ def measure(context: Context) -> Section:
 def _watch(
     context: Context, section: Section, instance: DagsterInstance, memory: Memory, url: str, videos: int
 ) -> None:
-    from extend_pipeline.dagster_defs.partitions import VIDEOS
+    from extend_pipeline.dagster_defs.mount import VIDEOS
 
     began, first = time.monotonic(), time.time()
     last = video_key(videos - 1)

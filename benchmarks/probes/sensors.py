@@ -10,8 +10,7 @@ from sqlalchemy import select
 
 from benchmarks.probes.home import Stopwatch, home_ledger, report
 from extend_pipeline.dagster_defs.build import build_mounted
-from extend_pipeline.dagster_defs.mount import OWN
-from extend_pipeline.dagster_defs.partitions import VIDEOS
+from extend_pipeline.dagster_defs.mount import OWN, VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.ledger import tables
 

@@ -11,6 +11,7 @@ from extend_pipeline.dagster_defs.checks.ledger import build_check_tables
 from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
 from extend_pipeline.dagster_defs.jobs.approve import build_approve_job
 from extend_pipeline.dagster_defs.jobs.extend import build_extend_job
+from extend_pipeline.dagster_defs.jobs.partitions import build_partitions_job
 from extend_pipeline.dagster_defs.jobs.reconcile import build_reconcile_job
 from extend_pipeline.dagster_defs.jobs.schedules import (
     build_daily_reconciliation_schedule,
@@ -73,7 +74,8 @@ def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
     needs the time zone of a schedule when it is defined.
     """
     assets = [build_extend_videos(mount), build_publish_tables(mount)]
-    jobs = [build(mount) for build in (build_advance_job, build_extend_job, build_approve_job, build_reconcile_job)]
+    builders = (build_advance_job, build_extend_job, build_approve_job, build_partitions_job, build_reconcile_job)
+    jobs = [build(mount) for build in builders]
     own = Own({job.name for job in jobs}, {key for asset in assets for key in asset.keys})
     return dg.Definitions(
         assets=assets,

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final, Literal, cast
 import dagster as dg
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
+
+VIDEOS: Final = "videos"
+"""The only set of partitions, without a mount's prefix."""
 
 Start = Literal["running", "stopped", "none"]
 """Whether sensors or schedules run from the start, wait until an operator starts them, or are left out."""

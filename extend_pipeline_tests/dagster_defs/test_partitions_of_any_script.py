@@ -10,7 +10,7 @@ import yaml
 
 from extend_pipeline.base.names import name_fault
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
-from extend_pipeline.dagster_defs.partitions import VIDEOS
+from extend_pipeline.dagster_defs.mount import VIDEOS
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import video, write_home
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import dagster as dg
 from dagster import DagsterEventType
+from sqlalchemy import Connection
 
 from extend_pipeline.dagster_defs.assets.metadata import Metadata, completed_metadata, request_metadata, source_metadata
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, read_facts
@@ -15,6 +16,7 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaStore
 
 SOURCE_VIDEOS: Final = dg.AssetKey("source_videos")
@@ -70,17 +72,16 @@ class Recorder:
         self._pipeline = pipeline
         self._store = store
         with pipeline.ledger.read() as connection:
-            where = "/".join(["extend_pipeline/recorded", *mount.key_prefix])
-            self._cursor_key = f"{where}/{read_identity(connection).ledger_id}"
+            self._cursor_key = _cursor_key(connection, mount)
             head = queries.head(connection)
-        kept = instance.daemon_cursor_storage.get_cursor_values({self._cursor_key}).get(self._cursor_key)
+        kept = _recorded_up_to(instance, self._cursor_key)
         # an asset that was wiped in Dagster's UI fills up again, and so does one whose ledger was put back
         is_usable = (
             kept is not None
-            and int(kept) <= head
+            and kept <= head
             and all(instance.has_asset_key(mount.asset(asset)) for asset in PARTITIONED)
         )
-        self._seq = self._kept = int(kept) if kept is not None and is_usable else 0
+        self._seq = self._kept = kept if kept is not None and is_usable else 0
         self._waiting: dict[str, None] = {}
 
     def pending_events(self) -> Iterator[dg.AssetMaterialization]:
@@ -99,11 +100,15 @@ class Recorder:
             self._kept = self._seq
 
     def _changes(self, keys: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
-        """Yield the materializations of the videos that Dagster does not have yet, and add missing partitions before:
-        the catalogue may have grown since its sensor's last tick."""
-        self._instance.add_dynamic_partitions(self._mount.partitions_name, keys)
+        """Yield the materializations of the videos that Dagster does not have yet. A withdrawn video whose partition is
+        gone has none, until it is put back."""
         recorded = {asset: recorded_versions(self._instance, self._mount.asset(asset), keys) for asset in PARTITIONED}
-        for key, facts in read_facts(self._pipeline, keys).items():
+        all_facts = read_facts(self._pipeline, keys)
+        withdrawn = [key for key, facts in all_facts.items() if facts.row.state is VideoState.WITHDRAWN]
+        kept = self._instance.get_existing_dynamic_partitions(self._mount.partitions_name, withdrawn)
+        for key in set(withdrawn) - kept:
+            del all_facts[key]
+        for key, facts in all_facts.items():
             for asset in PARTITIONED:
                 event = materialization(self._mount, asset, facts, self._pipeline.store)
                 if event is None or event.tags is None or recorded[asset].get(key) == event.tags[DATA_VERSION_TAG]:
@@ -114,6 +119,23 @@ class Recorder:
     def done(self) -> bool:
         """Return whether every change that was seen is recorded."""
         return not self._waiting
+
+
+def lacks_everything(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> bool:
+    """Return whether Dagster has no record of what the ledger has, as in a new or lost DAGSTER_HOME."""
+    with pipeline.ledger.read() as connection:
+        cursor_key = _cursor_key(connection, mount)
+        head = queries.head(connection)
+    return head > 0 and _recorded_up_to(instance, cursor_key) is None
+
+
+def _cursor_key(connection: Connection, mount: Mount) -> str:
+    return "/".join(["extend_pipeline/recorded", *mount.key_prefix, str(read_identity(connection).ledger_id)])
+
+
+def _recorded_up_to(instance: dg.DagsterInstance, cursor_key: str) -> int | None:
+    kept = instance.daemon_cursor_storage.get_cursor_values({cursor_key}).get(cursor_key)
+    return None if kept is None else int(kept)
 
 
 def recorded_versions(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from extend_pipeline.dagster_defs.jobs import alive
 from extend_pipeline.dagster_defs.jobs.durations import Seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
+from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
@@ -75,6 +76,10 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
+            # after the last materialization of a video that has left, because its partition may go now
+            partitions = bring_in_line(context.instance, pipeline, mount)
+            if partitions.changed:
+                context.log.info(partitions.describe(mount))
         while not recorder.done:
             yield from recorder.pending_events()
         publish_last(pipeline)

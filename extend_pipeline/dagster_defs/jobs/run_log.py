@@ -58,6 +58,18 @@ def summarize_mistakes(mistakes: Sequence[str]) -> str:
     return f"nothing is submitted until this is corrected: {mistakes[0]}{more}"
 
 
+def list_mistakes(mistakes: Sequence[str]) -> str:
+    """Return every mistake in the files, a line each, after what goes on meanwhile; empty if there are none."""
+    if not mistakes:
+        return ""
+    more = [f"… and {len(mistakes) - MAX_REPORTED} more: extend-pipeline status"] if len(mistakes) > MAX_REPORTED else []
+    head = (
+        f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; until this is corrected nothing is "
+        f"submitted, and the last good catalogue holds:"
+    )
+    return "\n".join([head, *mistakes[:MAX_REPORTED], *more])
+
+
 def partial_end(
     what: str,
     missing: Sequence[VideoPlan],

@@ -2,38 +2,32 @@
 and without a budget nothing is spent."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
-from sqlalchemy import Connection
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.config.issues import ConfigError
+from extend_pipeline.dagster_defs.assets.materializations import lacks_everything
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
-from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
+from extend_pipeline.dagster_defs.jobs.run_log import list_mistakes, summarize_mistakes
 from extend_pipeline.dagster_defs.mount import Mount
-from extend_pipeline.dagster_defs.resources import HomeResource, failure
+from extend_pipeline.dagster_defs.partitions import bring_in_line
+from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.identity import read_identity
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.write.catalog_sync import last_declared
 
 TICK_S: Final = 40.0
 """Seconds that a tick works. Dagster ends a tick after 60 s, and its results must be written by then."""
 
 GET_S: Final = 10.0
 """Seconds that a query of a tick may take, so that an account that does not reply leaves time for what else is due."""
-
-LIST_AGAIN_MS: Final = 3_600_000  # partitions that were removed by hand come back within an hour
-KEYS_A_STATEMENT: Final = 1_000  # partitions that are added at once, since Dagster's storage puts them into one query
 
 
 def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
@@ -43,78 +37,29 @@ def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
         "catalog_sensor",
         _catalog_tick,
         interval_s=10,
-        description="Adds a partition for every video of the catalogue. A video that left the catalogue is withdrawn "
-        "and keeps its partition; a renamed video's partition is replaced.",
+        description="Adds a partition for every video of the catalogue. A video that left the catalogue is withdrawn, "
+        "and its partition goes when nothing of it is in flight; a renamed video's partition is replaced.",
     )
 
 
-def _catalog_tick(
-    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
-) -> dg.SensorResult | dg.SkipReason:
-    """Declare the catalogue in the ledger and add missing partitions. Raises Failure with every mistake, and then
-    leaves ledger and partitions as they are; the asset check `configuration_is_sound` is evaluated first, if its
-    outcome changed. Every video in the ledger gets a partition, so that a lost DAGSTER_HOME fills up again.
-
-    The cursor names the ledger and its last event that added or renamed a video, and when every video was last seen to
-    have its partition (UTC ms): while it holds, nothing is listed. A lost DAGSTER_HOME has lost the cursor too.
-    """
+def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SkipReason:
+    """Declare the catalogue in the ledger and bring the partitions in line. The asset check `configuration_is_sound` is
+    evaluated first, if its outcome changed. A catalogue with mistakes changes nothing: the reason of the tick has them
+    all, and partitions stay in line with the last good catalogue."""
+    until_s = time.monotonic() + TICK_S
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
         _report_check(context.instance, pipeline, mount)
-        if pipeline.configuration.problems:
-            raise failure(ConfigError(pipeline.configuration.problems))
+        wrong = mistakes(pipeline)
         declared = declare_catalogue(pipeline)
-        now_ms = pipeline.now_ms()
-        with pipeline.ledger.read() as connection:
-            named = _named(connection)
-            if named and _still_holds(context.cursor, named, now_ms):
-                return dg.SkipReason("every video has its partition")
-            keys = queries.first_keys(connection)
-    existing = set(context.instance.get_dynamic_partitions(mount.partitions_name))
-    missing = [key for key in keys if key not in existing]
-    renamed = sorted(existing.intersection(keys.values()) - keys.keys())
-    context.log.info(
-        f"{counted(len(keys), 'video')}; {len(declared.new)} new, {len(declared.changed)} changed, "
-        f"{len(declared.withdrawn)} withdrawn; {len(missing)} without a partition"
-    )
-    if not missing and not renamed:
-        return dg.SensorResult(
-            skip_reason=dg.SkipReason(f"every video has its partition ({len(keys)})"),
-            cursor=f"{named} {now_ms}" if named else None,
+        partitions = bring_in_line(context.instance, pipeline, mount, until_s=until_s)
+    if declared.new or declared.changed or declared.withdrawn:
+        context.log.info(
+            f"{counted(len(declared.new), 'video')} new, {len(declared.changed)} changed, "
+            f"{len(declared.withdrawn)} withdrawn"
         )
-    added = _add_partitions(context.instance, mount.partitions_name, missing, until_s=time.monotonic() + TICK_S)
-    for key in renamed:
-        context.instance.delete_dynamic_partition(mount.partitions_name, key)
-    return dg.SensorResult(
-        skip_reason=dg.SkipReason(
-            f"{added} partitions added, {len(missing) - added} to come"
-            + (f", {len(renamed)} renamed" if renamed else "")
-        ),
-        cursor=f"{named} {now_ms}" if named and added == len(missing) else None,
-    )
-
-
-def _add_partitions(instance: dg.DagsterInstance, name: str, keys: Sequence[str], *, until_s: float) -> int:
-    """Add partitions until a time of the monotonic clock; return how many. Requests in the tick's result would be
-    looked up one by one by Dagster's daemon, which takes minutes for 100,000."""
-    added = 0
-    while added < len(keys) and (not added or time.monotonic() < until_s):
-        some = keys[added : added + KEYS_A_STATEMENT]
-        instance.add_dynamic_partitions(name, some)
-        added += len(some)
-    return added
-
-
-def _named(connection: Connection) -> str:
-    """Return a text that changes when a video is added to the ledger or renamed; empty if no catalogue was declared."""
-    last = last_declared(connection)
-    return "" if last is None else f"{read_identity(connection).ledger_id} {last.keys_seq}"
-
-
-def _still_holds(cursor: str | None, named: str, now_ms: int) -> bool:
-    before, _, listed_ms = (cursor or "").rpartition(" ")
-    return before == named and 0 <= now_ms - int(listed_ms) < LIST_AGAIN_MS
+    return dg.SkipReason("\n".join(filter(None, (list_mistakes(wrong), partitions.describe(mount)))))
 
 
 def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> None:
@@ -158,6 +103,8 @@ def build_poll_sensor(
                 run = unfinished[0]
                 return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {polled} polled")
             due = what_is_due(pipeline, names)
+            if not due and lacks_everything(context.instance, pipeline, mount):
+                due = "what was done before, to be recorded in Dagster"
         context.log.info(f"{polled} polled; due: {due or 'nothing'}")
         if not due:
             blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"

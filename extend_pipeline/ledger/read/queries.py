@@ -86,14 +86,6 @@ def unfinished_accounts(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def first_keys(connection: Connection) -> dict[str, str | None]:
-    """Return the first key of each video that was ever declared, by its key of today, in order; None if that is the
-    same."""
-    table = tables.videos
-    query = select(table.c.video_key, table.c.first_key).order_by(table.c.video_key)
-    return {row.video_key: row.first_key for row in connection.execute(query)}
-
-
 def complete_videos(connection: Connection, *, keys: Collection[str] | None = None) -> list[CompleteVideo]:
     """Return what the complete videos came to: all of them or the named ones."""
     table = tables.videos

@@ -84,7 +84,8 @@ class Declarer:
 @dataclass(frozen=True, slots=True)
 class LastDeclared:
     """The catalogue that the ledger's videos were last compared with, by its digest, the number of the last event
-    before or at which a video was added or renamed, and the home that had changed the digest, if that is known.
+    before or at which the set of its keys changed (a video was added, renamed, withdrawn or put back), and the home
+    that had changed the digest, if that is known.
 
     The table has digest and home in one column, as `DIGEST MARK NAME`.
     """
@@ -146,10 +147,13 @@ def declare(
     first_keys: set[str] | None = None
     new: list[str] = []
     changed: list[str] = []
+    put_back = False
     for entry in declarations:
         row = known.pop(entry.video_key, None)
-        if row is not None and row.definition_digest == entry.definition_digest and row.state != "withdrawn":
+        was_withdrawn = row is not None and row.state == VideoState.WITHDRAWN.value
+        if row is not None and row.definition_digest == entry.definition_digest and not was_withdrawn:
             continue
+        put_back = put_back or was_withdrawn
         (changed if row is not None else new).append(entry.video_key)
         same_source = row is not None and _same_source(row.source_video_id, entry.source_video_id)
         kept = {name: getattr(row, name) if row is not None and same_source else None for name in _SOURCE}
@@ -166,7 +170,7 @@ def declare(
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
         tx.append("video_withdrawn", video_key=key, account=known[key].account)
-    remember(tx, digest, home=home, keys_changed=renamed or bool(new))
+    remember(tx, digest, home=home, keys_changed=renamed or put_back or bool(new or withdrawn))
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
 
 
