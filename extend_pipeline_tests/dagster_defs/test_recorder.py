@@ -46,7 +46,6 @@ def test_a_new_recorder_reads_nothing_that_is_recorded(place: Place, pipeline: P
     with recorded(pipeline.ledger) as statements:
         assert written(place, pipeline) == []
     assert not [text for text, _ in statements if BY_KEY in text]
-    assert place.instance.get_dynamic_partitions("videos") == ["one"]
 
 
 def test_what_was_written_before_a_crash_is_not_written_twice(place: Place, pipeline: Pipeline) -> None:
