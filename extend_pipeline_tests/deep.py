@@ -26,6 +26,10 @@ DEEP: Final = (
     "cli/test_demo.py::test_the_demo_ends_by_itself",
     # a run of a real Dagster that is killed
     "dagster_defs/test_killed_runs.py",
+    # Dagster's commands as processes, a DAGSTER_HOME that is lost, five thousand videos in one edit
+    "dagster_defs/shell/test_without_daemon.py",
+    "dagster_defs/shell/test_lost_dagster_home.py",
+    "dagster_defs/sensors/test_many_new_videos.py",
     "cli/test_installed.py::test_demo_and_dev",
     # a webserver with a code server
     "dagster_defs/jobs/test_launchpad.py",

@@ -1,5 +1,5 @@
-"""Bring the set of partitions in line with the videos of the ledger, in which the catalogue was declared before: one key
-a video, never one a task, a hop or an attempt."""
+"""Bring the set of partitions in line with the ledger's videos: one key a video, never one a task, a hop or an attempt.
+The catalogue is declared in the ledger before."""
 
 import json
 import math

@@ -62,7 +62,9 @@ def list_mistakes(mistakes: Sequence[str]) -> str:
     """Return every mistake in the files, a line each, after what goes on meanwhile; empty if there are none."""
     if not mistakes:
         return ""
-    more = [f"… and {len(mistakes) - MAX_REPORTED} more: extend-pipeline status"] if len(mistakes) > MAX_REPORTED else []
+    more = (
+        [f"… and {len(mistakes) - MAX_REPORTED} more: extend-pipeline status"] if len(mistakes) > MAX_REPORTED else []
+    )
     head = (
         f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; until this is corrected nothing is "
         f"submitted, and the last good catalogue holds:"

@@ -128,9 +128,7 @@ def test_an_emptied_catalogue_removes_no_partition_until_a_person_says_so(place:
     assert (place.submits("one"), place.submits("two")) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("left", "removed"), [(10, 10), (12, 0)], ids=["few go at once", "most of all are kept"]
-)
+@pytest.mark.parametrize(("left", "removed"), [(10, 10), (12, 0)], ids=["few go at once", "most of all are kept"])
 def test_most_partitions_never_go_at_once(place: Place, left: int, removed: int) -> None:
     entries = many(15)
     place.write(entries)

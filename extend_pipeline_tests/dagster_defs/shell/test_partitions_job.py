@@ -1,4 +1,4 @@
-"""partitions_job in a process that has no sensors: the same set as the sensor's, mistakes, mounted names, no spending."""
+"""partitions_job, where no sensor ticks: the same set as the sensor's, mistakes, mounted names, nothing spent."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The commands of `docs/dagster.md` for a shell or a CI: `dagster` and `dg` as processes, with no daemon beside them."""
+"""The commands of `docs/dagster.md` for a shell or a CI: processes of `dagster` and `dg`, without a daemon."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,13 @@ class Shell:
         }
         program = str(Path(sys.executable).with_name(command))
         return subprocess.run(
-            [program, *arguments], cwd=self.home, env=environment, capture_output=True, text=True, timeout=180, check=False
+            [program, *arguments],
+            cwd=self.home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
 
     def succeeds(self, command: str, *arguments: str) -> str:
@@ -68,7 +73,7 @@ OURS = {f"shell-{key}" for key in KEYS}
 
 
 @pytest.fixture
-def shell(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Shell]:
+def shell(tmp_path: Path, sandbox: SandboxHandle) -> Shell:
     """Yield a home of five videos."""
     entries = [
         video(key, extend={"steps": 1, "prompt": "x"}, source={**video(key)["source"], "video_id": f"shell-{key}"})
@@ -78,7 +83,7 @@ def shell(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Shell]:
     home = write_home(tmp_path / "home", sandbox.base_url, entries, {"poll": {"first_after": 0, "every": 0.05}})
     (tmp_path / "dagster").mkdir()
     (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    yield Shell(home, tmp_path / "dagster", sandbox)
+    return Shell(home, tmp_path / "dagster", sandbox)
 
 
 def test_one_video_a_range_one_table_and_everything(shell: Shell) -> None:
