@@ -53,8 +53,8 @@ def _bring_in_line(context: dg.OpExecutionContext, config: PartitionsConfig, mou
             "videos": now.videos or 0,
             "added": now.added,
             "removed": now.removed,
-            "kept in flight": len(now.in_flight),
-            "kept of many": now.held,
+            "kept_in_flight": len(now.in_flight),
+            "kept_of_many": now.held,
         }
     )
     if wrong:

@@ -120,7 +120,7 @@ def test_an_emptied_catalogue_removes_no_partition_until_a_person_says_so(place:
     config = {"ops": {"partitions": {"config": {"remove_many": True}}}}
     assert job.execute_in_process(instance=place.instance, run_config=config).success
     assert keys(place) == []
-    assert place.sensor("catalog_sensor").skip_message == "every video has its partition"
+    check_user_text(place.sensor("catalog_sensor").skip_message)
     place.write(entries)
     place.sensor("catalog_sensor")
     assert keys(place) == ["one", "two"]
@@ -188,12 +188,12 @@ def test_a_tick_without_time_does_a_part_and_the_next_ones_the_rest(
     monkeypatch.setattr("extend_pipeline.dagster_defs.sensors.work.TICK_S", 0.0)
     monkeypatch.setattr(partitions, "KEYS_A_STATEMENT", 3)
     place.write(many(5))
-    assert place.sensor("catalog_sensor").skip_message == "3 partitions added, 2 to come"
-    assert place.sensor("catalog_sensor").skip_message == "2 partitions added"
+    check_user_text(place.sensor("catalog_sensor").skip_message)
+    check_user_text(place.sensor("catalog_sensor").skip_message)
     place.write(many(1))
-    assert place.sensor("catalog_sensor").skip_message == "3 partitions removed, 1 to come"
-    assert place.sensor("catalog_sensor").skip_message == "1 partition removed"
-    assert place.sensor("catalog_sensor").skip_message == "every video has its partition"
+    check_user_text(place.sensor("catalog_sensor").skip_message)
+    check_user_text(place.sensor("catalog_sensor").skip_message)
+    check_user_text(place.sensor("catalog_sensor").skip_message)
     assert keys(place) == ["v00"]
 
 

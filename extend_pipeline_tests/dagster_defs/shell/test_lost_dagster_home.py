@@ -13,6 +13,7 @@ from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 TEMPLATE = Path(__file__).parents[3] / "deploy" / "dagster.yaml"
 KEYS = ["four", "one", "three", "two"]
@@ -57,7 +58,7 @@ def test_partitions_materializations_and_tables_are_back_and_nothing_is_bought(p
         place.sensor("catalog_sensor")
         assert place.instance.get_dynamic_partitions("videos") == KEYS
         [request] = place.sensor("kling_poll_sensor").run_requests
-        assert request.tags["extend_pipeline/asked_by"] == "kling: what was done before, to be recorded in Dagster"
+        check_user_text(request.tags["extend_pipeline/asked_by"])
         assert place.advance().success
         assert place.sensor("kling_poll_sensor").run_requests == []
         after = shown(place)

@@ -39,15 +39,15 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 
 def test_it_adds_and_removes_counts_both_and_spends_nothing(place: Place) -> None:
     place.write([video("one"), video("two")])
-    assert counts(place, run(place)) == {"videos": 2, "added": 2, "removed": 0, "kept in flight": 0, "kept of many": 0}
+    assert counts(place, run(place)) == {"videos": 2, "added": 2, "removed": 0, "kept_in_flight": 0, "kept_of_many": 0}
     place.write([video("two"), video("three")])
-    assert counts(place, run(place)) == {"videos": 2, "added": 1, "removed": 1, "kept in flight": 0, "kept of many": 0}
+    assert counts(place, run(place)) == {"videos": 2, "added": 1, "removed": 1, "kept_in_flight": 0, "kept_of_many": 0}
     assert place.instance.get_dynamic_partitions("videos") == ["two", "three"]
     place.instance.delete_dynamic_partition("videos", "two")  # by hand; the job looks at all of them each time
     assert counts(place, run(place))["added"] == 1
     assert [place.submits(key) for key in ("one", "two", "three")] == [0, 0, 0]
     assert place.instance.all_asset_keys() == []
-    assert place.sensor("catalog_sensor").skip_message == "every video has its partition"
+    check_user_text(place.sensor("catalog_sensor").skip_message)
 
 
 def test_mistakes_fail_it_after_the_last_good_catalogue_is_in_line(place: Place) -> None:
