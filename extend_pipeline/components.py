@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import TEMPLATE, Mount
-from extend_pipeline.dagster_defs.partitions import VIDEOS
+from extend_pipeline.dagster_defs.mount import VIDEOS
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.providers.registry import PROVIDERS
 
