@@ -12,8 +12,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
 
 from extend_pipeline.dagster_defs.build import build_mounted
-from extend_pipeline.dagster_defs.mount import TEMPLATE, Mount
-from extend_pipeline.dagster_defs.mount import VIDEOS
+from extend_pipeline.dagster_defs.mount import TEMPLATE, VIDEOS, Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.providers.registry import PROVIDERS
 

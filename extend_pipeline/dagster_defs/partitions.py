@@ -22,7 +22,7 @@ from extend_pipeline.ledger.read.declared_keys import InFlight, declared_keys, e
 from extend_pipeline.ledger.write.catalog_sync import last_declared
 
 LIST_AGAIN_MS: Final = 3_600_000  # what was added or removed by hand is put right within an hour
-KEYS_A_STATEMENT: Final = 1_000  # partitions that are added or removed at once, since they are put into one query
+KEYS_A_STATEMENT: Final = 1_000  # partitions that are added at once, since they are put into one query
 FEW: Final = 10
 """So many partitions may always go at once. More of them go only while they are not most of all, because then a wrong
 file was probably saved."""
@@ -184,30 +184,12 @@ def _add(instance: dg.DagsterInstance, name: str, keys: Sequence[str], until_s: 
 
 
 def _remove(instance: dg.DagsterInstance, name: str, keys: Sequence[str], until_s: float) -> int:
-    """Remove partitions, the first ones in any case; return how many."""
+    """Remove partitions, the first one in any case; return how many. Dagster removes one at a time, in some 5 ms."""
     removed = 0
     while removed < len(keys) and (not removed or time.monotonic() < until_s):
-        some = keys[removed : removed + KEYS_A_STATEMENT]
-        _delete(instance, name, some)
-        removed += len(some)
+        instance.delete_dynamic_partition(name, keys[removed])
+        removed += 1
     return removed
-
-
-def _delete(instance: dg.DagsterInstance, name: str, keys: Sequence[str]) -> None:
-    """Delete partitions by one statement where Dagster's storage is a SQL database: it deletes one at a time itself,
-    each by a connection and a commit of its own, which takes 5 ms of CPU."""
-    from dagster._core.storage.event_log.schema import DynamicPartitionsTable
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-
-    storage = instance.event_log_storage
-    if isinstance(storage, SqlEventLogStorage):
-        column = DynamicPartitionsTable.c
-        these = (column.partitions_def_name == name) & column.partition.in_(keys)
-        with storage.index_connection() as connection:
-            connection.execute(DynamicPartitionsTable.delete().where(these))
-        return
-    for key in keys:
-        instance.delete_dynamic_partition(name, key)
 
 
 def _to_come(count: int) -> str:

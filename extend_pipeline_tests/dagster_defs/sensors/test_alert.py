@@ -416,8 +416,12 @@ def test_failed_runs_of_the_mount_are_reported_once_and_those_before_are_not(tic
     ticks.write(video("one"), video("two"), alerts=section)
     ticks.place.sensor("catalog_sensor")
 
-    def fail(key: str) -> str:
-        result = ticks.place.materialise("completed_extensions", keys=[key], max_seconds=-1)
+    def fail() -> str:
+        result = ticks.place.defs.resolve_job_def("extend_job").execute_in_process(
+            instance=ticks.place.instance,
+            run_config={"ops": {"extend": {"config": {"videos": ["three"]}}}},
+            raise_on_error=False,
+        )
         assert not result.success
         return result.run_id
 
@@ -429,17 +433,17 @@ def test_failed_runs_of_the_mount_are_reported_once_and_those_before_are_not(tic
     def other_job() -> None:
         burst()
 
-    fail("one")
+    fail()
     ticks.tick()
     assert ticks.receiver.requests == [], "a new cursor begins now"
-    failed = fail("two")
+    failed = fail()
     other_job.execute_in_process(instance=ticks.place.instance, raise_on_error=False)
     ticks.tick()
     message = ticks.last
     (run,) = message["failed_runs"]
     assert (run["run_id"], run["job"], run["url"]) == (
         failed,
-        "__ASSET_JOB",
+        "extend_job",
         f"https://dagster.example.com/runs/{failed}",
     )
     assert "Traceback" not in run["error"]
@@ -448,7 +452,7 @@ def test_failed_runs_of_the_mount_are_reported_once_and_those_before_are_not(tic
         ticks.tick(HOUR)
     assert len(ticks.receiver.requests) == 1
     ticks.configure({**section, "failed_runs": False})
-    fail("one")
+    fail()
     ticks.tick(HOUR)
     ticks.configure(section)
     ticks.tick(HOUR)

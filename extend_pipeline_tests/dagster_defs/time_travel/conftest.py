@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.dagster_defs.assets.materializations import Recorder
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
 from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
@@ -54,10 +55,16 @@ class Traveller:
         return run
 
     def work(self) -> None:
-        """Do what is due, as a run of advance_job does, without Dagster."""
+        """Do what is due and record it, as a run of advance_job does, without a run."""
         with self.place.resource.open() as pipeline:
             for _ in rounds(pipeline, linger_s=0, max_seconds=60, gap_s=0):
                 pass
+            recorder = Recorder(self.place.instance, pipeline, self.place.mount)
+            while True:
+                for event in recorder.pending_events():
+                    self.place.instance.report_runless_asset_event(event)
+                if recorder.done:
+                    return
 
     def charges(self) -> int:
         """Return how many requests the upstream has charged."""

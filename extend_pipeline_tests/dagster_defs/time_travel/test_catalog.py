@@ -21,13 +21,11 @@ def test_partitions_follow_the_catalogue_and_come_back_within_an_hour(travelling
     at.place.write([video("one"), video("two")])
     at.set_timezone("Europe/Berlin")
     at.tick(NAME)
-    listed = at.cursors[NAME]
     for _ in range(3):
         at.wait(minutes=15)
         tick = at.tick(NAME)
         assert not tick.run_requests
         assert tick.skip_message
-    assert at.cursors[NAME] == listed
 
     at.place.instance.delete_dynamic_partition("videos", "one")  # by hand, in the UI
     at.wait(minutes=10)
@@ -36,7 +34,6 @@ def test_partitions_follow_the_catalogue_and_come_back_within_an_hour(travelling
     at.wait(minutes=10)  # an hour and more since all were listed
     at.tick(NAME)
     assert partitions(at) == ["one", "two"]
-    assert at.cursors[NAME] != listed
 
     at.place.write([video("one"), video("two"), video("three")])
     at.tick(NAME)
