@@ -17,6 +17,7 @@ Parts that `--parts` must name, because they take longer:
     growth      one `advance` over 20,000 videos: its speed over the first and over the last 1,000
     writers     how long writers wait while something reads all of the largest home, on SQLite and PostgreSQL
     partitions  a real Dagster with the most videos of --sizes: every sensor's ticks, memory, a page in a browser
+    daemon      500 videos of 2 hops (times --scale) through a real Dagster: runs, CPU a hop, seconds until they show
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from benchmarks.measure import ProgramFailedError
 from benchmarks.report import Section, session
 
 PARTS = ("table", "advance", "ledger", "warehouse", "polling", "engines", "dagster")
-ON_DEMAND = ("neighbours", "fleet", "growth", "writers", "partitions")
+ON_DEMAND = ("neighbours", "fleet", "growth", "writers", "partitions", "daemon")
 RESULTS = Path(__file__).with_name("results").with_suffix(".md")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.context import Home
 from benchmarks.measure import KEYS, ProgramFailedError
@@ -75,13 +76,26 @@ def service(
 
 
 @contextmanager
-def dagster_dev(home: Home, environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+def dagster_dev(
+    home: Home, environment: Mapping[str, str], *, module: str = "extend_pipeline.definitions"
+) -> Iterator[tuple[int, str]]:
     """Run a real `dagster dev` of a home, with a DAGSTER_HOME in it; yield its process id and its address."""
     port, variables = free_port(), dagster_environment(home) | dict(environment)
-    command = [program("dagster"), "dev", "-m", "extend_pipeline.definitions", "--port", str(port)]
+    command = [program("dagster"), "dev", "-m", module, "--port", str(port)]
     url, log = f"http://127.0.0.1:{port}", home.settings.home / "dagster.log"
     with service(command, variables, log=log, ready=f"{url}/server_info", folder=home.settings.home) as pid:
         yield pid, url
+
+
+def graphql(url: str, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the data that a Dagster at an address has for a query. Raises ProgramFailedError."""
+    body = json.dumps({"query": query, "variables": variables or {}}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+        reply = json.load(response)
+    if reply.get("errors"):
+        raise ProgramFailedError(f"Dagster refuses a query: {reply['errors']}")
+    return dict(reply["data"])
 
 
 def cpu_of(pid: int) -> float:

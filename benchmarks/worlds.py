@@ -33,21 +33,23 @@ def provider_keys() -> dict[str, str]:
     return {_key_env(provider): key for provider, key in keys.items()}
 
 
-def seeds(provider: str, count: int, *, duration: float = 5.0) -> list[dict[str, Any]]:
-    """Return the sources of `count` videos, as the sandbox takes them."""
-    return [{"video_id": source_id(n), "duration": duration, "provider": provider} for n in range(count)]
+def seeds(provider: str, count: int, *, duration: float = 5.0, first: int = 0) -> list[dict[str, Any]]:
+    """Return the sources of `count` videos from the number `first` on, as the sandbox takes them."""
+    numbers = range(first, first + count)
+    return [{"video_id": source_id(n), "duration": duration, "provider": provider} for n in numbers]
 
 
-def sources(provider: str, count: int, url: str) -> list[str]:
+def sources(provider: str, count: int, url: str, *, first: int = 0) -> list[str]:
     """Return the same as a request names them: by id, and for Vidu by URL."""
-    ids = [source_id(number) for number in range(count)]
+    ids = [source_id(number) for number in range(first, first + count)]
     return [f"{url}/_sandbox/media/{name}.mp4" for name in ids] if provider == "vidu" else ids
 
 
 @dataclass(frozen=True)
 class World:
     """An account at the sandbox at `url`: `count` videos, each to be extended by `hops` hops, with sources of
-    `duration` s. Its name is its provider's by default."""
+    `duration` s, numbered from `first` on. Its name is its provider's by default. At most `in_flight` tasks run at a
+    time, polled every 0.2 s, or as often as is the provider's default."""
 
     provider: str
     count: int
@@ -55,6 +57,9 @@ class World:
     hops: int = 1
     duration: float = 5.0
     name: str = ""
+    first: int = 0
+    in_flight: int = 1_000
+    default_poll: bool = False
 
 
 def write_world(home: Path, provider: str, count: int, url: str, *, hops: int = 1, duration: float = 5.0) -> None:
@@ -64,9 +69,10 @@ def write_world(home: Path, provider: str, count: int, url: str, *, hops: int = 
 
 def write_worlds(home: Path, worlds: Sequence[World]) -> None:
     """Write accounts.yaml and catalog.yaml of several accounts, each with prompts of its own, so that no two of them
-    seem to buy the same."""
-    _write(home / "accounts.yaml", "accounts", [_account(world) for world in worlds])
+    seem to buy the same. A Dagster that runs already begins with both at once: a home without accounts.yaml has nothing
+    to do."""
     _write(home / "catalog.yaml", "videos", [entry for world in worlds for entry in _entries(world)])
+    _write(home / "accounts.yaml", "accounts", [_account(world) for world in worlds])
 
 
 def _account(world: World) -> dict[str, Any]:
@@ -76,9 +82,9 @@ def _account(world: World) -> dict[str, Any]:
         "base_url": world.url,
         "allow_local": True,
         "credentials": {"api_key_env": _key_env(world.provider)},
-        "max_in_flight": 1_000,
+        "max_in_flight": world.in_flight,
         "budget": {"per_day": 1_000_000, "total": 1_000_000},
-        "poll": {"first_after": 0, "every": 0.2},
+        **({} if world.default_poll else {"poll": {"first_after": 0, "every": 0.2}}),
         **_ACCOUNT[world.provider],
     }
 
@@ -93,7 +99,7 @@ def _entries(world: World) -> list[dict[str, Any]]:
             "source": _source(world.provider, name, world.duration),
             "extend": extend,
         }
-        for number, name in enumerate(sources(world.provider, world.count, world.url))
+        for number, name in enumerate(sources(world.provider, world.count, world.url, first=world.first))
     ]
 
 

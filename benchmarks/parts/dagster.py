@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from contextlib import closing
 from typing import Final
 
@@ -13,11 +11,11 @@ from sqlalchemy import func, select
 from benchmarks.context import Context, Home
 from benchmarks.measure import CLI, Cost, ProgramFailedError, run
 from benchmarks.report import Section, ratio
-from benchmarks.services import ROOT, cpu_of, dagster_dev, memory_of, program
+from benchmarks.services import ROOT, cpu_of, dagster_dev, graphql, memory_of, program
 from benchmarks.upstream import upstream
 from benchmarks.worlds import seeds, write_world
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.database import Ledger, open_ledger
 
 HOPS: Final = 300
 FEW: Final = 10
@@ -91,19 +89,18 @@ def _wait_until_reported(home: Home, url: str, count: int, *, seconds: float) ->
     with closing(open_ledger(home.settings.ledger_url)) as ledger:
         while time.monotonic() < ends:
             time.sleep(1)
-            with ledger.read() as connection:
-                stored = select(func.count()).where(tables.attempts.c.state == "stored")
-                if connection.execute(stored).scalar_one() == count and not _unfinished(url):
-                    return
+            if is_reported(ledger, url, count):
+                return
     raise ProgramFailedError(f"{count} hops were not stored within {seconds:g} s through Dagster")
 
 
-def _unfinished(url: str) -> bool:
-    request = urllib.request.Request(
-        f"{url}/graphql", json.dumps({"query": _UNFINISHED}).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
-        return bool(json.load(response)["data"]["runsOrError"]["results"])
+def is_reported(ledger: Ledger, url: str, count: int) -> bool:
+    """Return whether so many hops are stored, and no run of the Dagster at an address goes on any more."""
+    stored = select(func.count()).where(tables.attempts.c.state == "stored")
+    with ledger.read() as connection:
+        if connection.execute(stored).scalar_one() < count:
+            return False
+    return not graphql(url, _UNFINISHED)["runsOrError"]["results"]
 
 
 def _run_a_hop(context: Context) -> float:

@@ -3,14 +3,12 @@ the memory of its processes, and how long an asset's page takes in a browser."""
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
@@ -19,6 +17,7 @@ from benchmarks.context import Context, Home
 from benchmarks.generate.build import Wanted, build_home
 from benchmarks.generate.home import video_key, write_accounts
 from benchmarks.measure import ProgramFailedError, probe, run_cli
+from benchmarks.memory import Memory
 from benchmarks.report import Section, seconds
 from benchmarks.services import ROOT, dagster_environment, free_port, program, service
 from benchmarks.upstream import upstream
@@ -32,7 +31,6 @@ POLL_EVERY_S: Final = 10
 RUNS_FOR_S: Final = 86_400  # no task ends while it is measured
 ASSET: Final = "completed_extensions"
 KEY: Final = r"^v\d{7}$"
-LOOK_S: Final = 1.0
 PAGE_S: Final = 120.0  # after which an opening of the page is given up
 
 
@@ -85,7 +83,7 @@ def _watch(
     section.table(columns, _ticks(instance, section, since, None))
     section.note("The ticks before, while partitions were added:")
     section.table(columns, _ticks(instance, section, first, since))
-    section.table(["peak memory", "MB"], [[name, f"{peak:.0f}"] for name, peak in memory.peaks.items()])
+    section.table(["peak memory", "MB"], memory.rows())
     runs = Counter(run.status.value for run in instance.get_runs())
     counted = ", ".join(f"{count} {status.lower()}" for status, count in sorted(runs.items()))
     shown = ", ".join(seconds(opening, limit_s=PAGE_S) for opening in page)
@@ -161,38 +159,3 @@ def _dagster(home: Home, environment: dict[str, str]) -> Iterator[tuple[str, Mem
         service(daemon, environment, log=folder / "daemon.log") as daemon_pid,
     ):
         yield url, Memory({"daemon": daemon_pid, "webserver": webserver_pid})
-
-
-class Memory:
-    """The peak memory (MB) of servers and of the processes below them, by what they are; the kernel keeps each's."""
-
-    def __init__(self, servers: dict[str, int]) -> None:
-        self._servers = servers
-        self.peaks: dict[str, float] = {}
-
-    def watch_until(self, condition: Callable[[], bool], *, limit_s: float) -> None:
-        """Look each second until a condition holds. Raises ProgramFailedError after `limit_s`."""
-        ends = time.monotonic() + limit_s
-        while not condition():
-            if time.monotonic() > ends:
-                raise ProgramFailedError(f"Dagster has not come so far within {limit_s:g} s")
-            self._look()
-            time.sleep(LOOK_S)
-        self._look()
-
-    def _look(self) -> None:
-        import psutil
-
-        for name, pid in self._servers.items():
-            server = psutil.Process(pid)
-            for process in (server, *server.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess, OSError):
-                    is_code_server = "grpc" in process.cmdline()
-                    kind = name if process.pid == pid else f"code server of the {name}" if is_code_server else "a run"
-                    self.peaks[kind] = max(self.peaks.get(kind, 0), _peak(process.pid))
-
-
-def _peak(pid: int) -> float:
-    """Return the peak memory (MB) of a process; 0 once it has ended."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)

@@ -18,6 +18,7 @@ import pytest
         ("fleet", ("--scale", "0.002")),
         ("growth", ("--scale", "0.002")),
         ("partitions", ("--watch", "2")),
+        ("daemon", ()),
     ],
 )
 def test_a_part_measures_and_writes_its_results(part: str, more: tuple[str, ...], tmp_path: Path) -> None:
