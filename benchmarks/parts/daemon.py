@@ -32,7 +32,7 @@ RUN_TIME: Final = (45.0, 75.0)  # of a task (s)
 IN_FLIGHT: Final = 40  # tasks of an account
 SINGLE_RUNS: Final = 10
 IDLE_S: Final = 20.0  # for which a Dagster with nothing to do is watched
-UP_S: Final = 120.0  # within which Dagster must have started
+UP_S: Final = 180.0  # within which Dagster must have started
 RUN_S: Final = 120.0  # within which a run of one hop must have ended
 
 _LAUNCH: Final = """
@@ -209,7 +209,9 @@ def _is_up(instance: DagsterInstance) -> bool:
 
 def _has_ticked(instance: DagsterInstance) -> bool:
     """Return whether each sensor that runs has ended a tick."""
-    states = instance.all_instigator_state()
+    from dagster._core.scheduler.instigation import InstigatorType
+
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
     ticks = [instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=10) for state in states]
     return bool(states) and all(any(tick.end_timestamp is not None for tick in each) for each in ticks)
 
