@@ -67,7 +67,7 @@ def measure(context: Context) -> Section:
     hops = each * len(PROVIDERS) * HOPS
     section = Section(f"{each * len(PROVIDERS)} videos of {HOPS} hops through `dagster dev`")
     batched = _batched(context, each, hops)
-    single, waits = _run_a_hop(context, min(SINGLE_RUNS, hops))
+    single, waits = _run_a_hop(context, min(SINGLE_RUNS, each))
     low, high = RUN_TIME
     section.note(
         f"{each} videos of each of {len(PROVIDERS)} accounts, which come with one edit to a Dagster that runs already. "

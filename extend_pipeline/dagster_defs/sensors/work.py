@@ -18,6 +18,7 @@ from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
+from extend_pipeline.dagster_defs.sensors.one_request import may_request
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
@@ -109,6 +110,8 @@ def build_poll_sensor(
         if not due:
             blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"
             return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {polled} polled", wrong, blocked))))
+        if not may_request(context.instance, mount, provider, now_s=time.time()):
+            return dg.SkipReason(f"another sensor has just requested a run; {polled} polled; due: {due}")
         return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 
     return build_sensor(
