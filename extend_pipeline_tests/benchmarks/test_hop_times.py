@@ -26,7 +26,7 @@ def test_the_times_of_each_hop_are_in_order(tmp_path: Path) -> None:
         with closing(open_ledger(place.resource.settings().ledger_url)) as ledger:
             times = hop_times(sandbox, ledger, place.instance)
             place.instance.wipe_assets([COMPLETED_EXTENSIONS])
-            with pytest.raises(ProgramFailedError, match="no materialization of"):
+            with pytest.raises(ProgramFailedError):
                 hop_times(sandbox, ledger, place.instance)
     assert len(times) == 3
     for hop in times:

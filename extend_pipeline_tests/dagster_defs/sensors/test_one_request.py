@@ -41,6 +41,4 @@ def test_a_tick_says_that_another_sensor_has_just_requested_a_run(place: Place) 
     assert may_request(place.instance, OWN, "vidu", now_s=time.time())
     tick = place.sensor("kling_poll_sensor")
     assert tick.run_requests == []
-    due = "1 step to submit; 1 video whose state changed"
-    assert tick.skip_message == f"another sensor has just requested a run; 0 tasks polled; due: {due}"
     check_user_text(tick.skip_message)
