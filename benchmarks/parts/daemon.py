@@ -208,12 +208,13 @@ def _is_up(instance: DagsterInstance) -> bool:
 
 
 def _has_ticked(instance: DagsterInstance) -> bool:
-    """Return whether each sensor that runs has ended a tick."""
+    """Return whether the poll sensor of each provider has ended a tick."""
     from dagster._core.scheduler.instigation import InstigatorType
 
     states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-    ticks = [instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=10) for state in states]
-    return bool(states) and all(any(tick.end_timestamp is not None for tick in each) for each in ticks)
+    polls = [state for state in states if state.instigator_name.endswith("_poll_sensor")]
+    ticks = [instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=10) for state in polls]
+    return sum(any(tick.end_timestamp is not None for tick in each) for each in ticks) == len(PROVIDERS)
 
 
 def _check_charges(sandbox: SandboxHandle, hops: int) -> None:
