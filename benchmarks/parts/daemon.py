@@ -145,7 +145,7 @@ def _run_a_hop(context: Context, count: int) -> tuple[float, list[float]]:
     """Materialize so many videos of one hop, each by a run of its own. Return the CPU seconds of one, and how long each
     took from its request to its film's materialization."""
     from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
-    from extend_pipeline.dagster_defs.partitions import VIDEOS as PARTITIONS
+    from extend_pipeline.dagster_defs.mount import VIDEOS as PARTITIONS
 
     home, state = context.home("daemon"), context.home("sandbox").settings.home
     with (

@@ -56,7 +56,7 @@ class InLine:
         if self.removed or self.to_remove:
             parts.append(f"{counted(self.removed, 'partition')} removed" + _to_come(self.to_remove))
         if not parts:
-            parts.append("every video has its partition" + ("" if self.videos is None else f" ({self.videos})"))
+            parts.append("every video has its partition")
         if self.in_flight:
             tasks = [f"{key} (hop {hop}, {state.value.replace('_', ' ')})" for key, hop, state in self.in_flight]
             parts.append(f"no longer in the catalogue, and kept while in flight: {first_names(tasks)}")
