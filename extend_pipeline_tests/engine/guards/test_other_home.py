@@ -131,9 +131,9 @@ def test_a_new_catalogue_is_taken_in_the_same_home_also_after_it_moved(films: En
     assert sorted(states(moved).values()) == ["complete", *["withdrawn"] * 5]
 
 
+# a ledger in a file is copied along, or knows the copy by the home's anchor
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_a_copy_of_a_home_is_another_home_as_soon_as_its_catalogue_is(films: EngineHome) -> None:
-    if films.ledger_url.startswith("sqlite"):
-        pytest.skip("a ledger in a file is copied along, or known by the home's anchor")
     copy = beside(films, "copy")
     shutil.copytree(films.path, copy.path)
     driven(copy)
