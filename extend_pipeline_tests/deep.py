@@ -33,7 +33,6 @@ DEEP: Final = (
     "cli/test_installed.py::test_demo_and_dev",
     # a webserver with a code server
     "dagster_defs/jobs/test_launchpad.py",
-    "dagster_defs/time_travel/test_automation.py::test_the_tables_are_requested_once",
     # kills at every failpoint
     "engine/fetch/test_lost_processes.py::test_what_a_killed",
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",
@@ -97,6 +96,8 @@ DEEP: Final = (
     # Dagster's own processes, large catalogues, workers that are killed, properties
     "dagster_defs/test_retention_and_reconciliation.py::test_the_daily_job",
     "dagster_defs/test_tables.py::test_the_tables_are_published_once",
+    "dagster_defs/time_travel/test_automation.py",
+    "dagster_defs/time_travel/test_budget_days.py::test_a_run_is_requested_in_other_zones",
     "config/files/test_files.py::test_ten_thousand_entries",
     "dagster_defs/test_sensors.py::test_the_nightly_backfill",
     "dagster_defs/test_sensors.py::test_edits_are_decided",

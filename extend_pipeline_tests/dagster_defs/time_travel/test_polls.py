@@ -83,7 +83,7 @@ def test_each_provider_requests_a_run_for_its_own_work_and_none_while_one_is_com
     assert ended is not None
     assert ended.is_failure
 
-    at.work()
+    assert at.place.advance(linger_s=0).success
     assert at.charges() == len(PROVIDERS)
     for _ in range(3):
         for tick in ticks(at).values():
