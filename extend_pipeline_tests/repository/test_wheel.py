@@ -13,7 +13,7 @@ _SHIPPED = (
     "data/demo/catalog.yaml",
     "data/demo/sandbox.json",
     "deploy/dagster.yaml",
-    "deploy/workspace.yaml",
+    "workspace.yaml",
 )
 
 

@@ -31,7 +31,7 @@ FILES = ("accounts.yaml", "catalog.yaml", "sandbox.json")
 """Names of the files in data/demo that make a folder a home of the demo."""
 
 DAGSTER_CONFIGURATION = "deploy/dagster.yaml"
-WORKSPACE = "deploy/workspace.yaml"
+WORKSPACE = "workspace.yaml"
 MAX_PORT = 65535
 PROGRAMS = {"dagster-daemon": "dagster._daemon", "dagster-webserver": "dagster_webserver"}
 """The module of each program of Dagster that the demo runs. As modules they run in this environment, also where it has
