@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from benchmarks.probes.home import Stopwatch, report
 from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED, Recorder
+from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.home import Pipeline
@@ -25,10 +26,7 @@ def main() -> None:
         keep_last_event(instance, pipeline)
         with watch.time("seconds"):
             recorder, events = Recorder(instance, pipeline, OWN), 0
-            while True:
-                events += len(list(recorder.pending_events()))
-                if recorder.done:
-                    break
+            events += len(list(recorder.last_events()))
     report(**watch.seconds, events=events)
 
 
@@ -39,8 +37,9 @@ def keep_last_event(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
         key = connection.execute(select(tables.videos.c.video_key).limit(1)).scalar_one()
     for asset in PARTITIONED:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
-    cursor = f"extend_pipeline/recorded/{identity.ledger_id}"
-    instance.daemon_cursor_storage.set_cursor_values({cursor: str(identity.seq)})
+    recorded, synced = (f"extend_pipeline/{name}/{identity.ledger_id}" for name in ("recorded", "synced"))
+    cursors = {recorded: str(identity.seq), synced: f"{identity.seq} {VIDEOS_CODE_VERSION}"}
+    instance.daemon_cursor_storage.set_cursor_values(cursors)
 
 
 if __name__ == "__main__":

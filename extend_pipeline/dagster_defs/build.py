@@ -1,5 +1,6 @@
 """Build the definitions of one home, to be mounted beside other definitions of a code location."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def build_defs(
     resource_key: str | None = None,
     tags: Mapping[str, str] | None = None,
     owners: Sequence[str] = (),
+    freshness_hours: float | None = None,
 ) -> dg.Definitions:
     """Return all assets, checks, jobs, schedules and sensors of one home, for `Definitions.merge`.
 
@@ -45,8 +47,9 @@ def build_defs(
     the set of partitions and the resource; give each home its own. `group_name` is one group for all assets, instead
     of one for videos and one for tables. Sensors and schedules are stopped until an operator starts them, `"running"`
     from the start, or left out with `"none"`; the nightly schedule is stopped in any case. `resource_key` is the key
-    of the home's resource. `tags` and `owners` are those of all assets. No executor is among the definitions: jobs
-    name theirs. Raises pydantic's ValidationError with every mistake in these arguments.
+    of the home's resource. `tags` and `owners` are those of all assets. With `freshness_hours` the tables have a
+    freshness policy. No executor is among the definitions: jobs name theirs. Raises pydantic's ValidationError with
+    every mistake in these arguments.
     """
     mount = Mount.model_validate(
         {
@@ -57,6 +60,7 @@ def build_defs(
             "schedules": schedules,
             "tags": tags or {},
             "owners": owners,
+            "freshness_hours": freshness_hours,
         }
     )
     return build_mounted(mount, home if isinstance(home, HomeResource) else HomeResource(home=str(home or "")))
@@ -78,13 +82,21 @@ def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
     jobs = [build(mount) for build in builders]
     own = Own({job.name for job in jobs}, {key for asset in assets for key in asset.keys})
     return dg.Definitions(
-        assets=assets,
+        assets=_with_code_references(assets),
         asset_checks=[build_check_tables(mount)],
         jobs=jobs,
         schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone()),
         sensors=[] if mount.sensors == "none" else _sensors(mount, own),
         resources={mount.home_key: home},
     )
+
+
+def _with_code_references(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+    """Return the assets with file and line of their ops, which the UI shows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # it would be printed at each start
+        referring = dg.with_source_code_references(assets)
+    return [asset for asset in referring if isinstance(asset, dg.AssetsDefinition)]
 
 
 def _schedules(mount: Mount, timezone: str) -> list[dg.ScheduleDefinition]:

@@ -1,6 +1,7 @@
 """How one home is mounted in a Dagster code location: the names of everything that stands for it there."""
 
 import keyword
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, cast
 
 import dagster as dg
@@ -17,6 +18,7 @@ Start = Literal["running", "stopped", "none"]
 
 _PART: Final = r"^[A-Za-z0-9_-]+$"
 _RESOURCE_KEY: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+MAX_FRESHNESS_HOURS: Final = 8_784  # a year
 TEMPLATE: Final = r"\{\{"  # of Dagster's components: its text is known when it is rendered
 
 
@@ -107,6 +109,11 @@ Tags = Annotated[
     ),
 ]
 
+FreshnessHours = Annotated[
+    Annotated[float, Field(ge=1, le=MAX_FRESHNESS_HOURS, allow_inf_nan=False)] | None,
+    WithJsonSchema({"type": ["number", "null"], "minimum": 1, "maximum": MAX_FRESHNESS_HOURS}),
+]
+
 
 class Mount(BaseModel):
     """Names, groups and defaults of one mounted home. Two mounts have no name in common if their prefixes differ in
@@ -152,6 +159,13 @@ class Mount(BaseModel):
         description="Owners of all assets: e-mail addresses, or teams as team:NAME.",
         examples=[["team:studio", "anna@example.com"]],
     )
+    freshness_hours: FreshnessHours = Field(
+        default=None,
+        description="The tables fail their freshness policy when they were not materialized for so many hours. The "
+        "daily reconciliation materializes them also when nothing has happened; have it running, and choose more than "
+        "a day. Default: no policy.",
+        examples=[36],
+    )
 
     def name(self, name: str) -> str:
         """Return the mounted name of a job, an op, a sensor, a schedule, a pool or a set of partitions."""
@@ -187,6 +201,11 @@ class Mount(BaseModel):
     def home_of(self, context: Any) -> HomeResource:
         """Return the home of a run, a tick or a check from its context."""
         return cast(HomeResource, getattr(context.resources, self.home_key))
+
+    def freshness_policy(self) -> dg.FreshnessPolicy | None:
+        """Return the freshness policy of the tables, if they have one."""
+        hours = self.freshness_hours
+        return None if hours is None else dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours))
 
     def sensor_status(self) -> dg.DefaultSensorStatus:
         """Return whether sensors run from the start."""

@@ -15,6 +15,7 @@ class Column:
     """One column: its DuckDB type, a line of description, the ledger columns that it is computed from, and its SQL.
 
     `sources` are `ledger table.column`. Only they are read from the ledger, so a missing source makes a publish fail.
+    Those of a view's column are columns of the warehouse.
     """
 
     name: str
@@ -50,6 +51,11 @@ def seconds_of(expression: str) -> str:
 def derived(name: str, type_: str, description: str, sql: str, *sources: str) -> Column:
     """Return a column with an SQL expression of its own."""
     return Column(name, type_, description, sources, sql)
+
+
+def of_view(name: str, type_: str, description: str, *sources: str) -> Column:
+    """Return a column of a view, which its own .sql file computes from columns of a table (`table.column`)."""
+    return Column(name, type_, description, sources, name)
 
 
 def _plain(type_: str, source: str, description: str, name: str, sql: str) -> Column:

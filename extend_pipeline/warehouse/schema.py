@@ -16,6 +16,7 @@ from extend_pipeline.warehouse.columns import (
     integer,
     locator,
     moment,
+    of_view,
     prompt,
     seconds,
     seconds_of,
@@ -342,6 +343,34 @@ TABLES: Final[tuple[TableSchema, ...]] = (
     RECONCILIATIONS,
 )
 """The tables that users read."""
+
+_ADDED: Final = "completed_extensions.added_duration_s"
+_WAIT: Final = "completed_extensions.wait_s"
+
+DURATION_METRICS: Final[tuple[Column, ...]] = (
+    of_view("account", "VARCHAR", "account that made the extensions", "completed_extensions.account"),
+    of_view("provider", "VARCHAR", "protocol of the account", "completed_extensions.provider"),
+    of_view("extensions", "BIGINT", "stored extensions", "completed_extensions.attempt_id"),
+    of_view("measured_extensions", "BIGINT", "those of them whose added length is known", _ADDED),
+    of_view("added_s", "DECIMAL(38,3)", "seconds that were added in all, measured", _ADDED),
+    of_view("added_s_mean", SECONDS, "seconds that an extension adds on average", _ADDED),
+    of_view("added_s_min", SECONDS, "seconds that the shortest extension added", _ADDED),
+    of_view("added_s_max", SECONDS, "seconds that the longest extension added", _ADDED),
+    of_view("longest_s", SECONDS, "length of the longest file, measured", "completed_extensions.probed_duration_s"),
+    of_view(
+        "reported_off_by_s_max",
+        SECONDS,
+        "largest difference between the reported and the measured length of a full film",
+        "completed_extensions.output_duration_s",
+        "completed_extensions.probed_duration_s",
+        "completed_extensions.output_kind",
+    ),
+    of_view("wait_s_median", SECONDS, "seconds that half of the extensions took to make, at most", _WAIT),
+    of_view("wait_s_p90", SECONDS, "seconds that nine of ten extensions took to make, at most", _WAIT),
+    of_view("wait_s_max", SECONDS, "seconds that the slowest extension took to make", _WAIT),
+)
+"""The columns of the view `duration_metrics`. They are listed because SQL records neither a description nor the lineage
+of an aggregate."""
 
 META_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("ledger_seq", "BIGINT", "number of the last ledger event that is in this file"),

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, event
 
-from extend_pipeline.dagster_defs.assets.materializations import version_tags
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
+from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION, version_tags
 
 RUN = "11111111-2222-3333-4444-555555555555"
 TABLES = {"event_logs": "event, dagster_event_type, step_key, asset_key, partition"}
@@ -24,7 +24,12 @@ INDEX_TABLES = {
 
 def materializations(count: int) -> list[dg.AssetMaterialization]:
     return [
-        dg.AssetMaterialization(asset, partition=f"v{number}", metadata={"hop": number}, tags=version_tags(f"{number}"))
+        dg.AssetMaterialization(
+            asset,
+            partition=f"v{number}",
+            metadata={"hop": number},
+            tags=version_tags(f"{number}", VIDEOS_CODE_VERSION, {}),
+        )
         for number in range(count)
         for asset in ("first", "second")
     ]

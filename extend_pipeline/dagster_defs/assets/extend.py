@@ -10,14 +10,14 @@ from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.dagster_defs.assets.materializations import (
     CHUNK,
     COMPLETED_EXTENSIONS,
-    DATA_VERSION_TAG,
     EXTENSION_REQUESTS,
     SOURCE_VIDEOS,
-    materialization,
-    recorded_versions,
+    data_version,
+    materializations,
 )
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, batch_store
+from extend_pipeline.dagster_defs.assets.versions import data_versions
 from extend_pipeline.dagster_defs.checks.needs import needs_outcome, report_needs
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
@@ -119,14 +119,12 @@ def _events(
     present: set[str] = set()
     waiting = iter(keys)
     while some := list(islice(waiting, CHUNK)):
-        recorded = {} if again else recorded_versions(instance, mount.asset(asset), some)
+        recorded = {} if again else data_versions(instance, mount.asset(asset), some)
         facts = read_facts(pipeline, some)
-        events = {key: materialization(mount, asset, facts[key], pipeline.store) for key in facts}
-        made = {key: event for key, event in events.items() if event is not None}
-        present.update(made)
-        yield from store(
-            [event for key, event in made.items() if recorded.get(key) != (event.tags or {}).get(DATA_VERSION_TAG)]
-        )
+        versions = {key: data_version(asset, each) for key, each in facts.items()}
+        present.update(key for key, version in versions.items() if version is not None)
+        lacking = {key: each for key, each in facts.items() if versions[key] != recorded.get(key)}
+        yield from store(list(materializations(instance, mount, asset, lacking, pipeline.store).values()))
     return present
 
 

@@ -1,5 +1,5 @@
 """Metadata of a partition in Dagster's UI. Text from catalogues and providers is shown as plain text; only the poster,
-which we make, is markdown."""
+which we make, is markdown. Every number is plotted by Dagster; `plot_…` are money, rounded, for plots alone."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import dagster as dg
 
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
+from extend_pipeline.dagster_defs.assets.numbers import PLOT
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, in_order
 from extend_pipeline.dagster_defs.assets.request_end import Spent
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
@@ -58,6 +59,7 @@ def source_metadata(facts: VideoFacts) -> Metadata:
         "source": _text(row.source_video_id if row.branch_of is None else f"{row.branch_of}, hop {row.branch_hop}"),
         "source_duration_s": _seconds(row.source_duration_ms),
         "extendable_until": _moment(row.extendable_until),
+        "target_s": _seconds(row.target_ms),
         "target": _text(
             counted(row.target_steps or 0, "extension") if row.target_ms is None else f"{row.target_ms / 1000:g} s"
         ),
@@ -85,6 +87,7 @@ def request_metadata(facts: VideoFacts) -> Metadata:
         "parent_duration_s": _seconds(newest.parent_duration_ms),
         "charged" if end.charge.is_known else "reserved": _text(end.units),
         "amount": _text(end.amount),
+        **_plotted(end.shown),
         "submitted_at": _moment(newest.submitted_at),
         "error": _text(end.error),
         **({"requests": _requests(facts, before)} if len(before) > 1 else {}),
@@ -125,6 +128,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         "added_s": _seconds(added_ms),
         "units": _text(_units(last.settled_micros, last)),
         "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
+        **_plotted(Spent(last.settled_micros or 0, _amount_micros(last.settled_micros, last))),
         "spent_in_all": _text(_spent_in_all(facts)),
         **_texts(last, "provider", "account", "task_id"),
         "prompt": _text(prompt_of(last.params)),
@@ -186,8 +190,19 @@ def _units(micros: int | None, attempt: AttemptRow) -> str:
 
 
 def _amount(micros: int | None, attempt: AttemptRow) -> str:
-    amount = amount_micros(units_micros=micros or 0, unit_price_micros=attempt.unit_price_micros)
-    return f"{from_micros(amount)} {attempt.currency}"
+    return f"{from_micros(_amount_micros(micros, attempt))} {attempt.currency}"
+
+
+def _amount_micros(micros: int | None, attempt: AttemptRow) -> int:
+    return amount_micros(units_micros=micros or 0, unit_price_micros=attempt.unit_price_micros)
+
+
+def _plotted(spent: Spent) -> Metadata:
+    """Return units and amount as numbers that Dagster plots. What counts is the text beside them, which is exact."""
+    return {
+        f"{PLOT}units": dg.MetadataValue.float(spent.micros / 1_000_000),
+        f"{PLOT}amount": dg.MetadataValue.float(spent.amount_micros / 1_000_000),
+    }
 
 
 def _spent_in_all(facts: VideoFacts) -> str:

@@ -18,7 +18,8 @@ from extend_pipeline.dagster_defs.assets.materializations import (
     PARTITIONED,
     SOURCE_VIDEOS,
 )
-from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
+from extend_pipeline.dagster_defs.assets.table_metadata import video_metadata
+from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION
 from extend_pipeline.dagster_defs.jobs.durations import Seconds
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.warehouse import schema
@@ -39,13 +40,17 @@ MAX_SECONDS_FIELD: Final = dg.Field(
 def build_extend_videos(mount: Mount) -> dg.AssetsDefinition:
     """Return the op of the three partitioned assets, for a mount."""
 
-    def spec(key: dg.AssetKey, deps: Sequence[dg.AssetKey], table: TableSchema, description: str) -> dg.AssetSpec:
+    def spec(
+        key: dg.AssetKey, deps: Sequence[dg.AssetKey], table: TableSchema, kinds: set[str], description: str
+    ) -> dg.AssetSpec:
         return dg.AssetSpec(
             mount.asset(key),
             deps=[mount.asset(dep) for dep in deps],
             description=description,
-            metadata=schema_metadata(table),
+            metadata=video_metadata(mount, key, table),
             skippable=True,
+            code_version=VIDEOS_CODE_VERSION,
+            kinds=kinds,
             tags=mount.tags,
             owners=mount.owners,
         )
@@ -57,19 +62,25 @@ def build_extend_videos(mount: Mount) -> dg.AssetsDefinition:
                 SOURCE_VIDEOS,
                 [],
                 schema.SOURCE_VIDEOS,
-                "A video of the catalogue: its source, its target, and its progress.",
+                {"source", "video"},
+                "The videos of the catalogue: where each comes from, how long it shall become, how far it is, and what "
+                "it waits for. Materializing it costs nothing.",
             ),
             spec(
                 EXTENSION_REQUESTS,
                 [SOURCE_VIDEOS],
                 schema.EXTENSION_REQUESTS,
-                "Submits the next due hop of each chosen video. Spends units, within budgets.",
+                {"task"},
+                "What was asked of the providers for each video: the newest request, how it ended, and what it cost. "
+                "Materializing it submits the next due hop of each chosen video, and spends what budgets allow.",
             ),
             spec(
                 COMPLETED_EXTENSIONS,
                 [EXTENSION_REQUESTS],
                 schema.COMPLETED_EXTENSIONS,
-                "Drives each chosen video until it has its target length. Spends units, within budgets.",
+                {"file", "video"},
+                "The extended films: how each looks, how long it was and is, and what it cost. Materializing it "
+                "extends each chosen video hop by hop until it has its target length, and spends what budgets allow.",
             ),
         ],
         partitions_def=dg.DynamicPartitionsDefinition(name=mount.partitions_name),

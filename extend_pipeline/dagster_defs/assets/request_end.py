@@ -100,20 +100,25 @@ class RequestEnd:
         return Charge.RESERVED if self.attempt.state in _UNDER_WAY else Charge.NOT_CHARGED
 
     @property
+    def shown(self) -> Spent:
+        """Return what was charged, or what is reserved while that is not known."""
+        if self.charge.is_known:
+            return Spent(self.micros, self.amount_micros)
+        predicted, price = self.attempt.predicted_micros, self.attempt.unit_price_micros
+        return Spent(predicted, amount_micros(units_micros=predicted, unit_price_micros=price))
+
+    @property
     def units(self) -> str:
         """Return the units that were charged, or that are reserved while that is not known."""
-        micros = self.micros if self.charge.is_known else self.attempt.predicted_micros
-        return f"{from_micros(micros)} {self.attempt.unit}"
+        return f"{from_micros(self.shown.micros)} {self.attempt.unit}"
 
     @property
     def amount(self) -> str:
         """Return the amount of the units, and what it is based on."""
-        if self.charge.is_known:
-            basis = f" ({self.attempt.units_basis})" if self.micros else ""
-            return f"{from_micros(self.amount_micros)} {self.attempt.currency}{basis}"
-        price = self.attempt.unit_price_micros
-        amount = amount_micros(units_micros=self.attempt.predicted_micros, unit_price_micros=price)
-        return f"{from_micros(amount)} {self.attempt.currency} (predicted)"
+        amount = f"{from_micros(self.shown.amount_micros)} {self.attempt.currency}"
+        if not self.charge.is_known:
+            return f"{amount} (predicted)"
+        return f"{amount} ({self.attempt.units_basis})" if self.micros else amount
 
     @property
     def error(self) -> str | None:

@@ -1,6 +1,6 @@
 """Column schemas and column lineage of the published tables, computed from the warehouse's own descriptions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -17,53 +17,80 @@ UPSTREAM: Final = (
 )
 """The partitioned assets and the tables with their rows, nearest first."""
 
-DURATION_SOURCES: Final[Mapping[str, Sequence[str]]] = {
-    "account": ("account",),
-    "provider": ("provider",),
-    "extensions": ("attempt_id",),
-    "measured_extensions": ("added_duration_s",),
-    "added_s": ("added_duration_s",),
-    "added_s_mean": ("added_duration_s",),
-    "added_s_min": ("added_duration_s",),
-    "added_s_max": ("added_duration_s",),
-    "longest_s": ("probed_duration_s",),
-    "reported_off_by_s_max": ("output_duration_s", "probed_duration_s", "output_kind"),
-    "wait_s_median": ("wait_s",),
-    "wait_s_p90": ("wait_s",),
-    "wait_s_max": ("wait_s",),
+_REQUEST_SOURCES: Final[Mapping[str, str]] = {
+    "video_key": "video_key",
+    "account": "account",
+    "provider": "provider",
+    "root_video_id": "source_video_id",
+    "parent_video_id": "source_video_id",
+    "parent_duration_s": "duration_s",
 }
-"""The columns of completed_extensions that each column of the view duration_metrics is computed from. They are listed
-because SQL records no lineage of an aggregate."""
+"""The columns of extension_requests that come from the catalogue's entry (those of the parent for a first hop), and the
+columns of source_videos that they come from. They are listed because the ledger copies them into rows of its own."""
 
 
-def schema_metadata(table: TableSchema) -> dict[str, Any]:
-    """Return the metadata entry of a warehouse table's columns, as Dagster shows them."""
-    columns = [dg.TableColumn(c.name, c.type, description=c.description) for c in table.columns]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+def schema_metadata(columns: Sequence[Column], *, key: str = "") -> dict[str, Any]:
+    """Return the metadata entry of a table's columns, as Dagster shows them; `key` is the column whose values differ in
+    every row."""
+    unique = dg.TableColumnConstraints(nullable=False, unique=True)
+    shown = [
+        dg.TableColumn(c.name, c.type, description=c.description, constraints=unique if c.name == key else None)
+        for c in columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns=shown)}
 
 
-def column_lineage(mount: Mount, table: TableSchema) -> dg.TableColumnLineage:
+def video_metadata(mount: Mount, asset: dg.AssetKey, table: TableSchema) -> dict[str, Any]:
+    """Return the metadata of the definition of a partitioned asset: its columns in the published file, and what they
+    come from. The lineage is not repeated in each partition's materialization, because it would be most of it."""
+    metadata = schema_metadata(table.columns, key=table.key)
+    sources: dict[str, Sequence[tuple[dg.AssetKey, str]]]
+    if asset == EXTENSION_REQUESTS:
+        sources = {name: [(SOURCE_VIDEOS, source)] for name, source in _REQUEST_SOURCES.items()}
+    elif asset == COMPLETED_EXTENSIONS:
+        sources = {
+            c.name: _same_ledger_columns(EXTENSION_REQUESTS, schema.EXTENSION_REQUESTS, c) for c in table.columns
+        }
+    else:
+        return metadata
+    return {**metadata, "dagster/column_lineage": _lineage(mount, sources)}
+
+
+def column_lineage(mount: Mount, columns: Sequence[Column]) -> dg.TableColumnLineage:
     """Return the upstream assets' columns that each column comes from."""
-    return dg.TableColumnLineage({column.name: list(_upstream_columns(mount, column)) for column in table.columns})
+    return _lineage(mount, {column.name: _upstream_columns(column) for column in columns})
 
 
 def duration_lineage(mount: Mount) -> dg.TableColumnLineage:
     """Return the column lineage of the view duration_metrics."""
+    sources = {
+        column.name: [(COMPLETED_EXTENSIONS, source.partition(".")[2]) for source in column.sources]
+        for column in schema.DURATION_METRICS
+    }
+    return _lineage(mount, sources)
+
+
+def _lineage(mount: Mount, sources: Mapping[str, Sequence[tuple[dg.AssetKey, str]]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            name: [dg.TableColumnDep(mount.asset(COMPLETED_EXTENSIONS), source) for source in sources]
-            for name, sources in DURATION_SOURCES.items()
+            name: [dg.TableColumnDep(mount.asset(asset), column) for asset, column in columns]
+            for name, columns in sources.items()
+            if columns
         }
     )
 
 
-def _upstream_columns(mount: Mount, column: Column) -> Iterator[dg.TableColumnDep]:
-    """Yield the columns of the nearest asset that come from the same ledger columns; for a charge entry, which has rows
-    of its own, the column with the same name."""
+def _upstream_columns(column: Column) -> Sequence[tuple[dg.AssetKey, str]]:
+    """Return the columns of the nearest asset that come from the same ledger columns; for a charge entry, which has
+    rows of its own, the column with the same name."""
     for asset, table in UPSTREAM:
-        shared = [c for c in table.columns if set(c.sources) & set(column.sources)]
-        named = [c for c in shared if c.name == column.name]
-        same_name = [c for c in table.columns if c.name == column.name]
-        if columns := named or shared or same_name:
-            yield from (dg.TableColumnDep(mount.asset(asset), c.name) for c in columns)
-            return
+        same_name = [(asset, c.name) for c in table.columns if c.name == column.name]
+        if columns := _same_ledger_columns(asset, table, column) or same_name:
+            return columns
+    return ()
+
+
+def _same_ledger_columns(asset: dg.AssetKey, table: TableSchema, column: Column) -> Sequence[tuple[dg.AssetKey, str]]:
+    """Return the table's columns from the same ledger columns: the one with the same name, if there is one."""
+    shared = [(asset, c.name) for c in table.columns if set(c.sources) & set(column.sources)]
+    return [each for each in shared if each[1] == column.name] or shared

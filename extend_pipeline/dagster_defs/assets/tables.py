@@ -4,16 +4,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
+from extend_pipeline.dagster_defs.assets.numbers import cost_numbers, duration_numbers, lineage_numbers
 from extend_pipeline.dagster_defs.assets.table_metadata import column_lineage, duration_lineage, schema_metadata
+from extend_pipeline.dagster_defs.assets.versions import says_the_same, table_inputs, tables_code_version, version_tags
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.publish import Busy
 from extend_pipeline.warehouse.read import Meta, Table, meta, query
 
 PREVIEW_ROWS: Final = 10
@@ -24,49 +29,62 @@ PUBLISHES_TABLES_TAG: Final = "extend_pipeline/publishes_tables"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One asset: its table or view, and the relation of its preview."""
+    """One asset: its table or view, the relation of its preview, its columns, and the numbers of its plots."""
 
     asset: dg.AssetKey
     relation: str
     preview: str
+    kind: str
     description: str
     schema: Mapping[str, Any]
     lineage: Callable[[Mount], dg.TableColumnLineage]
+    numbers: Callable[[Path], dict[str, Any]]
 
 
+_WHOLE: Final = "The DuckDB file is published whole, also where only one of its tables is materialized."
 LINEAGE: Final = Published(
     dg.AssetKey("extension_lineage"),
     "lineage",
     "lineage",
-    "The parent of every stored extension, up to the root of its chain. Table `lineage` of the published file.",
-    schema_metadata(schema.LINEAGE),
-    partial(column_lineage, table=schema.LINEAGE),
+    "table",
+    "Where every finished extension comes from: the video that it extends, the root of its chain, its prompt, and how "
+    f"long the film was before and after. Table `lineage` of the published file. {_WHOLE}",
+    schema_metadata(schema.LINEAGE.columns, key=schema.LINEAGE.key),
+    partial(column_lineage, columns=schema.LINEAGE.columns),
+    lineage_numbers,
 )
 COSTS: Final = Published(
     dg.AssetKey("extension_costs"),
     "charges",
     "cost_by_account",
-    "Every charge entry of the ledger, from reservation to settlement. Table `charges`, and the views cost_by_… on it.",
-    schema_metadata(schema.CHARGES),
-    partial(column_lineage, table=schema.CHARGES),
+    "table",
+    "What every extension costs: each charge of the ledger, from its reservation to its settlement. Table `charges` of "
+    f"the published file; the views `cost_by_video`, `cost_by_day` and `cost_by_account` add it up. {_WHOLE}",
+    schema_metadata(schema.CHARGES.columns, key=schema.CHARGES.key),
+    partial(column_lineage, columns=schema.CHARGES.columns),
+    cost_numbers,
 )
 DURATIONS: Final = Published(
     dg.AssetKey("extension_durations"),
     "duration_metrics",
     "duration_metrics",
-    "Seconds added by each account, how long extensions are and how long they take. View `duration_metrics`.",
-    {},
+    "view",
+    "How many seconds each account has added, how long its extensions are, and how long they take to make. View "
+    f"`duration_metrics` of the published file. {_WHOLE}",
+    schema_metadata(schema.DURATION_METRICS),
     duration_lineage,
+    duration_numbers,
 )
 PUBLISHED: Final = (LINEAGE, COSTS, DURATIONS)
 
 
 def table_condition() -> dg.AutomationCondition[Any]:
-    """Return `eager()` with three differences.
+    """Return `eager()` with four differences.
 
     It fires while partitions are missing, because with a partition a video some always are. It compares data versions,
     so that a replay of complete videos requests no run. It leaves out the materializations of `advance_job`, which
-    publishes the tables at its end.
+    publishes the tables at its end. It fires when the code version has changed, because the file has another schema
+    then.
     """
     condition = dg.AutomationCondition
     changed = (
@@ -75,7 +93,8 @@ def table_condition() -> dg.AutomationCondition[Any]:
         & ~condition.all_new_updates_have_run_tags(tag_keys={PUBLISHES_TABLES_TAG})
     )
     updated: dg.AutomationCondition[Any] = condition.any_deps_match(changed | condition.will_be_requested())
-    return condition.eager().without(~condition.any_deps_missing()).replace("any_deps_updated", updated)
+    outdated = updated | condition.code_version_changed()
+    return condition.eager().without(~condition.any_deps_missing()).replace("any_deps_updated", outdated)
 
 
 def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
@@ -88,40 +107,66 @@ def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
                 mount.asset(table.asset),
                 deps=[mount.asset(COMPLETED_EXTENSIONS)],
                 description=table.description,
-                metadata=table.schema,
+                metadata={**table.schema, "dagster/column_lineage": table.lineage(mount)},
                 automation_condition=table_condition(),
-                kinds={"duckdb"},
+                freshness_policy=mount.freshness_policy(),
+                code_version=tables_code_version(),
+                kinds={"duckdb", table.kind},
                 tags=mount.tags,
                 owners=mount.owners,
             )
             for table in PUBLISHED
         ],
+        can_subset=True,
         group_name=mount.group("tables"),
         pool=mount.name("publish_tables"),
         required_resource_keys={mount.home_key},
     )
     def publish_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        """Publish the file if the ledger has changed, and yield its materializations."""
+        """Publish the file if the ledger has changed, and yield the materializations of the chosen tables."""
         with mount.home_of(context).open() as pipeline:
-            publish_last(pipeline)
-            for asset, metadata, version in published(pipeline, mount):
-                yield dg.MaterializeResult(asset_key=asset, metadata=metadata, data_version=dg.DataVersion(version))
+            if isinstance(publish_last(pipeline), Busy):
+                raise dg.Failure("another process has been publishing for a minute; materialize again when it is done")
+            about = _published(pipeline)
+            for table in PUBLISHED:
+                if (asset := mount.asset(table.asset)) in context.selected_asset_keys:
+                    yield dg.MaterializeResult(
+                        asset_key=asset,
+                        metadata=_metadata(table, pipeline, about, mount),
+                        data_version=dg.DataVersion(_data_version(about)),
+                    )
 
     return publish_tables
 
 
-def published(pipeline: Pipeline, mount: Mount) -> Iterator[tuple[dg.AssetKey, dict[str, Any], str]]:
-    """Yield key, metadata and data version (the ledger's event) of each asset of the published file."""
-    target = pipeline.settings.warehouse_path
-    about = meta(target)
-    if about is None:
-        return
+def publish_and_record(
+    instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount, *, always: bool = False
+) -> Iterator[dg.AssetMaterialization]:
+    """Publish the file at the end of another job's run, after its partitions were recorded. Yield a materialization of
+    each table, unless Dagster has the same; with `always` in any case."""
+    inputs = table_inputs(instance, mount.asset(COMPLETED_EXTENSIONS))
+    if isinstance(publish_last(pipeline), Busy):
+        return  # the process that publishes may have read the ledger before our last change; the next run records
+    about = _published(pipeline)
+    tags = version_tags(_data_version(about), tables_code_version(), inputs)
     for table in PUBLISHED:
-        yield (
-            mount.asset(table.asset),
-            _metadata(table, pipeline, about, mount),
-            f"{about.ledger_seq}-{about.ledger_event[:12]}",
-        )
+        asset = mount.asset(table.asset)
+        latest = instance.get_latest_materialization_event(asset)
+        known = None if latest is None or latest.asset_materialization is None else latest.asset_materialization.tags
+        if always or not says_the_same(tags, known or {}):
+            yield dg.AssetMaterialization(asset, metadata=_metadata(table, pipeline, about, mount), tags=tags)
+
+
+def _published(pipeline: Pipeline) -> Meta:
+    """Return how fresh the published file is. Raises NotPublishedError."""
+    target = pipeline.settings.warehouse_path
+    if (about := meta(target)) is None:
+        raise NotPublishedError(target)
+    return about
+
+
+def _data_version(about: Meta) -> str:
+    return f"{about.ledger_seq}-{about.ledger_event[:12]}"
 
 
 def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -> dict[str, Any]:
@@ -129,11 +174,11 @@ def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -
     preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
     count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
     return {
-        # a view without a description of its own is its own preview
-        **(table.schema or {"dagster/column_schema": _schema_of(preview)}),
+        **table.schema,
         "dagster/column_lineage": table.lineage(mount),
         "dagster/row_count": int(count),
         "dagster/relation_identifier": f"warehouse.{table.relation}",
+        **table.numbers(target),
         "preview": dg.MetadataValue.table(records=_records(preview), schema=_schema_of(preview)),
         "file": dg.MetadataValue.path(str(target)),
         "ledger_seq": about.ledger_seq,

@@ -5,10 +5,10 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TAG, Recorder, version_tags
+from extend_pipeline.dagster_defs.assets.materializations import Recorder
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
-from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
+from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, publish_and_record
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.checks.needs import report_needs
 from extend_pipeline.dagster_defs.jobs import alive
@@ -17,8 +17,6 @@ from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.engine.drive import rounds
-from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.publish import publish_last
 
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
@@ -80,10 +78,8 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
             partitions = bring_in_line(context.instance, pipeline, mount)
             if partitions.changed:
                 context.log.info(partitions.describe(mount))
-        while not recorder.done:
-            yield from recorder.pending_events()
-        publish_last(pipeline)
-        yield from _table_events(context.instance, pipeline, mount)
+        yield from recorder.last_events()
+        yield from publish_and_record(context.instance, pipeline, mount)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)
@@ -92,12 +88,3 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
 def unfinished_runs(instance: dg.DagsterInstance, mount: Mount) -> Sequence[dg.DagsterRun]:
     """Return the runs of a mount's advance_job that are queued or in progress, and end those whose process is gone."""
     return alive.unfinished_runs(instance, mount.name(ADVANCE_JOB))
-
-
-def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> Iterator[Event]:
-    """Yield a materialization for each published table, unless Dagster has one of this version."""
-    for asset, metadata, version in published(pipeline, mount):
-        event = instance.get_latest_materialization_event(asset)
-        known = None if event is None or event.asset_materialization is None else event.asset_materialization.tags
-        if known is None or known.get(DATA_VERSION_TAG) != version:
-            yield dg.AssetMaterialization(asset, metadata=metadata, tags=version_tags(version))

@@ -7,11 +7,11 @@ import dagster as dg
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
+from extend_pipeline.dagster_defs.assets.tables import publish_and_record
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.checks.needs import report_needs
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.process import mistakes
-from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
@@ -19,7 +19,7 @@ from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 
 RECONCILE_JOB: Final = "reconcile_job"
 
-Event = dg.AssetCheckEvaluation | dg.Output[None]
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
 def build_reconcile_job(mount: Mount) -> dg.JobDefinition:
@@ -27,8 +27,8 @@ def build_reconcile_job(mount: Mount) -> dg.JobDefinition:
 
     @dg.op(name=mount.name("reconcile"), tags=NO_RETRY, required_resource_keys={mount.home_key})
     def reconcile_accounts(context: dg.OpExecutionContext) -> Iterator[Event]:
-        """Compare every account with a claim with each statement that its provider shows; then publish, evaluate
-        the checks, and say what waits for a person."""
+        """Compare every account with a claim with each statement that its provider shows; then publish and record the
+        tables, evaluate the checks, and say what waits for a person."""
         yield from _reconcile(context, mount)
 
     @dg.job(name=mount.name(RECONCILE_JOB), tags=NO_RETRY, executor_def=dg.in_process_executor)
@@ -47,7 +47,8 @@ def _reconcile(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
             context.log.warning(f"no task is adopted until this is corrected:\n{lines}")
         for result in reconcile_everything(pipeline):
             log_statement(context.log, result)
-        publish_last(pipeline)
+        # always, so that tables with a freshness policy stay fresh where nothing happens but this job
+        yield from publish_and_record(context.instance, pipeline, mount, always=True)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)

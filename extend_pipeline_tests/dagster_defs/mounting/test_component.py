@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ attributes:
   key_prefix: [studio, films]
   sensors: running
   owners: ["team:studio"]
+  freshness_hours: 36
 """
 
 CLIPS = """type: extend_pipeline.components.ExtendPipeline
@@ -64,6 +66,7 @@ attributes:
   group_name: "my group"
   owners: [anna, "team:studio"]
   tags: {"a b": 1}
+  freshness_hours: soon
 """
 
 Project = Callable[[Mapping[str, str]], Path]
@@ -126,8 +129,11 @@ def test_two_homes_are_mounted_by_yaml_beside_an_executor_and_a_resource_home(
     assert list(graph.get(dg.AssetKey(["studio", "films", "source_videos"])).owners) == ["team:studio"]
     node = graph.get(dg.AssetKey(["clips", "source_videos"]))
     assert node.tags["tier"] == "1"
-    [reference] = node.metadata["dagster/code_references"].code_references
-    assert Path(reference.file_path) == package / "defs" / "clips" / "defs.yaml"
+    code, written = node.metadata["dagster/code_references"].code_references
+    assert Path(code.file_path).name == "partitioned.py"
+    assert Path(written.file_path) == package / "defs" / "clips" / "defs.yaml"
+    policy = graph.get(dg.AssetKey(["studio", "films", "extension_costs"])).freshness_policy
+    assert policy == dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(asset_selection=[dg.AssetKey("invoices")])
     assert result.output_for_node("invoices") == "Long Lane"
 
@@ -145,6 +151,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_line_and_field(pr
         "group_name": f"{file}:8",
         "owners.0": f"{file}:9",
         "tags.a b.[key]": f"{file}:10",
+        "freshness_hours": f"{file}:11",
         "home": f"{file}:3",
     }
     types = {str(detail["loc"][0]).split(" at ")[0]: detail["type"] for detail in error.errors()}
