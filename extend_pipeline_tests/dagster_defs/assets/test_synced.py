@@ -105,14 +105,19 @@ def test_runs_by_hand_leave_partitions_and_tables_synced(either: Place) -> None:
     either.write([video("one"), video("two")])
     either.sensor("catalog_sensor")
     either.materialise("completed_extensions", keys=["one"])
-    only_request = {"extension_requests/one": "MISSING", "source_videos/one": "MISSING"}
-    assert {k: v for k, v in unsynced(either.instance, ["one"]).items() if k not in TABLES} == only_request
+    assert unsynced(either.instance, ["one"]) == dict.fromkeys(TABLES, "MISSING")
     job = either.defs.resolve_implicit_global_asset_job_def()
     chosen = [dg.AssetKey(name) for name in TABLES]
     assert job.execute_in_process(asset_selection=chosen, instance=either.instance).success
-    assert unsynced(either.instance, ["one"]) == only_request
+    assert unsynced(either.instance, ["one"]) == {}
     either.materialise("completed_extensions", keys=["two"])
     assert {unsynced(either.instance, []).get(name) for name in TABLES} == {"DATA"}
+    assert either.advance().success
+    assert unsynced(either.instance, ["one", "two"]) == {}
+    longer = video("one", extend={"steps": 3, "prompt": "the fog lifts"})
+    either.write([longer, video("two")], poll={"first_after": 900, "every": 900})
+    either.materialise("source_videos", keys=["one"])
+    assert unsynced(either.instance, ["one"]) == {"extension_requests/one": "DATA"}
     assert either.advance().success
     assert unsynced(either.instance, ["one", "two"]) == {}
 
