@@ -24,6 +24,8 @@ DEEP: Final = (
     "machine/test_machine.py",
     # the demo through a real Dagster, in a checkout and from the wheel
     "cli/test_demo.py::test_the_demo_ends_by_itself",
+    # Dagster's UI in a browser
+    "dagster_defs/ui/test_ui.py",
     # a run of a real Dagster that is killed
     "dagster_defs/test_killed_runs.py",
     # Dagster's commands as processes, a DAGSTER_HOME that is lost, five thousand videos in one edit

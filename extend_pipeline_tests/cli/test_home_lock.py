@@ -195,7 +195,7 @@ def test_dev_and_demo_at_once_leave_each_other_alone_and_nothing_lives_on(demo_h
     dev = demo_home.start("dev", "--port", str(free_port()))
     record = demo_home.home / "state" / RECORD
     try:
-        children = eventually(lambda: _children(record, 3), within=60)
+        children = eventually(lambda: _children(record, 3), within=120)
         film = demo_home.home / "state" / "media" / "film.mp4"
         assert film.exists()  # without --fresh it goes on with what is there
         for verb in ("demo", "dev"):

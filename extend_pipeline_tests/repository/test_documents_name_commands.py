@@ -60,7 +60,7 @@ def test_every_command_exists(document: Path) -> None:
         ("$ extend-pipeline --home data/trial plan --messure", ["--home", "--messure"]),
         ("$ extend-pipeline ledger restore   # a comment's words", ["restore"]),
         ("`extend-pipeline ledger accept --why 'it is right'`", []),
-        ("$ extend-pipeline --home data/demo sql \"FROM lineage\"", []),
+        ('$ extend-pipeline --home data/demo sql "FROM lineage"', []),
     ],
 )
 def test_what_is_found(text: str, wrong: list[str]) -> None:

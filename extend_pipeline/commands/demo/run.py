@@ -80,15 +80,16 @@ def dev(port: int, fresh: bool) -> None:
             demo_home.prepared(chosen, verb="dev", fresh=fresh, ui_port=port) as lock,
             demo_home.sandbox(chosen, lock) as sandbox,
             demo_home.dagster(chosen, lock, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
-            demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
         ):
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: is_up(f"{url}/server_info"), child=webserver, what="the UI", seconds=90)
-            say(f"sandbox {chosen.url}    UI {url}    logs {chosen.logs}    Ctrl-C ends all three")
-            while True:
-                for child in (sandbox, webserver, daemon):
-                    child.check()
-                time.sleep(LOOK_S)
+            # only now, because two programs that make the files of a new DAGSTER_HOME at the same time can both fail
+            with demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon:
+                say(f"sandbox {chosen.url}    UI {url}    logs {chosen.logs}    Ctrl-C ends all three")
+                while True:
+                    for child in (sandbox, webserver, daemon):
+                        child.check()
+                    time.sleep(LOOK_S)
     except KeyboardInterrupt:
         say("ended")
 
