@@ -86,7 +86,7 @@ def shell(tmp_path: Path, sandbox: SandboxHandle) -> Shell:
     return Shell(home, tmp_path / "dagster", sandbox)
 
 
-def test_one_video_a_range_one_table_and_everything(shell: Shell) -> None:
+def test_one_video_a_range_and_everything(shell: Shell) -> None:
     module = ("-m", "extend_pipeline.definitions")
     one = ("asset", "materialize", *module, "--select", "completed_extensions", "--partition", "fog")
     unknown = shell.run("dagster", *one)
@@ -106,7 +106,6 @@ def test_one_video_a_range_one_table_and_everything(shell: Shell) -> None:
     launched = ("--assets", "source_videos,completed_extensions", "--partition-range", "noon...rain")
     shell.succeeds("dg", "launch", *module, *launched)
     assert shell.materialized("completed_extensions") == {"fog", "night", "noon", "rain"}
-    assert shell.materialized("source_videos") == {"noon", "rain"}
     assert sorted(shell.bought()) == ["shell-fog", "shell-night", "shell-noon", "shell-rain"]
 
     # a run for everything, and in another DAGSTER_HOME the partitions and what was done before
