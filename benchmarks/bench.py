@@ -80,7 +80,8 @@ def _measure(context: Context, parts: list[str], results: Path) -> int:
     for name in parts:
         began = time.monotonic()
         try:
-            section: Section = importlib.import_module(f"benchmarks.parts.{name}").measure(context)
+            folder = "on_demand" if name in ON_DEMAND else "parts"
+            section: Section = importlib.import_module(f"benchmarks.{folder}.{name}").measure(context)
         except ProgramFailedError as error:
             section, failed = Section(f"{name}: failed", ["", "```", str(error), "```"]), True
         section.note(f"Measured in {time.monotonic() - began:.0f} s.")

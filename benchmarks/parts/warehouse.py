@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.context import Context
 from benchmarks.measure import probe
-from benchmarks.parts.writers import COLUMNS, beside_a_writer
+from benchmarks.on_demand.writers import COLUMNS, beside_a_writer
 from benchmarks.report import Section, seconds
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hop_times import hop_times, reported, spread
 from benchmarks.measure import ProgramFailedError
+from benchmarks.on_demand.hop_times import hop_times, reported, spread
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, EXTENSION_REQUESTS
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.sandbox import running_sandbox

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.context import Context
 from benchmarks.measure import ProgramFailedError, run
-from benchmarks.parts.fleet import speed, stored_at
+from benchmarks.on_demand.fleet import speed, stored_at
 from benchmarks.report import Section, ratio
 from benchmarks.upstream import upstream
 from benchmarks.worlds import seeds, write_world

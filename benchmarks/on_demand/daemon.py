@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.context import Context, Home
-from benchmarks.hop_times import HopTimes, hop_times, reported, spread
 from benchmarks.measure import ProgramFailedError
-from benchmarks.memory import Memory
+from benchmarks.on_demand.hop_times import HopTimes, hop_times, reported, spread
+from benchmarks.on_demand.memory import Memory
 from benchmarks.parts.dagster import is_reported
 from benchmarks.report import Section, ratio
 from benchmarks.services import cpu_of, dagster_dev, graphql

@@ -17,7 +17,7 @@ from benchmarks.context import Context, Home
 from benchmarks.generate.build import Wanted, build_home
 from benchmarks.generate.home import video_key, write_accounts
 from benchmarks.measure import ProgramFailedError, probe, run_cli
-from benchmarks.memory import Memory
+from benchmarks.on_demand.memory import Memory
 from benchmarks.report import Section, seconds
 from benchmarks.services import ROOT, dagster_environment, free_port, program, service
 from benchmarks.upstream import upstream
