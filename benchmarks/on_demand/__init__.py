@@ -1,2 +1,2 @@
-"""The parts that `--parts` must name, because they take longer: each of these modules has `measure(context) -> Section`,
-except `hop_times` and `memory`, which they share."""
+"""The parts that `--parts` must name, because they take longer: each module but `hop_times` and `memory`, which they
+share, has `measure(context) -> Section`."""
