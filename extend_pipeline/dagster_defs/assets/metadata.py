@@ -87,9 +87,9 @@ def request_metadata(facts: VideoFacts) -> Metadata:
         "parent_duration_s": _seconds(newest.parent_duration_ms),
         "charged" if end.charge.is_known else "reserved": _text(end.units),
         "amount": _text(end.amount),
-        **_plotted(end.shown),
         "submitted_at": _moment(newest.submitted_at),
         "error": _text(end.error),
+        **_plotted(end.shown),
         **({"requests": _requests(facts, before)} if len(before) > 1 else {}),
     }
 
@@ -128,7 +128,6 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         "added_s": _seconds(added_ms),
         "units": _text(_units(last.settled_micros, last)),
         "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
-        **_plotted(Spent(last.settled_micros or 0, _amount_micros(last.settled_micros, last))),
         "spent_in_all": _text(_spent_in_all(facts)),
         **_texts(last, "provider", "account", "task_id"),
         "prompt": _text(prompt_of(last.params)),
@@ -140,6 +139,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         "sha256": _text(last.sha256),
         "bytes": dg.MetadataValue.int(last.bytes),
         "picture": _text(f"{last.width} x {last.height}, {last.codec}"),
+        **_plotted(Spent(last.settled_micros or 0, _amount_micros(last.settled_micros, last))),
         "hops": dg.MetadataValue.table(records=[_hop(a) for a in facts.stored], schema=_HOPS),
     }
 
