@@ -99,7 +99,7 @@ def test_prompts_are_plain_text_to_dagster(home: EngineHome) -> None:
         assert prompt.value == PROMPTS["markup"]
         completed = completed_metadata(facts, pipeline.store).values()
         markdown = [value for value in completed if isinstance(value, dg.MarkdownMetadataValue)]
-        assert len(markdown) == 1, "the poster"
+        assert len(markdown) == 4, "the poster and a preview of each panel"
         assert not any("script" in (value.value or "") for value in markdown)
 
 
