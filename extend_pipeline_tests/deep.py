@@ -27,7 +27,7 @@ DEEP: Final = (
     # Dagster's UI in a browser
     "dagster_defs/ui/test_ui.py",
     # a run of a real Dagster that is killed
-    "dagster_defs/test_killed_runs.py",
+    "dagster_defs/jobs/test_killed_runs.py",
     # Dagster's commands as processes, a DAGSTER_HOME that is lost, five thousand videos in one edit
     "dagster_defs/shell/test_without_daemon.py",
     "dagster_defs/shell/test_lost_dagster_home.py",
@@ -86,7 +86,7 @@ DEEP: Final = (
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/test_joined_audio.py",
     "base/test_names.py::test_a_valid_name_is",
-    "dagster_defs/test_tables.py::test_advance_job_publishes_itself",
+    "dagster_defs/assets/test_tables.py::test_advance_job_publishes_itself",
     # each part of the benchmark, as small as it can be
     "benchmarks/test_parts.py",
     # a network of its own
@@ -96,15 +96,15 @@ DEEP: Final = (
     "engine/guards/test_secrets.py",
     "dagster_defs/test_secrets.py",
     # Dagster's own processes, large catalogues, workers that are killed, properties
-    "dagster_defs/test_retention_and_reconciliation.py::test_the_daily_job",
-    "dagster_defs/test_tables.py::test_the_tables_are_published_once",
+    "dagster_defs/sensors/test_retention_and_reconciliation.py::test_the_daily_job",
+    "dagster_defs/assets/test_tables.py::test_the_tables_are_published_once",
     "dagster_defs/time_travel/test_automation.py",
     "dagster_defs/time_travel/test_budget_days.py::test_a_run_is_requested_in_other_zones",
     "config/files/test_files.py::test_ten_thousand_entries",
-    "dagster_defs/test_sensors.py::test_the_nightly_backfill",
-    "dagster_defs/test_sensors.py::test_edits_are_decided",
-    "dagster_defs/test_advance_job.py::test_work_of_the_command_line",
-    "dagster_defs/test_tables.py::test_checks_report_a_warehouse",
+    "dagster_defs/sensors/test_sensors.py::test_the_nightly_backfill",
+    "dagster_defs/sensors/test_sensors.py::test_edits_are_decided",
+    "dagster_defs/jobs/test_advance_job.py::test_work_of_the_command_line",
+    "dagster_defs/assets/test_tables.py::test_checks_report_a_warehouse",
     "cli/test_installed.py::test_dagster_loads",
     "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/verbs/test_work.py::test_one_signal_ends",

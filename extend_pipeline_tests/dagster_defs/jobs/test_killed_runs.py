@@ -30,7 +30,7 @@ from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, video, write_home
 from extend_pipeline_tests.support.servers.ports import free_port
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 GOES_ON_WITHIN_S: Final = 120.0
 VIDEOS: Final = 3
 HOPS: Final = 2

@@ -16,7 +16,7 @@ from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, build_advance
 from extend_pipeline.dagster_defs.jobs.alive import CANCEL_S, NO_SIGN_S, SIGNS_KEY, SILENCE_S, unfinished_runs
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.dagster_defs.test_killed_runs import last_message
+from extend_pipeline_tests.dagster_defs.jobs.test_killed_runs import last_message
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
