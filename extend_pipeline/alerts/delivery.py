@@ -16,10 +16,11 @@ class Delivered:
 @dataclass(frozen=True, slots=True)
 class Undelivered:
     """The receiver may not have the message. `is_setting` says that nothing was tried, because a setting of this
-    machine has to change first."""
+    machine has to change first; `is_rejected` that the receiver will take it no more willingly later."""
 
     reason: str
     is_setting: bool = False
+    is_rejected: bool = False
 
 
 Delivery = Delivered | Undelivered

@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote, unquote_plus
 
 from extend_pipeline.alerts.delivery import Delivered, Delivery, Receiver, Undelivered
 from extend_pipeline.alerts.message import Message, encoded
@@ -22,7 +22,7 @@ from extend_pipeline.providers.http.guard import AddressFault, parse_url
 from extend_pipeline.providers.http.results import NoResponse, NotSent
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.http.trust import PUBLIC
-from extend_pipeline.providers.wire.credentials import SecretFault, variables_of
+from extend_pipeline.providers.wire.credentials import SecretFault
 from extend_pipeline.webhooks.signature import read_secrets, signed_headers
 
 WEBHOOK_S: Final = 10.0
@@ -30,6 +30,18 @@ COMMAND_S: Final = 10.0
 MAX_REPLY: Final = 4_096  # bytes of a response or of a command's output that are read
 MAX_SHOWN: Final = 200  # characters of them in a reason
 POLL_S: Final = 0.05  # until it is seen that a program has ended
+KILL_S: Final = 2.0  # until a program that is killed has ended
+MIN_SECRET: Final = 8  # characters of a part of an address: a shorter one is no secret, and is found in any text
+
+_PASSED_ON: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    | {name for proxy in ("http", "https", "all", "no") for name in (f"{proxy}_proxy", f"{proxy}_proxy".upper())}
+)
+_PASSED_ON_PREFIXES: Final = ("LC_", "ALERT_COMMAND_")
+"""The variables that a command gets. All others may be secrets: of accounts, of the ledger, of other homes."""
+
+_LATER: Final = frozenset({408, 425, 429})
+"""The statuses of a refusal that say nothing against the message."""
 
 
 def receivers_of(configuration: Configuration) -> list[Receiver]:
@@ -39,9 +51,9 @@ def receivers_of(configuration: Configuration) -> list[Receiver]:
         return []
     receivers: list[Receiver] = []
     if alerts.webhook is not None or alerts.webhook_env is not None:
-        receivers.append(Webhook(alerts))
+        receivers.append(WebhookReceiver(alerts))
     if alerts.command is not None:
-        receivers.append(Command(alerts.command, _secret_variables(configuration)))
+        receivers.append(CommandReceiver(alerts.command))
     return receivers
 
 
@@ -55,15 +67,15 @@ class _Prepared:
 
     client: HttpClient
     path: str = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    signing_secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Webhook:
+class WebhookReceiver:
     """Sends alerts by POST with the headers of Standard Webhooks, signed if there is a secret. Redirects are not
     followed. The address is never shown, because it may hold a token."""
 
-    alerts: Alerts
+    alerts: Alerts = field(repr=False)
     name: str = "webhook"
     deadline_s: float = WEBHOOK_S
 
@@ -86,27 +98,27 @@ class Webhook:
             prepared = self._prepared()
         except _SettingFault as fault:
             return Undelivered(str(fault), is_setting=True)
-        # a short path is no secret, and would be found in any text
-        secrets = (*prepared.secrets, prepared.path if len(prepared.path) > 8 else "")
+        hidden = (*prepared.signing_secrets, *_parts(prepared.path))
         body = encoded(message)
-        headers = signed_headers(prepared.secrets, str(message["id"]), body, now_ms=now_ms)
+        headers = signed_headers(prepared.signing_secrets, str(message["id"]), body, now_ms=now_ms)
         with closing(prepared.client) as client:
             result = client.post(prepared.path, body, headers=headers, deadline_s=self.deadline_s, body_cap=MAX_REPLY)
         if isinstance(result, NotSent | NoResponse):
-            return Undelivered(scrub(result.reason, secrets=secrets, cap=2 * MAX_SHOWN))
-        words = _shown(result.body, secrets=secrets)
+            return Undelivered(scrub(result.reason, secrets=hidden, cap=2 * MAX_SHOWN))
+        words = _shown(result.body, secrets=hidden)
         status = f"HTTP {result.status}{f': {words}' if words else ''}"
         if 200 <= result.status < 300:
             return Delivered(status)
         redirects = "; redirects are not followed" if 300 <= result.status < 400 else ""
-        return Undelivered(f"{status}{redirects}")
+        is_rejected = 400 <= result.status < 500 and result.status not in _LATER
+        return Undelivered(f"{status}{redirects}", is_rejected=is_rejected)
 
     def _prepared(self) -> _Prepared:
         """Return what a POST needs. Raises _SettingFault."""
         alerts, variable = self.alerts, self.alerts.webhook_env
-        secrets = () if alerts.secret_env is None else read_secrets(alerts.secret_env)
-        if isinstance(secrets, SecretFault):
-            raise _SettingFault(secrets.message)
+        signing_secrets = () if alerts.secret_env is None else read_secrets(alerts.secret_env)
+        if isinstance(signing_secrets, SecretFault):
+            raise _SettingFault(signing_secrets.message)
         address = self._address().strip()
         if not address:
             raise _SettingFault(f"the environment variable {variable} is not set; set it to the webhook's address")
@@ -125,19 +137,18 @@ class Webhook:
         except ValueError as error:
             reason = str(error).removeprefix("base URL: ")
             raise _SettingFault(f"{where} holds no address that can be used: {reason}") from None
-        return _Prepared(client, target.target, secrets)
+        return _Prepared(client, target.target, signing_secrets)
 
     def _address(self) -> str:
         return self.alerts.webhook or os.environ.get(self.alerts.webhook_env or "", "")
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandReceiver:
     """Runs a program without a shell for each alert, in a process group of its own that is killed when its time is
-    over. The variables of `hidden` are taken out of its environment."""
+    over. It gets few variables of the environment, because others may hold secrets."""
 
-    arguments: tuple[str, ...]
-    hidden: Collection[str] = field(default=(), repr=False)
+    arguments: tuple[str, ...] = field(repr=False)  # one may be a token
     name: str = "command"
     deadline_s: float = COMMAND_S
 
@@ -152,7 +163,11 @@ class Command:
 
     def deliver(self, message: Message, *, now_ms: int) -> Delivery:  # noqa: ARG002 - a webhook's
         """Run the program once."""
-        environment = {name: value for name, value in os.environ.items() if name not in self.hidden}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        }
         try:
             process = subprocess.Popen(
                 self.arguments,
@@ -166,14 +181,17 @@ class Command:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             return Undelivered(f"{self.arguments[0]} can't be started: {reason}", is_setting=True)
-        with process:
-            output, in_time = _converse(process, encoded(message), self.deadline_s)
-            if not in_time:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        output, in_time = _converse(process, encoded(message), self.deadline_s)
+        if not in_time:
+            # PermissionError: it runs as another user (sudo), or only zombies are left, on macOS
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=KILL_S)
         words = _shown(output)
         said = f": {words}" if words else ""
+        if process.returncode is None:
+            return Undelivered(f"{self.arguments[0]} still runs after {self.deadline_s:g} s and can't be killed{said}")
         if not in_time:
             return Undelivered(f"{self.arguments[0]} was killed after {self.deadline_s:g} s{said}")
         if process.returncode:
@@ -182,12 +200,13 @@ class Command:
 
 
 def _converse(process: subprocess.Popen[bytes], body: bytes, limit_s: float) -> tuple[bytes, bool]:
-    """Give a program its input and read what it writes until it ends. Return the first MAX_REPLY bytes, and whether it
-    ended in time. It may read nothing, and a child that it leaves behind may hold its output open."""
+    """Give a program its input and read what it writes until it ends, then close both. Return the first MAX_REPLY
+    bytes, and whether it ended in time. It may read nothing, and a child that it leaves behind may hold its output
+    open."""
     assert process.stdin is not None
     assert process.stdout is not None
     output, until = b"", time.monotonic() + limit_s
-    with selectors.DefaultSelector() as selector:
+    with process.stdin, process.stdout, selectors.DefaultSelector() as selector:
         for pipe, event in ((process.stdin, selectors.EVENT_WRITE), (process.stdout, selectors.EVENT_READ)):
             os.set_blocking(pipe.fileno(), False)
             selector.register(pipe, event)
@@ -224,14 +243,10 @@ def _shown(output: bytes, *, secrets: tuple[str, ...] = ()) -> str:
     return scrub(" ".join(output.decode("utf-8", "replace").split()), secrets=secrets, cap=MAX_SHOWN)
 
 
-def _secret_variables(configuration: Configuration) -> frozenset[str]:
-    """Return the environment variables that hold secrets of the home: keys, secrets of callbacks and of the webhook,
-    log-ins of proxies."""
-    names: set[str | None] = set()
-    for account in (*configuration.accounts.values(), *configuration.last_good.values()):
-        names |= {*variables_of(account), account.proxy_login_env}
-        if account.callbacks is not None:
-            names.add(account.callbacks.secret_env)
-    if (alerts := configuration.alerts) is not None:
-        names |= {alerts.webhook_env, alerts.secret_env, alerts.proxy_login_env}
-    return frozenset(name for name in names if name)
+def _parts(target: str) -> tuple[str, ...]:
+    """Return the parts of a path with its query that may be secrets, as they are and unquoted, the longest first."""
+    path, _, query = target.partition("?")
+    values = (pair.partition("=")[2] or pair for pair in query.split("&"))
+    parts = {target, path, query, *path.split("/"), *values}
+    parts |= {plain for part in parts for plain in (unquote(part), unquote_plus(part))}
+    return tuple(sorted((part for part in parts if len(part) >= MIN_SECRET), key=len, reverse=True))

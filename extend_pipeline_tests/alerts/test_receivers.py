@@ -7,6 +7,9 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +21,7 @@ import pytest
 
 from extend_pipeline.alerts.delivery import Delivered, Undelivered
 from extend_pipeline.alerts.message import encoded
-from extend_pipeline.alerts.receivers import Command, Webhook
+from extend_pipeline.alerts.receivers import CommandReceiver, WebhookReceiver
 from extend_pipeline.config.model.alerts import Alerts
 from extend_pipeline_tests.support.servers.receiver import Receiver, Script, running_receiver
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -41,9 +44,9 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_ENV, SECRET)
 
 
-def webhook(receiver: Receiver, *, deadline_s: float = 10.0, **changes: Any) -> Webhook:
+def webhook(receiver: Receiver, *, deadline_s: float = 10.0, **changes: Any) -> WebhookReceiver:
     written = {"webhook": receiver.url, "secret_env": SECRET_ENV, "allow_local": "true", **changes}
-    return Webhook(Alerts.model_validate(written), deadline_s=deadline_s)
+    return WebhookReceiver(Alerts.model_validate(written), deadline_s=deadline_s)
 
 
 def test_a_message_is_signed_by_standard_webhooks(receiver: Receiver) -> None:
@@ -128,6 +131,41 @@ def test_anything_but_2xx_is_no_delivery_and_no_redirect_is_followed(receiver: R
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.parametrize(("status", "is_rejected"), [(302, False), (400, True), (404, True), (413, True), (422, True)])
+def test_a_rejection_is_told_from_a_failure(receiver: Receiver, status: int, is_rejected: bool) -> None:
+    receiver.script = Script(status)
+    delivery = webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(delivery, Undelivered)
+    assert delivery.is_rejected == is_rejected
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_a_receiver_that_is_busy_rejects_nothing(receiver: Receiver, status: int) -> None:
+    receiver.script = Script(status)
+    assert webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS) == Undelivered(f"HTTP {status}")
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "/services/T0SECRET1/B%2FSECRET2?sig=S3%2BSECRET%3D%3D&v=2",
+        "no hook /services/T0SECRET1/B%2FSECRET2",
+        "no team T0SECRET1, no hook B%2FSECRET2",
+        "no hook B/SECRET2",
+        "bad sig S3%2BSECRET%3D%3D",
+        "bad sig S3+SECRET==",
+    ],
+)
+def test_no_part_of_the_address_that_a_server_repeats_is_shown(receiver: Receiver, echo: str) -> None:
+    address = f"{receiver.url.removesuffix('/hook')}/services/T0SECRET1/B%2FSECRET2?sig=S3%2BSECRET%3D%3D&v=2"
+    hook = webhook(receiver, webhook=address)
+    assert "SECRET" not in repr(hook)
+    for status in (200, 404):
+        receiver.script = Script(status, body=echo.encode())
+        assert "SECRET" not in repr(hook.deliver(MESSAGE, now_ms=NOW_MS))
+    assert receiver.requests[0].path.startswith("/services/")
+
+
 def test_a_huge_reply_is_not_read_to_its_end(receiver: Receiver) -> None:
     receiver.script = Script(200, body=b"x" * 50_000_000)
     begun = time.monotonic()
@@ -163,26 +201,38 @@ def program(tmp_path: Path, source: str) -> tuple[str, ...]:
 
 def test_a_command_reads_the_message_and_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", "k" * 32)
-    monkeypatch.setenv("PAGER", "9")
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://anna:password@db/ledger")
+    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("ALERT_COMMAND_PAGER", "9")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     arguments = program(
         tmp_path,
         "import json, os, pathlib, sys\n"
-        "got = {'message': json.load(sys.stdin), 'key': os.environ.get('THE_KEY'), 'pager': os.environ['PAGER'],\n"
-        "       'arguments': sys.argv[2:]}\n"
+        "got = {'message': json.load(sys.stdin), 'environment': dict(os.environ), 'arguments': sys.argv[2:]}\n"
         "pathlib.Path(sys.argv[1], 'got.json').write_text(json.dumps(got))\n"
         "print('paged', 'anna')\n",
     )
-    command = Command((*arguments, "$HOME; `id`"), frozenset({"THE_KEY"}))
+    command = CommandReceiver((*arguments, "$HOME; `id`"))
     delivery = command.deliver(MESSAGE, now_ms=NOW_MS)
     assert isinstance(delivery, Delivered)
     check_user_text(delivery.note, without={sys.executable: "PYTHON"})
     got = json.loads((tmp_path / "got.json").read_text())
-    assert got == {"message": MESSAGE, "key": None, "pager": "9", "arguments": ["$HOME; `id`"]}
+    environment = got.pop("environment")
+    assert got == {"message": MESSAGE, "arguments": ["$HOME; `id`"]}
+    secret = {"THE_KEY", SECRET_ENV, "EXTEND_PIPELINE_LEDGER_URL", "ALERT_WEBHOOK_SECRET"}
+    assert not secret & environment.keys()
+    assert {environment[name] for name in ("ALERT_COMMAND_PAGER", "https_proxy", "LC_ALL")} == {
+        "9",
+        "http://proxy:3128",
+        "C.UTF-8",
+    }
+    assert environment["PATH"] == os.environ["PATH"]
 
 
 def test_a_command_that_fails_is_said_with_the_beginning_of_its_output(tmp_path: Path) -> None:
     arguments = program(tmp_path, "import sys\nprint('x' * 10_000_000)\nprint('no', file=sys.stderr)\nsys.exit(3)\n")
-    delivery = Command(arguments).deliver(MESSAGE, now_ms=NOW_MS)
+    delivery = CommandReceiver(arguments).deliver(MESSAGE, now_ms=NOW_MS)
     assert isinstance(delivery, Undelivered)
     check_user_text(delivery.reason, without={sys.executable: "PYTHON"})
 
@@ -198,7 +248,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
         "time.sleep(600)\n",
     )
     begun = time.monotonic()
-    delivery = Command(arguments, deadline_s=3.0).deliver(MESSAGE, now_ms=NOW_MS)
+    delivery = CommandReceiver(arguments, deadline_s=3.0).deliver(MESSAGE, now_ms=NOW_MS)
     assert time.monotonic() - begun < 10
     assert isinstance(delivery, Undelivered)
     check_user_text(delivery.reason, without={sys.executable: "PYTHON"})
@@ -207,6 +257,28 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     while _lives(child):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="takes root, and setpriv of util-linux"
+)
+def test_a_command_that_hangs_as_another_user_holds_nothing_up() -> None:
+    source = (
+        "from extend_pipeline.alerts.receivers import CommandReceiver\n"
+        "arguments = ('setpriv', '--reuid', '65534', '--clear-groups', 'sh', '-c', 'echo $$; exec sleep 600')\n"
+        "print(CommandReceiver(arguments, deadline_s=1.0).deliver({'id': 'alert_1'}, now_ms=0).reason)\n"
+    )
+    # without this capability root is refused as other users are
+    without = ("setpriv", "--inh-caps=-kill", "--bounding-set=-kill")
+    done = subprocess.run(
+        [*without, sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True, timeout=60, check=True
+    )
+    said, _, pid = done.stdout.strip().rpartition(": ")
+    try:
+        assert _lives(int(pid))
+    finally:
+        os.kill(int(pid), signal.SIGKILL)
+    check_user_text(said)
 
 
 def _lives(pid: int) -> bool:
@@ -226,15 +298,15 @@ def test_a_command_whose_child_lives_on_is_done_when_it_ends(tmp_path: Path) -> 
     )
     begun = time.monotonic()
     try:
-        assert isinstance(Command(arguments).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+        assert isinstance(CommandReceiver(arguments).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
         assert time.monotonic() - begun < 8
     finally:
         os.kill(int((tmp_path / "child").read_text()), 9)
 
 
 def test_a_command_that_reads_nothing_or_is_not_there(tmp_path: Path) -> None:
-    assert isinstance(Command(program(tmp_path, "")).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
-    delivery = Command((str(tmp_path / "missing"),)).deliver(MESSAGE, now_ms=NOW_MS)
+    assert isinstance(CommandReceiver(program(tmp_path, "")).deliver(MESSAGE, now_ms=NOW_MS), Delivered)
+    delivery = CommandReceiver((str(tmp_path / "missing"),)).deliver(MESSAGE, now_ms=NOW_MS)
     assert isinstance(delivery, Undelivered)
     assert delivery.is_setting
     check_user_text(delivery.reason)

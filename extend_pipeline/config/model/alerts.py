@@ -80,7 +80,8 @@ class Alerts(ConfigModel):
     ) = Field(
         default=None,
         description="Program with its arguments that is run for each alert, which it reads as JSON from its standard "
-        "input. No shell reads it, and it gets no key of an account.",
+        "input. No shell reads it. Of the environment it gets PATH, HOME and their like, proxies, and variables whose "
+        "names begin with ALERT_COMMAND_.",
         examples=["[/usr/local/bin/page, --team, video]"],
     )
     warnings: YesNo = Field(
