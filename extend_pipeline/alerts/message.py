@@ -16,6 +16,7 @@ MAX_NAMES: Final = 5  # videos of one item
 MAX_LINES: Final = 10  # of the text
 MAX_CELL: Final = 500  # characters
 MAX_LINE: Final = 300
+MAX_URL: Final = 2_000
 
 _INERT: Final = str.maketrans({"<": "‹", ">": "›", "@": "＠"})
 """What chats read as a link or as a call to everyone, in a provider's words too."""
@@ -87,13 +88,19 @@ def build_message(
     failed_runs: Sequence[FailedRun] = (),
     *,
     now_s: int,
+    is_whole: bool = True,
+    has_lost: bool = False,
 ) -> Message:
-    """Return the message of a decision that has a kind. Lists are cut until it fits into MAX_BYTES."""
+    """Return the message of a decision that has a kind. Lists are cut until it fits into MAX_BYTES, and what UTF-8
+    can't carry is replaced. The title says so where not all that waits is known (`is_whole`), and where an earlier
+    message was given up (`has_lost`)."""
     assert decision.kind is not None
     listed = [thing for thing in waiting if thing.marks & decision.listed]
     # what is new comes first, and of that what is urgent
     listed.sort(key=lambda thing: (not thing.marks & decision.new, not thing.is_urgent))
     title = _title(decision.kind, sender, waiting, listed, failed_runs)
+    title += "" if is_whole else "; what else waits is not known"
+    title = _cut(f"{title}; an earlier alert could not be delivered" if has_lost else title)
     head = {
         "version": VERSION,
         "id": message_id,
@@ -101,7 +108,8 @@ def build_message(
         "title": title,
         "text": _text(title, listed, failed_runs),
         "at": datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **asdict(sender),
+        "home": _cut(sender.home),
+        "mount": _cut(sender.mount),
         "waits": len(waiting),
         "urgent": sum(thing.is_urgent for thing in waiting),
     }
@@ -115,13 +123,15 @@ def build_message(
             "failed_runs": runs,
             "more_failed_runs": len(failed_runs) - len(runs),
         }
-        if len(encoded(message)) <= MAX_BYTES or not (items or runs):
-            return message
-        items, runs = items[: len(items) * 3 // 4], runs[: max(len(runs) * 3 // 4, 1 if not items else 0)]
+        body = encoded(message)
+        if len(body) <= MAX_BYTES or not (items or runs):
+            clean: Message = json.loads(body)
+            return clean
+        items, runs = items[: len(items) * 3 // 4], runs[: len(runs) * 3 // 4]
 
 
 def encoded(message: Message) -> bytes:
-    """Return the bytes that are sent, the same each time. What UTF-8 can't carry is replaced."""
+    """Return the bytes that are sent, the same each time."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -170,7 +180,8 @@ def _item(thing: Waiting, *, is_new: bool) -> dict[str, Any]:
 
 
 def _run(run: FailedRun) -> dict[str, Any]:
-    return {**asdict(run), "error": _cut(run.error, MAX_LINE)}
+    url = run.url if run.url is None or len(run.url) <= MAX_URL else None  # the beginning of a link leads nowhere
+    return {**asdict(run), "job": _cut(run.job, MAX_LINE), "error": _cut(run.error, MAX_LINE), "url": url}
 
 
 def _cut(text: str, most: int = MAX_CELL) -> str:

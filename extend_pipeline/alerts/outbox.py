@@ -1,9 +1,10 @@
-"""What each receiver knows and what it is still to get, and one step of its delivery: at least once, in order."""
+"""What each receiver knows and what it is still to get, and one step of its delivery: at least once and in order. A
+message that can't be delivered is given up, and all that waits is reported anew."""
 
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
 from extend_pipeline.alerts.decide import MARK, Reported, decide
@@ -16,26 +17,34 @@ FIRST_GAP_S: Final = 60
 MAX_GAP_S: Final = 900
 """Seconds between two tries of one message: doubled after each, up to the second."""
 
+MAX_REJECTIONS: Final = 4
+MAX_AGE_S: Final = 86_400
+"""So many tries of a message that is rejected, and so many seconds of any other, until it is given up: a receiver that
+can't take one message would get none of those after it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A message that its receiver may not have yet. It stays as it is on each try, and so does its id, by which the
-    receiver can drop a repeat."""
+    receiver can drop a repeat. `runs_before` is the place in Dagster's storage before its failed runs."""
 
     message: Message
     tries: int = 0
     next_s: int = 0
+    runs_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbox:
     """The state of one receiver. `runs_after` is the place in Dagster's storage up to which failed runs are reported;
-    None before the first look, which begins there and then. `settings` is the digest of the receiver's settings."""
+    None before the first look, which begins there and then. `settings` is the digest of the receiver's settings.
+    `has_lost` says that a message was given up, and none was delivered since."""
 
     reported: Reported = field(default_factory=Reported)
     runs_after: int | None = None
     pending: Pending | None = None
     settings: str = ""
+    has_lost: bool = False
 
     @classmethod
     def loaded(cls, text: str) -> Self:
@@ -55,6 +64,7 @@ class Outbox:
                 runs_after=stored["runs_after"],
                 pending=None if pending is None else Pending(**pending),
                 settings=stored["settings"],
+                has_lost=stored.get("has_lost", False),
             )
         except (ValueError, KeyError, TypeError):
             return cls()
@@ -72,10 +82,9 @@ class Outbox:
                 "listed_s": known.listed_s,
             },
             "runs_after": self.runs_after,
-            "pending": None
-            if pending is None
-            else {"message": pending.message, "tries": pending.tries, "next_s": pending.next_s},
+            "pending": None if pending is None else asdict(pending),
             "settings": self.settings,
+            "has_lost": self.has_lost,
         }
         return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
@@ -83,7 +92,7 @@ class Outbox:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """What there is to report: what waits, and the failed runs since a receiver's last message, with the place in
-    Dagster's storage after them. `is_whole` says that nothing else waits; otherwise what was reported waits still."""
+    Dagster's storage after them. `is_whole` says that nothing else waits; otherwise what was reported may wait still."""
 
     waiting: Sequence[Waiting]
     is_whole: bool = True
@@ -100,8 +109,6 @@ def compose(
         return outbox
     known = outbox.reported
     marks = waiting_marks(news.waiting)
-    if not news.is_whole:
-        marks = {mark: mark in known.urgent for mark in known.marks} | marks
     marks = {mark: is_urgent for mark, is_urgent in marks.items() if warnings or is_urgent or mark in known.marks}
     waiting = [thing for thing in news.waiting if thing.marks & marks.keys()]
     decision = decide(
@@ -110,12 +117,25 @@ def compose(
         now_s=now_s,
         again_after_s=again_after_s,
         failed_runs=bool(news.failed_runs),
+        is_whole=news.is_whole,
+        has_lost=outbox.has_lost,
     )
     outbox = replace(outbox, reported=decision.after)
     if decision.kind is None:
         return outbox if news.failed_runs else replace(outbox, runs_after=news.runs_after)
-    message = build_message(new_id(), decision, sender, waiting, news.failed_runs, now_s=now_s)
-    return replace(outbox, runs_after=news.runs_after, pending=Pending(message=message))
+    message = build_message(
+        new_id(),
+        decision,
+        sender,
+        waiting,
+        news.failed_runs,
+        now_s=now_s,
+        is_whole=news.is_whole,
+        has_lost=outbox.has_lost,
+    )
+    runs_before = news.runs_after if outbox.runs_after is None else outbox.runs_after
+    pending = Pending(message=message, runs_before=runs_before)
+    return replace(outbox, runs_after=news.runs_after, pending=pending)
 
 
 def deliver(outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[Outbox], None]) -> tuple[Outbox, str]:
@@ -135,12 +155,19 @@ def deliver(outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[O
     save(outbox)
     delivery = receiver.deliver(pending.message, now_ms=now_s * 1000)
     if isinstance(delivery, Delivered):
-        return replace(outbox, pending=None), f"{receiver.name}: sent, {delivery.note}: {pending.message['title']}"
+        sent = replace(outbox, pending=None, has_lost=False)
+        return sent, f"{receiver.name}: sent, {delivery.note}: {pending.message['title']}"
+    pending = replace(pending, tries=pending.tries + (not delivery.is_setting))
+    is_old = not 0 <= now_s - outbox.reported.sent_s < MAX_AGE_S  # it was made when it was taken as reported
+    if is_old or (delivery.is_rejected and pending.tries >= MAX_REJECTIONS):
+        lost = Outbox(runs_after=pending.runs_before, settings=outbox.settings, has_lost=True)
+        return lost, f"{receiver.name}: {delivery.reason}; given up, and all that waits is reported anew"
     if delivery.is_setting:
         return outbox, f"{receiver.name}: {delivery.reason}"
-    next_s = now_s + min(FIRST_GAP_S * 2 ** min(pending.tries, 10), MAX_GAP_S)
-    later = replace(pending, tries=pending.tries + 1, next_s=next_s)
-    return replace(outbox, pending=later), f"{receiver.name}: {delivery.reason}; tried again {_utc(next_s)}"
+    # after one that was given up, the next one is no reason to try more often
+    gap_s = MAX_GAP_S if outbox.has_lost else min(FIRST_GAP_S * 2 ** min(pending.tries - 1, 10), MAX_GAP_S)
+    pending = replace(pending, next_s=now_s + gap_s)
+    return replace(outbox, pending=pending), f"{receiver.name}: {delivery.reason}; tried again {_utc(pending.next_s)}"
 
 
 def new_id() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -13,10 +14,10 @@ NOW_S = 1_795_000_000
 NEW = Reported()
 
 
-def at(now_s: int, waiting: Iterable[str], before: Reported = NEW, *, failed: bool = False) -> Decision:
+def at(now_s: int, waiting: Iterable[str], before: Reported = NEW, *, failed: bool = False, **how: bool) -> Decision:
     """Decide; things with `!` at their end are urgent."""
     things = {name.removesuffix("!"): name.endswith("!") for name in waiting}
-    return decide(things, before, now_s=now_s, again_after_s=DAY_S, failed_runs=failed)
+    return decide(things, before, now_s=now_s, again_after_s=DAY_S, failed_runs=failed, **how)
 
 
 def test_nothing_is_sent_where_nothing_waits_and_nothing_was_reported() -> None:
@@ -31,9 +32,23 @@ def test_each_thing_is_reported_once_and_again_after_a_day_and_at_the_end() -> N
     second = at(NOW_S + DAY_S, ["a", "b"], first.after)
     assert (second.kind, second.listed, second.new) == (Kind.REMINDER, {"a", "b"}, set())
     assert at(NOW_S + DAY_S + 60, ["a", "b"], second.after).kind is None
-    end = at(NOW_S + DAY_S + 120, [], second.after)
+    end = at(NOW_S + DAY_S + GAP_S, [], second.after)
     assert (end.kind, end.listed) == (Kind.ALL_CLEAR, set())
-    assert at(NOW_S + DAY_S + 180, [], end.after).kind is None
+    assert at(NOW_S + DAY_S + 2 * GAP_S, [], end.after).kind is None
+
+
+def test_what_comes_and_goes_is_one_alert_and_one_all_clear() -> None:
+    state, kinds = NEW, []
+    for minute in range(60):
+        decision = at(NOW_S + 60 * minute, ["a!"] if minute % 2 == 0 and minute < 40 else [], state)
+        state = decision.after
+        if decision.kind is not None:
+            kinds.append((minute, decision.kind))
+    assert kinds[0] == (0, Kind.ALERT)
+    gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(kinds)]
+    assert min(gap for gap, (_, kind) in zip(gaps, kinds[1:], strict=True) if kind is Kind.ALL_CLEAR) * 60 >= GAP_S
+    assert len(kinds) <= 10
+    assert kinds[-1][1] is Kind.ALL_CLEAR
 
 
 def test_only_what_is_new_is_listed_and_reminders_list_all_of_it() -> None:
@@ -69,8 +84,8 @@ def test_a_thing_that_went_and_came_back_is_new() -> None:
     without = at(NOW_S + 60, ["b"], first.after)
     assert without.kind is None
     assert at(NOW_S + GAP_S, ["a", "b"], without.after).listed == {"a"}
-    end = at(NOW_S + 60, [], first.after)
-    assert at(NOW_S + 60 + GAP_S, ["a"], end.after).kind is Kind.ALERT
+    end = at(NOW_S + GAP_S, [], first.after)
+    assert at(NOW_S + 2 * GAP_S, ["a"], end.after).kind is Kind.ALERT
 
 
 def test_failed_runs_are_an_alert_without_anything_that_waits() -> None:
@@ -102,3 +117,34 @@ def test_of_very_many_things_the_rest_is_counted_and_never_reported_twice(count:
         state = decision.after
     assert at(now_s + GAP_S, [*waiting, "new"], state).listed == {"new"}
     assert at(now_s + GAP_S, [], state).kind is Kind.ALL_CLEAR
+
+
+def test_while_only_a_part_is_known_what_was_reported_is_neither_listed_again_nor_forgotten() -> None:
+    before = at(NOW_S, ["a", "b!"]).after
+    due_s = NOW_S + DAY_S
+    assert at(due_s, [], before, is_whole=False) == Decision(after=before), "no reminder without anything in it"
+    closed = at(due_s + 60, ["home!"], before, is_whole=False)
+    assert (closed.kind, closed.listed, closed.new) == (Kind.ALERT, {"home"}, {"home"})
+    assert closed.after.listed_s == before.listed_s
+    assert at(due_s + DAY_S, ["home!"], closed.after, is_whole=False).kind is None
+    again = at(due_s + 60 + DAY_S, ["home!"], closed.after, is_whole=False)
+    assert (again.kind, again.listed, again.new) == (Kind.REMINDER, {"home"}, set())
+    assert at(due_s + 120 + DAY_S, ["home!"], again.after, is_whole=False).kind is None
+    opened = at(due_s + 180 + DAY_S, ["a", "b!"], again.after)
+    assert (opened.kind, opened.listed, opened.new) == (Kind.REMINDER, {"a", "b"}, set())
+
+
+def test_of_very_many_things_none_is_new_after_an_outage() -> None:
+    names = [mark_of(str(number)) for number in range(MAX_MARKS + 500)]
+    before = at(NOW_S, names).after
+    for home in ([], ["zzz!"]):  # a mark above those that are only counted
+        closed = at(NOW_S + GAP_S, home, before, is_whole=False)
+        assert bool(closed.listed) == bool(home)
+        opened = at(NOW_S + 2 * GAP_S, names, closed.after)
+        assert (opened.kind, opened.new) == (None, set())
+
+
+def test_after_a_message_that_was_given_up_something_is_sent_even_if_nothing_waits() -> None:
+    assert at(NOW_S, ["a"], has_lost=True).listed == {"a"}
+    assert at(NOW_S, [], has_lost=True).kind is Kind.ALL_CLEAR
+    assert at(NOW_S, [], has_lost=True, is_whole=False).kind is None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 
 from extend_pipeline.alerts.decide import Decision, Kind, Reported
 from extend_pipeline.alerts.message import (
     MAX_BYTES,
+    MAX_CELL,
+    MAX_LINE,
     FailedRun,
     Sender,
     Waiting,
@@ -121,6 +125,43 @@ def test_a_message_never_has_more_bytes_than_its_limit() -> None:
     assert len(message["waiting"]) + message["more_waiting"] == 10_000
     assert len(message["failed_runs"]) + message["more_failed_runs"] == 60
     assert message["waiting"]
+
+
+def test_one_run_that_is_too_large_for_a_message_is_cut_and_its_link_left_out() -> None:
+    long = "x" * 33_000
+    run = FailedRun(run_id="r1", job=long, error=long, ended_at="", url=f"https://d/{long}")
+    sender = Sender(home=f"/{long}/videos", mount=long)
+    thing = replace(waiting("a"), videos=(long,))
+    message = build_message("a", decision(Kind.ALERT, [thing]), sender, [thing], [run], now_s=NOW_S)
+    assert len(encoded(message)) <= MAX_BYTES
+    assert (message["more_waiting"], message["more_failed_runs"]) == (1, 1)
+    message = build_message("a", decision(Kind.ALERT, []), sender, [], [run], now_s=NOW_S)
+    (shown,) = message["failed_runs"]
+    assert (len(shown["job"]), len(shown["error"]), shown["url"]) == (MAX_LINE, MAX_LINE, None)
+    assert max(len(message[name]) for name in ("home", "mount", "title")) == MAX_CELL
+
+
+def test_the_texts_stay_within_the_limit_where_each_character_takes_six_bytes() -> None:
+    words = "\x01" * 5_000
+    things = [replace(waiting(f"v{number}"), sentence=words, message=words) for number in range(20)]
+    sender = Sender(home=f"/{words}", mount=words)
+    message = build_message("a", decision(Kind.ALERT, things), sender, things, now_s=NOW_S)
+    assert len(encoded(message)) <= MAX_BYTES
+
+
+def test_a_folder_that_is_not_utf_8_can_be_stored_and_sent() -> None:
+    sender = Sender(home=os.fsdecode(b"/srv/f\xfclme"))
+    message = build_message("a", decision(Kind.ALERT, [waiting("a")]), sender, [waiting("a")], now_s=NOW_S)
+    assert (message["home"], message["title"].partition(":")[0]) == ("/srv/f?lme", "extend_pipeline f?lme")
+    assert json.loads(encoded(message)) == message
+
+
+def test_the_title_says_what_is_not_known_and_what_was_lost() -> None:
+    things = [waiting("a")]
+    message = build_message(
+        "a", decision(Kind.ALERT, things), SENDER, things, now_s=NOW_S, is_whole=False, has_lost=True
+    )
+    check_user_text(message["title"])
 
 
 def test_words_of_a_provider_call_no_one_and_link_nowhere_in_a_chat() -> None:

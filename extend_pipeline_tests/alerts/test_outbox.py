@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +11,16 @@ import pytest
 from extend_pipeline.alerts.decide import GAP_S, mark_of
 from extend_pipeline.alerts.delivery import Delivered, Delivery, Undelivered
 from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, encoded
-from extend_pipeline.alerts.outbox import FIRST_GAP_S, MAX_GAP_S, News, Outbox, compose, deliver
+from extend_pipeline.alerts.outbox import (
+    FIRST_GAP_S,
+    MAX_AGE_S,
+    MAX_GAP_S,
+    MAX_REJECTIONS,
+    News,
+    Outbox,
+    compose,
+    deliver,
+)
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 NOW_S = 1_795_000_000
@@ -71,7 +81,7 @@ def test_each_thing_is_sent_once_and_the_end_too() -> None:
     check_user_text(ticks.tick("a"))
     assert ticks.tick("a") == ""
     ticks.tick("a", "b", after_s=GAP_S)
-    ticks.tick()
+    ticks.tick(after_s=GAP_S)
     assert ticks.tick() == ""
     assert ticks.listed == [["a failed"], ["b failed"], []]
     assert [message["kind"] for message in ticks.receiver.messages] == ["alert", "alert", "all_clear"]
@@ -138,6 +148,92 @@ def test_failed_runs_are_reported_once_and_wait_with_what_is_gathered() -> None:
     assert (Outbox.loaded(ticks.text).runs_after, len(ticks.receiver.messages)) == (7, 1)
     ticks.tick(failed_runs=[run, run], runs_after=11, after_s=GAP_S)
     assert len(ticks.receiver.messages[1]["failed_runs"]) == 2
+
+
+def test_a_message_that_is_rejected_is_given_up_and_all_that_waits_is_reported_anew() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 400", is_rejected=True)))
+    given_up = [part for _ in range(8) if "given up" in (part := ticks.tick("a"))]
+    check_user_text(given_up[0])
+    assert len(ticks.receiver.messages) == MAX_REJECTIONS
+    first_id = ticks.receiver.messages[0]["id"]
+    ticks.tick("a", "b")
+    second = ticks.receiver.messages[-1]
+    assert (second["kind"], second["waits"], len(second["waiting"])) == ("alert", 2, 2)
+    assert second["id"] != first_id
+    check_user_text(second["title"])
+    tries, begun_s = len(ticks.receiver.messages), ticks.now_s
+    while len(ticks.receiver.messages) == tries:
+        ticks.tick("a", "b")
+    assert ticks.now_s - begun_s == MAX_GAP_S, "another message is no reason to try more often"
+    ticks.receiver.reply = Delivered("HTTP 200")
+    ticks.tick("a", "b", after_s=MAX_GAP_S)
+    ticks.tick("a", "b", "c", after_s=GAP_S)
+    assert ticks.listed[-1] == ["c failed"]
+    assert "earlier alert" not in ticks.receiver.messages[-1]["title"]
+
+
+@pytest.mark.parametrize("reply", [Undelivered("HTTP 500"), Undelivered("no variable X", is_setting=True)])
+def test_a_message_of_yesterday_is_given_up_and_never_sent_late(reply: Undelivered) -> None:
+    ticks = Ticks(Recorder(reply))
+    ticks.tick("old")
+    yesterday = ticks.receiver.messages[0]["id"]
+    while "given up" not in ticks.tick("old", after_s=MAX_GAP_S):
+        assert ticks.now_s - NOW_S < MAX_AGE_S
+    ticks.receiver.reply = Delivered("HTTP 200")
+    tries = len(ticks.receiver.messages)
+    ticks.tick("new")
+    ticks.tick("new", after_s=GAP_S)
+    (message,) = ticks.receiver.messages[tries:]
+    assert message["id"] != yesterday
+    assert [item["happened"] for item in message["waiting"]] == ["new failed"]
+
+
+def test_where_nothing_waits_any_more_the_next_message_still_says_that_one_was_lost() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 410", is_rejected=True)))
+    while "given up" not in ticks.tick("a"):
+        assert ticks.now_s - NOW_S < MAX_AGE_S
+    ticks.receiver.reply = Delivered("HTTP 200")
+    ticks.tick()
+    last = ticks.receiver.messages[-1]
+    assert last["kind"] == "all_clear"
+    check_user_text(last["title"])
+    assert ticks.tick(after_s=GAP_S) == ""
+
+
+def test_failed_runs_of_a_message_that_was_given_up_are_read_again() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 413", is_rejected=True)))
+    run = FailedRun(run_id="r1", job="advance_job", error="boom", ended_at="")
+    ticks.tick(runs_after=5)
+    ticks.tick(failed_runs=[run], runs_after=7)
+    while "given up" not in ticks.tick():
+        assert ticks.now_s - NOW_S < MAX_AGE_S
+    assert Outbox.loaded(ticks.text).runs_after == 5
+
+
+def test_failed_runs_since_a_first_message_that_was_given_up_are_read() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 413", is_rejected=True)))
+    ticks.tick("a", runs_after=5)
+    while "given up" not in ticks.tick("a", runs_after=9):
+        assert ticks.now_s - NOW_S < MAX_AGE_S
+    assert Outbox.loaded(ticks.text).runs_after == 5
+
+
+def test_a_closed_home_is_reported_as_what_alone_is_known() -> None:
+    ticks = Ticks()
+    ticks.tick("a")
+    assert ticks.tick(after_s=86_400, is_whole=False) == "", "no empty reminder"
+    ticks.tick("home", is_whole=False)
+    check_user_text(ticks.receiver.messages[-1]["title"])
+    ticks.tick("a")
+    assert [message["kind"] for message in ticks.receiver.messages] == ["alert", "alert", "reminder"]
+
+
+def test_the_state_of_an_earlier_version_is_read() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 500")))
+    ticks.tick("a")
+    state = json.loads(ticks.text)
+    del state["has_lost"], state["pending"]["runs_before"]
+    assert Outbox.loaded(json.dumps(state)) == Outbox.loaded(ticks.text)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "x", '{"reported": 1, "pending": null}'])
