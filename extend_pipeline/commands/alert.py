@@ -12,7 +12,6 @@ from extend_pipeline.alerts.outbox import new_id
 from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.shared.home import print_mistakes
-from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.engine.home import open_home
 
 NOT_SENT: Final = 1
@@ -36,7 +35,7 @@ def alert(ctx: click.Context, test: bool, as_json: bool) -> None:  # noqa: ARG00
         receivers = receivers_of(configuration)
     if not receivers:
         if code:
-            raise ConfigError(configuration.problems)
+            ctx.exit(code)
         raise click.UsageError(
             "accounts.yaml names no receiver of alerts. Write alerts: {webhook: https://…} or alerts: {command: "
             "[PROGRAM, ARGUMENT]} to it, see docs/dagster.md"

@@ -157,10 +157,13 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
 }
 
 
-def evaluate_check(pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
-    """Run one check, and show its times in the home's zone. If nothing has been published yet, that is its finding."""
+def evaluate_check(
+    pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey, result: dg.AssetCheckResult | None = None
+) -> dg.AssetCheckResult:
+    """Run one check unless its result is given, and show its times in the home's zone. If nothing has been published
+    yet, that is its finding."""
     try:
-        result = CHECKS[key](pipeline)
+        result = result or CHECKS[key](pipeline)
     except NotPublishedError as error:
         result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
     description = in_zone(result.description or "", pipeline.configuration.timezone)
@@ -203,6 +206,9 @@ def evaluations(pipeline: Pipeline, mount: Mount) -> Generator[dg.AssetCheckEval
     return results[NOBODY_IS_NEEDED]
 
 
-def evaluation(pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
-    """Return the evaluation of one check (its key as in `CHECKS`), for a run of another job or a sensor."""
-    return dg.AssetCheckEvaluation(**evaluate_check(pipeline, mount, key)._asdict())
+def evaluation(
+    pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey, result: dg.AssetCheckResult | None = None
+) -> dg.AssetCheckEvaluation:
+    """Return the evaluation of one check (its key as in `CHECKS`), for a run of another job or a sensor. A `result`
+    that is given is not determined again."""
+    return dg.AssetCheckEvaluation(**evaluate_check(pipeline, mount, key, result)._asdict())

@@ -11,17 +11,18 @@ import dagster as dg
 from extend_pipeline.alerts.message import FailedRun, Sender, Waiting
 from extend_pipeline.alerts.outbox import News, Outbox, compose, deliver
 from extend_pipeline.alerts.receivers import receivers_of
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.alerts import Alerts
 from extend_pipeline.dagster_defs.checks.ledger import ACCOUNTS_RUN, NOBODY_IS_NEEDED, evaluation
-from extend_pipeline.dagster_defs.checks.needs import as_waiting
+from extend_pipeline.dagster_defs.checks.needs import as_waiting, needs_outcome
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import build_sensor
-from extend_pipeline.dagster_defs.sensors.failed_runs import Own, failures_after, newest_failure
+from extend_pipeline.dagster_defs.sensors.failed_runs import Own, failures_after, first_line, newest_failure
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
 from extend_pipeline.engine.status import accounts_now
@@ -39,7 +40,7 @@ CLOSED_S: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Look:
     """What a tick has seen: what waits, evaluations of the checks where their outcome has changed, the cursor for the
     next tick, and a text for the tick. Where the home can't be opened (`is_open`), what else waits is not known."""
 
@@ -56,10 +57,10 @@ def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
     def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult | dg.SkipReason:
         if reason := home.why_not_set_up():
             return dg.SkipReason(reason)
-        seen, configuration = _look(context.cursor or "", home, mount)
-        parts = [seen.text, *_report(context, mount, own, seen, configuration)]
+        look, configuration = _look(context.cursor or "", home, mount)
+        parts = [look.text, *_report(context, mount, own, look, configuration)]
         return dg.SensorResult(
-            skip_reason=dg.SkipReason("; ".join(parts)), cursor=seen.cursor, asset_events=list(seen.checks)
+            skip_reason=dg.SkipReason("; ".join(parts)), cursor=look.cursor, asset_events=list(look.checks)
         )
 
     return build_sensor(
@@ -73,7 +74,7 @@ def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
     )
 
 
-def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configuration | None]:
+def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Look, Configuration | None]:
     """Return what waits, and the configuration; None where it can't be read. A home that can't be opened for a while is
     a thing that waits. The cursor is a digest of what the checks depend on, and since when the home can't be opened
     (UTC s), if it can't."""
@@ -82,13 +83,16 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configur
         with home.open() as pipeline:
             needs, timezone = needs_now(pipeline), pipeline.configuration.timezone
             now = _outcome(pipeline, needs)
-            keys = () if now == before else (NOBODY_IS_NEEDED, ACCOUNTS_RUN)
-            checks = [evaluation(pipeline, mount, key) for key in keys]
+            checks = []
+            if now != before:
+                found = needs_outcome(needs, timezone)
+                checks = [evaluation(pipeline, mount, NOBODY_IS_NEEDED, found)]
+                checks.append(evaluation(pipeline, mount, ACCOUNTS_RUN))
             waiting = [as_waiting(need, timezone) for need in needs]
             text = f"{counted(len(waiting), 'thing')} waiting for a person" if waiting else "nothing waits for a person"
-            return Seen(waiting, True, checks, now, text), pipeline.configuration
+            return Look(waiting, True, checks, now, text), pipeline.configuration
     except dg.Failure as failure:
-        reason = (failure.description or "").partition("\n")[0]
+        reason = first_line(failure.description or "")
     now_s = int(time.time())
     since_s = int(closed) if closed.isdigit() else now_s
     try:
@@ -101,7 +105,7 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Seen, Configur
         ids=("home",), kind="home_closed", message=text, todo=todo, is_urgent=True, sentence=f"{text} → {todo}"
     )
     waiting = [thing] if now_s - since_s >= CLOSED_S else []
-    return Seen(waiting, False, (), f"{before} {since_s}", text), configuration
+    return Look(waiting, False, (), f"{before} {since_s}", text), configuration
 
 
 def _outcome(pipeline: Pipeline, needs: Sequence[Need]) -> str:
@@ -121,7 +125,7 @@ def _report(
     context: dg.SensorEvaluationContext,
     mount: Mount,
     own: Own,
-    seen: Seen,
+    look: Look,
     configuration: Configuration | None,
 ) -> list[str]:
     """Send each receiver what it is to get now. Return what happened, as parts of a sentence. The state of a receiver
@@ -144,23 +148,23 @@ def _report(
         key = key_of[receiver.name]
         outbox = Outbox.loaded(stored.get(key, ""))
         if outbox.pending is None:
-            news = _news(context.instance, own, outbox, seen, alerts)
+            news = _news(context.instance, own, outbox, look, alerts)
             outbox = compose(outbox, news, sender, now_s=now_s, again_after_s=again_s, warnings=alerts.warnings)
         outbox, part = deliver(outbox, receiver, now_s=now_s, save=partial(_save, context.instance, key))
         if outbox.text != stored.get(key):
             _save(context.instance, key, outbox)
         if part:
-            parts.append(part)
+            parts.append(in_zone(part, configuration.timezone))
     return parts
 
 
-def _news(instance: dg.DagsterInstance, own: Own, outbox: Outbox, seen: Seen, alerts: Alerts) -> News:
+def _news(instance: dg.DagsterInstance, own: Own, outbox: Outbox, look: Look, alerts: Alerts) -> News:
     failed: Sequence[FailedRun] = ()
     if outbox.runs_after is None or not alerts.failed_runs:
         runs_after = newest_failure(instance)
     else:
         failed, runs_after = failures_after(instance, own, outbox.runs_after, url=alerts.dagster_url)
-    return News(waiting=seen.waiting, is_whole=seen.is_open, failed_runs=failed, runs_after=runs_after)
+    return News(waiting=look.waiting, is_whole=look.is_open, failed_runs=failed, runs_after=runs_after)
 
 
 def _save(instance: dg.DagsterInstance, key: str, outbox: Outbox) -> None:

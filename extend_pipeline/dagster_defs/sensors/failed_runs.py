@@ -48,7 +48,7 @@ def failures_after(
         FailedRun(
             run_id=run_id,
             job=entry.job_name or "",
-            error=_first_line(entry),
+            error=_error(entry),
             ended_at=datetime.fromtimestamp(entry.timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             url=None if url is None else f"{url}/runs/{run_id}",
         )
@@ -58,9 +58,14 @@ def failures_after(
     return failed, records[-1].storage_id
 
 
-def _first_line(entry: dg.EventLogEntry) -> str:
-    """Return the first line of a run's error, and the next where that is only a head: of the step that failed first, or
-    why there was none."""
+def first_line(text: str) -> str:
+    """Return the first line of an error without secrets, and the next where that is only a head."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return scrub(" ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]), cap=MAX_LINE)
+
+
+def _error(entry: dg.EventLogEntry) -> str:
+    """Return the first line of a run's error: of the step that failed first, or why there was none."""
     event = entry.dagster_event
     data = None if event is None else event.job_failure_data
     step = None if data is None else data.first_step_failure_event
@@ -72,6 +77,4 @@ def _first_line(entry: dg.EventLogEntry) -> str:
         text = description or (error.message if error else "") or text
     elif data is not None and data.error is not None:
         text = (data.error.cause or data.error).message
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    head = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return scrub(head, cap=MAX_LINE)
+    return first_line(text)

@@ -91,3 +91,11 @@ def test_a_mistake_in_the_files_is_shown_and_alerts_are_tried_all_the_same(home_
     assert result.exit_code == 2
     assert result.stdout.startswith("command: sent, ")
     check_user_text(result.stderr)
+
+
+def test_without_receivers_each_mistake_is_shown_once(home_of: Home) -> None:
+    run = home_of(video("one"))
+    assert run("pause").exit_code == 0
+    (run.home / "catalog.yaml").write_text("videos: [\n")
+    result = run("alert", "--test")
+    assert (result.exit_code, result.stdout, result.stderr.count("catalog.yaml:")) == (2, "", 1)

@@ -19,9 +19,11 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.dagster_defs.checks import needs
 from extend_pipeline.dagster_defs.sensors.alert import CLOSED_S, STATE_KEY
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
+from extend_pipeline.engine.needs import Need
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
@@ -273,6 +275,8 @@ def test_each_thing_is_sent_once_again_after_a_day_and_when_it_is_over(ticks: Ti
     ticks.tick(24 * HOUR)
     stop(ticks, resume=True)
     ticks.tick()
+    assert ticks.last["kind"] == "reminder", "it may come back in a minute"
+    ticks.tick(10 * MINUTE)
     ticks.tick()
     assert [message["kind"] for message in ticks.receiver.messages] == ["alert", "reminder", "all_clear"]
     assert (ticks.last["waits"], ticks.last["waiting"]) == (0, [])
@@ -290,7 +294,7 @@ def test_a_refused_delivery_is_said_by_the_tick_and_repeated_with_its_id(ticks: 
     assert base64.b64encode(KEY).decode() not in state
     stop(ticks, resume=True)  # over before it was delivered: both are sent
     ticks.receiver.script = Script(200)
-    for _ in range(4):
+    for _ in range(14):
         ticks.tick()
     first, again, end = ticks.receiver.requests
     assert first.body == again.body
@@ -325,7 +329,7 @@ def test_only_urgent_things_where_warnings_are_off(own_ticks: Ticks) -> None:
     assert [message["urgent"] for message in own_ticks.receiver.messages] == [1]
     with own_ticks.place.resource.open() as pipeline:
         assert isinstance(resolve.write_off(pipeline, "one/1", who="t", why="t"), resolve.Resolved)
-    own_ticks.tick()
+    own_ticks.tick(10 * MINUTE)
     assert [message["kind"] for message in own_ticks.receiver.messages] == ["alert", "all_clear"]
 
 
@@ -356,7 +360,7 @@ def test_a_command_and_a_webhook_each_get_everything_for_themselves(ticks: Ticks
     (paged,) = (json.loads(path.read_text()) for path in got.iterdir())
     assert (paged["kind"], paged["urgent"], paged["keys"]) == ("alert", 1, [None, None, None])
     stop(ticks, resume=True)
-    ticks.tick()
+    ticks.tick(10 * MINUTE)
     assert sorted(json.loads(path.read_text())["kind"] for path in got.iterdir()) == ["alert", "all_clear"]
 
 
@@ -399,8 +403,36 @@ def test_a_home_that_can_not_be_opened_for_minutes_is_reported(ticks: Ticks, mon
     assert data.asset_events == []
     assert len(ticks.receiver.requests) == 2, "the account is still stopped, as reported"
     stop(ticks, resume=True)
-    ticks.tick()
+    ticks.tick(10 * MINUTE)
     assert ticks.last["kind"] == "all_clear"
+
+
+def test_the_mistake_that_keeps_a_home_from_being_opened_is_named(ticks: Ticks) -> None:
+    ticks.write(video("one"))
+    (ticks.place.home / "catalog.yaml").write_text("videos: [\n", encoding="utf-8")
+    check_user_text(ticks.tick().skip_message)  # there is no ledger yet
+
+
+def test_what_waits_is_looked_up_once_a_tick(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up_again(_pipeline: object) -> list[Need]:
+        raise AssertionError("a second look")
+
+    ticks.write(video("one", extend={"steps": 1, "prompt": "x"}))
+    stop(ticks)
+    monkeypatch.setattr(needs, "needs_now", look_up_again)
+    check = ticks.checks(ticks.tick())["nobody_is_needed"]
+    assert (check.passed, check.severity, check.metadata["findings"].value) == (False, ERROR, 1)
+
+
+def test_times_are_those_of_the_home(ticks: Ticks) -> None:
+    ticks.write(video("one", extend={"steps": 1, "prompt": "x"}))
+    path = ticks.place.home / "accounts.yaml"
+    path.write_text(json.dumps({"timezone": "Asia/Shanghai", **json.loads(path.read_text())}))
+    stop(ticks)
+    ticks.receiver.script = Script(500)
+    said = ticks.tick().skip_message
+    assert "UTC" not in said
+    assert "+08:00" in said
 
 
 # failed runs
