@@ -92,7 +92,7 @@ class Outbox:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """What there is to report: what waits, and the failed runs since a receiver's last message, with the place in
-    Dagster's storage after them. `is_whole` says that nothing else waits; otherwise what was reported may wait still."""
+    Dagster's storage after them. Unless it `is_whole`, what was reported may wait still."""
 
     waiting: Sequence[Waiting]
     is_whole: bool = True

@@ -152,7 +152,8 @@ def test_the_texts_stay_within_the_limit_where_each_character_takes_six_bytes() 
 def test_a_folder_that_is_not_utf_8_can_be_stored_and_sent() -> None:
     sender = Sender(home=os.fsdecode(b"/srv/f\xfclme"))
     message = build_message("a", decision(Kind.ALERT, [waiting("a")]), sender, [waiting("a")], now_s=NOW_S)
-    assert (message["home"], message["title"].partition(":")[0]) == ("/srv/f?lme", "extend_pipeline f?lme")
+    assert message["home"] == "/srv/f?lme"
+    assert "f?lme" in message["title"]
     assert json.loads(encoded(message)) == message
 
 

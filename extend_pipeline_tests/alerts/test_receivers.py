@@ -132,7 +132,7 @@ def test_anything_but_2xx_is_no_delivery_and_no_redirect_is_followed(receiver: R
 
 
 @pytest.mark.parametrize(("status", "is_rejected"), [(302, False), (400, True), (404, True), (413, True), (422, True)])
-def test_a_rejection_is_told_from_a_failure(receiver: Receiver, status: int, is_rejected: bool) -> None:
+def test_which_statuses_are_a_rejection(receiver: Receiver, status: int, is_rejected: bool) -> None:
     receiver.script = Script(status)
     delivery = webhook(receiver).deliver(MESSAGE, now_ms=NOW_MS)
     assert isinstance(delivery, Undelivered)
