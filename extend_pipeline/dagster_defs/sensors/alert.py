@@ -23,6 +23,7 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import build_sensor
 from extend_pipeline.dagster_defs.sensors.failed_runs import Own, failures_after, first_line, newest_failure
+from extend_pipeline.engine.guards.process import key_blockers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
 from extend_pipeline.engine.status import accounts_now
@@ -111,14 +112,15 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Look, Configur
 def _outcome(pipeline: Pipeline, needs: Sequence[Need]) -> str:
     """Return a digest of what the two checks depend on, without ages."""
     with pipeline.ledger.read() as connection:
-        everything = queries.accounts(connection).get(tables.ALL_ACCOUNTS)
+        rows = queries.accounts(connection)
+    everything = rows.get(tables.ALL_ACCOUNTS)
     accounts = [
         [account.account, account.stopped or "", account.paused, bool(account.silence)]
         for account in accounts_now(pipeline)
     ]
     things = sorted(f"{name} {need.is_urgent}" for need in needs for name in need.ids)
     paused = everything is not None and everything.paused
-    return digest([things, accounts, sorted(pipeline.without_key()), paused])[:32]
+    return digest([things, accounts, sorted(key_blockers(pipeline, rows)), paused])[:32]
 
 
 def _report(
