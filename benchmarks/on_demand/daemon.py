@@ -164,6 +164,8 @@ def _run_a_hop(context: Context, count: int) -> tuple[float, list[float]]:
         cpu = (cpu_of(pid) - before) / count
         _check_charges(sandbox, count)
         ended = reported(instance, COMPLETED_EXTENSIONS)
+    if lacking := [key for key in keys if (key, 1) not in ended]:
+        raise ProgramFailedError(f"no materialization of {', '.join(lacking)}")
     return cpu, [ended[key, 1] - asked[key] for key in keys]
 
 
