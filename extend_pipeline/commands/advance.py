@@ -3,6 +3,7 @@
 import shlex
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -29,6 +30,7 @@ from extend_pipeline.engine.advance import Round, declare_catalogue
 from extend_pipeline.engine.advance import advance as advance_once
 from extend_pipeline.engine.drive import advance_until_idle, continues_today, next_moment_ms
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
+from extend_pipeline.engine.guards.other_home import OtherHomeError
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import Status
@@ -74,7 +76,8 @@ def advance(
     with open_home(home_settings()) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
-        declare_catalogue(pipeline)
+        with suppress(OtherHomeError):  # the status below says so; what is paid for is polled and fetched
+            declare_catalogue(pipeline)
         events = EventTail(pipeline.ledger, videos=chosen)
         stopped = _work(
             pipeline,

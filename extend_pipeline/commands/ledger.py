@@ -32,7 +32,8 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers, or
     holds the videos of another home.
 
-    Shows both first. What was paid for in the other ledger is not known in this one, and is bought again if the
+    Shows both first. In the latter case the home that declares its catalogue next goes on, which need not be this one:
+    the command may run on another machine than the service. What was paid for in the other ledger is not known in this one, and is bought again if the
     catalogue asks for it.
     """
     settings = home_settings()
@@ -52,7 +53,8 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
         emit({"accepted": accepted, "kind": kind, "message": message})
     elif accepted:
         say(message)
-        say("accepted: this home goes on with this ledger from now on")
+        goes_on = "the home that declares its catalogue next" if kind == "other_home" else "this home"
+        say(f"accepted: {goes_on} goes on with this ledger from now on")
     elif before.may_spend:
         say("nothing to accept: this is the ledger that this home knows")
     if not accepted and not before.may_spend:

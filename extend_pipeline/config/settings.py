@@ -55,6 +55,7 @@ class Settings(BaseModel):
     # a paid result counts as lost after its host has reported it gone for this time without interruption
     lost_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6 * 3600
     linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
+    host_name: str = ""  # by which a shared ledger knows this machine; the system's own if empty
 
     def __init__(self, **values: Any) -> None:
         issues = list(_misspelt())

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from extend_pipeline.engine.doubt.recover import RecoverReport, recover
@@ -10,7 +11,13 @@ from extend_pipeline.engine.fetch.media_analysis import analyse_again
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
-from extend_pipeline.engine.guards.other_home import declarer, refuse_other_home
+from extend_pipeline.engine.guards.other_home import (
+    Extent,
+    OtherHomeError,
+    declarer,
+    is_to_be_recorded,
+    may_declare,
+)
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input
@@ -82,33 +89,48 @@ def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
     """Write the catalogue's videos and names into the ledger; return what changed.
 
     Nothing is written when nothing changed or when the ledger is not the one that the home remembers. The same while
-    the files have a mistake, because a faulty catalogue doesn't show which videos were really removed. Raises
-    OtherHomeError when the ledger holds another home's videos.
+    the files have a mistake, because a faulty catalogue doesn't show which videos were really removed, or where another
+    home has declared a later catalogue. Raises OtherHomeError when the ledger holds another home's videos.
     """
+    nothing = catalog_sync.Declared((), (), ())
     if not remember(pipeline.settings, pipeline.ledger).may_spend:
-        return catalog_sync.Declared((), (), ())  # this catalogue must not remove another ledger's videos
+        return nothing  # this catalogue must not remove another ledger's videos
     if pipeline.configuration.problems:
-        return catalog_sync.Declared((), (), ())
-    configuration, digest = pipeline.configuration, pipeline.configuration.catalogue.digest
+        return nothing
+    configuration, settings, now_ms = pipeline.configuration, pipeline.settings, pipeline.now_ms()
     with pipeline.ledger.read() as connection:
         renames = pending_renames(pipeline, connection)
         last = catalog_sync.last_declared(connection)
-        within = may_differ(pipeline, last, renames)
-        if within is not None and not within and last is not None and last.home is not None:
-            return catalog_sync.Declared((), (), ())
+        extent = may_declare(configuration, connection, last, now_ms=now_ms)
+        withdraws_left_over = extent is Extent.ALL and last is not None and last.left_over_since is not None
+        within = None if withdraws_left_over else may_differ(pipeline, last, renames)
+        is_same = within is not None and not within
+        if extent is Extent.NOTHING or (is_same and not is_to_be_recorded(settings, last, now_ms=now_ms)):
+            return nothing
         known = queries.videos(connection, keys=within)
-    entries, home = declarations(configuration, within), declarer(pipeline.settings)
+    digest, entries, home = configuration.catalogue.digest, declarations(configuration, within), declarer(settings)
     is_stale = bool(renames) or catalog_sync.stale_declarations(known, entries)
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        refuse_other_home(configuration, tx.connection)
-        if catalog_sync.last_declared(tx.connection) != last:
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        meanwhile = catalog_sync.last_declared(tx.connection)
+        if meanwhile != last:
             within, entries = None, declarations(configuration)
+            extent = may_declare(configuration, tx.connection, meanwhile, now_ms=now_ms)
+            if extent is Extent.NOTHING:
+                return nothing
         elif not is_stale:
-            catalog_sync.remember(tx, digest, home=home, keys_changed=False)
-            return catalog_sync.Declared((), (), ())
+            catalog_sync.remember(tx, digest, home=home, keys_changed=False, compared_all=within is None)
+            return nothing
         renames = pending_renames(pipeline, tx.connection)
         renames_and_choices.rename(tx, renames)
-        return catalog_sync.declare(tx, entries, digest=digest, home=home, within=within, renamed=bool(renames.videos))
+        return catalog_sync.declare(
+            tx,
+            entries,
+            digest=digest,
+            home=home,
+            within=within,
+            renamed=bool(renames.videos),
+            withdraw=extent is Extent.ALL,
+        )
 
 
 def advance(
@@ -123,8 +145,8 @@ def advance(
 
     Only `videos` are polled, collected and submitted (None: all); recovery covers all videos because it costs nothing.
     Paid tasks are polled and fetched but nothing is submitted while the catalogue or the accounts have a mistake, the
-    ledger is not the one that the home remembers, or the media store is missing. `stop` ends the round after the
-    current step. Raises NotOpenError when the ledger was moved.
+    ledger is not the one that the home remembers or holds another home's videos, or the media store is missing. `stop`
+    ends the round after the current step. Raises NotOpenError when the ledger was moved.
     """
     began_ms = pipeline.now_ms()
     ahead_ms = begin(pipeline)
@@ -164,12 +186,13 @@ def advance(
 
 
 def begin(pipeline: Pipeline) -> int:
-    """Read changed files, declare the catalogue and look after the media store, before a plan. Return by how many ms
-    the ledger's last event is dated after now. Raises NotOpenError when the ledger was moved."""
+    """Read changed files, declare the catalogue if this home may, and look after the media store, before a plan. Return
+    by how many ms the ledger's last event is dated after now. Raises NotOpenError when the ledger was moved."""
     must_take_writes(pipeline.ledger)
     pipeline.refresh()
     ahead_ms = ledger_ahead_ms(pipeline)
-    declare_catalogue(pipeline)
+    with suppress(OtherHomeError):  # the plan has it as a blocker; what is paid for is polled and fetched
+        declare_catalogue(pipeline)
     watch_store(pipeline)
     return ahead_ms
 

@@ -22,7 +22,6 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.other_home import refuse_other_home
 from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.engine.polling.lease import renew_all
@@ -205,12 +204,9 @@ class Pipeline:
 
 def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: bool) -> Configuration:
     """Return the configuration completed with the accounts that paid work needs. With `keep`, also save the accounts
-    that are valid now, for a time when they are not, and raise OtherHomeError when the ledger holds another home's
-    videos."""
+    that are valid now, for a time when they are not."""
     complete, in_use = with_accounts_in_use(configuration, ledger)
     if keep:
-        with ledger.read() as connection:
-            refuse_other_home(complete, connection)
         known = look(configuration.settings, ledger).may_spend  # another ledger doesn't show which accounts are in use
         keep_accounts(complete, in_use if known else frozenset(configuration.last_good_entries))
     return complete
@@ -241,7 +237,7 @@ def open_home(
     neither submits nor polls, and a home without a ledger gets an empty temporary one. A home with a ledger opens in
     spite of mistakes in the configuration, because paid tasks must be polled and fetched; nothing is submitted. Raises
     ConfigError for mistakes in a home without a ledger, before anything is written; LedgerError; StateInUseError while
-    the state is being removed. A ledger that holds another home's videos is opened without `works` alone.
+    the state is being removed.
     """
     if configuration is None:
         marks = file_marks(settings.home)

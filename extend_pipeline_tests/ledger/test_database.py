@@ -29,6 +29,7 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, ReconciliationRow, VideoRow
 from extend_pipeline.ledger.write import controls
+from extend_pipeline.ledger.write.catalog_sync import LastDeclared, last_declared
 from extend_pipeline.ledger.write.lower_charges import LowerCharge
 from extend_pipeline.ledger.write.statements import StatementRow
 from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED
@@ -102,7 +103,7 @@ def test_opening_again_changes_nothing(ledger_url: str) -> None:
         second.close()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0009", "0010"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0009", "0010", "0013"])
 def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
     revision: str, ledger_url: str, tmp_path: Path
 ) -> None:
@@ -129,6 +130,22 @@ def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
         assert check_invariants(now) == []
     finally:
         now.close()
+
+
+@pytest.mark.parametrize("digest", ["abc", "abc 1f.2e machine:/data/a home"])
+def test_the_catalogue_that_was_declared_last_is_known_after_a_migration(digest: str, ledger_url: str) -> None:
+    old = Ledger(ledger_url)
+    upgrade(old, "0013")
+    with old.engine.connect() as connection:
+        connection.info["mode"] = "write"
+        with connection.begin():
+            row = {"id": 1, "digest": digest, "keys_seq": 7}
+            connection.execute(text("INSERT INTO declared_catalogue VALUES (:id, :digest, :keys_seq)"), row)
+    old.close()
+    now = open_ledger(ledger_url)
+    with now.read() as connection:
+        assert last_declared(connection) == LastDeclared("abc", 7)
+    now.close()
 
 
 OLD_WORD: Final = "unsound"  # a word of the version before, which is no longer used

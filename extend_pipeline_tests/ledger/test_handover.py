@@ -252,6 +252,7 @@ TAKEN_BACK = (
     "DROP INDEX ix_attempts_adopted",
     "DROP INDEX ix_attempts_unknown_kind",
     "DROP TABLE declared_catalogue",
+    "DROP TABLE earlier_catalogues",
     "ALTER TABLE accounts DROP COLUMN silent_submits",
     "DROP TABLE contacts",
 )

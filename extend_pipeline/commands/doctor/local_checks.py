@@ -78,7 +78,7 @@ def _check_identity(configuration: Configuration, ledger: Ledger) -> Finding:
     if not verdict.may_spend:
         return problem("ledger", verdict.message, verdict.todo)
     with ledger.read() as connection:
-        other = other_home(configuration, connection)
+        other = other_home(configuration, connection, now_ms=wall_ms())
     if other is not None:
         return problem("ledger", other.message, other.todo)
     return ok("ledger", f"it is this home's ({verdict.kind.value.replace('_', ' ')})")

@@ -171,7 +171,7 @@ def _on_server(ledger: Ledger) -> bool:
 
 def home_name(settings: Settings) -> str:
     """Return the home's host:folder, for an operator to read."""
-    return f"{socket.gethostname()}:{settings.home}"
+    return f"{settings.host_name or socket.gethostname()}:{settings.home}"
 
 
 def _committed(connection: Connection) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """Notice that a ledger holds the videos of another home, before this home would withdraw them.
 
 Several machines with the same catalogue may share a ledger on a server. Two homes with different ones would withdraw
-each other's videos with every look. The ledger therefore remembers which home has declared its videos.
+each other's videos with every look. The ledger therefore remembers which home has declared its videos. A home that may
+not declare its own goes on polling and fetching, because what is paid for there may expire.
 """
 
+from enum import Enum, auto
 from typing import Final
 
 from sqlalchemy import Connection
@@ -22,16 +24,33 @@ from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.ledger.write.catalog_sync import Declarer, LastDeclared
 
+GONE_MS: Final = 86_400_000
+"""A home that has not looked for so long holds up no other one: a machine may be off over night."""
+AWAY_MS: Final = 3_600_000
+"""A home that has not looked for so long is not undoing what another one declares. Videos that a catalogue lacks beside
+another home's are withdrawn after this time too."""
+SAY_EVERY_MS: Final = 600_000
+"""How often the home that has declared last records that it is there."""
+
 _TODO: Final = (
     "name a ledger of its own for this home: EXTEND_PIPELINE_LEDGER_URL, in Dagster ledger_url_env; or, if this home "
     "is to go on with these videos, because the other one is gone or has the same catalogue soon: "
-    "extend-pipeline ledger accept"
+    "extend-pipeline ledger accept. Where each container gets a new host name: EXTEND_PIPELINE_HOST_NAME"
 )
 _DECLARED: Final = frozenset(VideoState) - {VideoState.WITHDRAWN}
 
 
+class Extent(Enum):
+    """How much of its catalogue a home may declare beside another home: nothing of one that the ledger has had before,
+    since this home is behind; new and changed videos; or also that videos have left."""
+
+    NOTHING = auto()
+    ADDED = auto()
+    ALL = auto()
+
+
 class OtherHomeError(LedgerError):
-    """The ledger holds another home's videos; this home may neither declare its own there nor work with those."""
+    """The ledger holds another home's videos; this home may not declare its own there."""
 
     def __init__(self, blocker: Blocker) -> None:
         super().__init__(f"{blocker.message}. What to do: {blocker.todo}")
@@ -43,54 +62,96 @@ def declarer(settings: Settings) -> Declarer:
     are others in a copy."""
     try:
         made = (settings.state_dir / IN_USE).stat()
-        mark = f"{made.st_ino:x}.{made.st_ctime_ns:x}"
     except OSError:
-        mark = "none"
-    return Declarer(mark, home_name(settings))
+        return Declarer(None, home_name(settings))
+    return Declarer(f"{made.st_ino:x}.{made.st_ctime_ns:x}", home_name(settings))
 
 
-def other_home(configuration: Configuration, connection: Connection) -> Blocker | None:
-    """Return what keeps this home from working with the ledger: another home has declared its videos, and more than
-    half of them are not in this catalogue. None while the files have a mistake, because nothing is declared then."""
-    catalogue, last = configuration.catalogue, catalog_sync.last_declared(connection)
-    other = _other(configuration.settings, last)
-    if last is None or other is None or configuration.problems or last.digest == catalogue.digest:
+def other_home(configuration: Configuration, connection: Connection, *, now_ms: int) -> Blocker | None:
+    """Return what keeps this home from declaring and submitting: another home has declared the ledger's videos and has
+    looked lately, and more than half of them are not in this catalogue. None while the files have a mistake, because
+    nothing is declared then."""
+    if configuration.problems:
+        return None
+    return _blocker(configuration, connection, catalog_sync.last_declared(connection), now_ms)
+
+
+def may_declare(
+    configuration: Configuration, connection: Connection, last: LastDeclared | None, *, now_ms: int
+) -> Extent:
+    """Return how much of its catalogue this home may declare after `last`. Raises OtherHomeError.
+
+    Each catalogue is declared once, by the first home that has it: two homes that differ never undo each other in turn.
+    """
+    if (blocker := _blocker(configuration, connection, last, now_ms)) is not None:
+        raise OtherHomeError(blocker)
+    if last is None:
+        return Extent.ALL
+    catalogue, settings = configuration.catalogue, configuration.settings
+    if last.digest != catalogue.digest and _other_home_is_there(settings, last, now_ms, within_ms=AWAY_MS):
+        if catalog_sync.was_declared(connection, catalogue.digest):
+            return Extent.NOTHING
+        if catalogue.change is None or catalogue.change.since != last.digest:
+            return Extent.ADDED  # the other home's edits are not in it
+    waits = last.left_over_since is not None and 0 <= now_ms - last.left_over_since < AWAY_MS
+    return Extent.ADDED if waits else Extent.ALL
+
+
+def is_to_be_recorded(settings: Settings, last: LastDeclared | None, *, now_ms: int) -> bool:
+    """Return whether this home, which has the ledger's catalogue, is to be recorded as the one that declares it: no
+    home is, the one that is has not looked for long, or it is this one and has not said so lately."""
+    if last is None or last.home is None:
+        return True
+    if last.seen_at is None:
+        return False
+    return abs(now_ms - last.seen_at) >= (SAY_EVERY_MS if _is_own(settings, last.home) else AWAY_MS)
+
+
+def take_over(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> str:
+    """Let the home that declares next be the one whose videos the ledger holds, by the operator's decision, which is
+    recorded in it. It need not be this process's home, because the command may run on another machine. Return the name
+    of the home before; empty if it was this one."""
+    with ledger.write(now_ms=now_ms, actor=who) as tx:
+        last = catalog_sync.last_declared(tx.connection)
+        if last is None or last.home is None or last.seen_at is None or _is_own(settings, last.home):
+            return ""
+        tx.append("ledger_accepted", data={"kind": "other_home", "why": why, "declared_by": last.home.name})
+        catalog_sync.release(tx)
+    return last.home.name
+
+
+def _blocker(
+    configuration: Configuration, connection: Connection, last: LastDeclared | None, now_ms: int
+) -> Blocker | None:
+    catalogue, settings = configuration.catalogue, configuration.settings
+    if last is None or last.home is None or last.digest == catalogue.digest:
+        return None
+    if not _other_home_is_there(settings, last, now_ms, within_ms=GONE_MS):
         return None
     declared = queries.video_keys(connection, _DECLARED)
     leaving = declared.difference(catalogue.videos, catalogue.renamed().values())
     if 2 * len(leaving) <= len(declared):
         return None
-    settings = configuration.settings
     message = (
         f"the ledger at {shown_address(settings.ledger_url)} holds {counted(len(declared), 'video')} of the home "
-        f"{other.name}, and this home, {declarer(settings).name}, has {len(declared) - len(leaving)} of them and would "
-        f"withdraw the others; so it does nothing with this ledger"
+        f"{last.home.name}, and this home, {declarer(settings).name}, has {len(declared) - len(leaving)} of them and "
+        f"would withdraw the others; so it polls and fetches, but declares and submits nothing until the other home has "
+        f"the same catalogue or has not looked for a day"
     )
     return Blocker(BlockReason.LEDGER, message, _TODO)
 
 
-def refuse_other_home(configuration: Configuration, connection: Connection) -> None:
-    """Raise OtherHomeError if the ledger holds another home's videos."""
-    if (blocker := other_home(configuration, connection)) is not None:
-        raise OtherHomeError(blocker)
+def _other_home_is_there(settings: Settings, last: LastDeclared, now_ms: int, *, within_ms: int) -> bool:
+    """Return whether another home has declared last and has looked within the time."""
+    if last.home is None or last.seen_at is None or _is_own(settings, last.home):
+        return False
+    return abs(now_ms - last.seen_at) < within_ms
 
 
-def take_over(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> str:
-    """Make this home the one whose videos the ledger holds, by the operator's decision, which is recorded in it. Return
-    the name of the home before; empty if it was this one."""
-    with ledger.read() as connection:
-        other = _other(settings, catalog_sync.last_declared(connection))
-    if other is None:
-        return ""
-    with ledger.write(now_ms=now_ms, actor=who) as tx:
-        tx.append("ledger_accepted", data={"kind": "other_home", "why": why, "declared_by": other.name})
-        catalog_sync.set_declarer(tx, declarer(settings))
-    return other.name
-
-
-def _other(settings: Settings, last: LastDeclared | None) -> Declarer | None:
-    """Return the home that has declared the ledger's videos; None if it is this one or isn't known."""
-    if last is None or last.home is None:
-        return None
+def _is_own(settings: Settings, home: Declarer) -> bool:
+    """Return whether a home is this one. A host:folder alone tells it only where it was named by a person or there is
+    no mark: containers may have the same one."""
     own = declarer(settings)
-    return None if own.mark == last.home.mark or own.name == last.home.name else last.home
+    if own.mark is not None and own.mark == home.mark:
+        return True
+    return own.name == home.name and (bool(settings.host_name) or own.mark is None or home.mark is None)

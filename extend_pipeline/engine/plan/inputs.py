@@ -131,7 +131,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         if pending_renames(pipeline, connection) != renames:
             return None
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
-        ledger = ledger or other_home(pipeline.configuration, connection)
+        ledger = ledger or other_home(pipeline.configuration, connection, now_ms=now_ms)
         # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in above}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}

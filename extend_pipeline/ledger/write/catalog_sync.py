@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
@@ -75,9 +75,10 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Declarer:
-    """A home that declares its catalogue: a mark that no other home and no copy has, and its host:folder."""
+    """A home that declares its catalogue: a mark that no other home and no copy has (None if it can't be read), and its
+    host:folder."""
 
-    mark: str
+    mark: str | None
     name: str
 
 
@@ -85,21 +86,32 @@ class Declarer:
 class LastDeclared:
     """The catalogue that the ledger's videos were last compared with, by its digest, the number of the last event
     before or at which the set of its keys changed (a video was added, renamed, withdrawn or put back), and the home
-    that had changed the digest, if that is known.
+    that declared it, if that is known.
 
-    The table has digest and home in one column, as `DIGEST MARK NAME`.
+    `seen_at` is when a home has last said that it is this one (UTC ms); None after an operator has given the ledger to
+    the home that declares next. `left_over_since` is since when the ledger may have videos that the catalogue lacks.
     """
 
     digest: str
     keys_seq: int
     home: Declarer | None = None
+    seen_at: int | None = None
+    left_over_since: int | None = None
 
-    def column(self) -> str:
-        """Return the column of digest and home."""
-        return self.digest if self.home is None else f"{self.digest} {self.home.mark} {self.home.name}"
+    def row(self) -> dict[str, Any]:
+        """Return the columns."""
+        home = self.home
+        return {
+            "digest": self.digest,
+            "keys_seq": self.keys_seq,
+            "home_mark": None if home is None else home.mark,
+            "home_name": None if home is None else home.name,
+            "seen_at": self.seen_at,
+            "left_over_since": self.left_over_since,
+        }
 
 
-_LAST_DECLARED: Final = select(tables.declared_catalogue.c.digest, tables.declared_catalogue.c.keys_seq)
+_LAST_DECLARED: Final = select(tables.declared_catalogue)
 
 
 def last_declared(connection: Connection) -> LastDeclared | None:
@@ -107,9 +119,14 @@ def last_declared(connection: Connection) -> LastDeclared | None:
     row = connection.execute(_LAST_DECLARED).first()
     if row is None:
         return None
-    digest, _, home = row.digest.partition(" ")
-    mark, _, name = home.partition(" ")
-    return LastDeclared(digest, row.keys_seq, Declarer(mark, name) if name else None)
+    home = None if row.home_name is None else Declarer(row.home_mark, row.home_name)
+    return LastDeclared(row.digest, row.keys_seq, home, row.seen_at, row.left_over_since)
+
+
+def was_declared(connection: Connection, digest: str) -> bool:
+    """Return whether the ledger's videos were those of this catalogue before they were the present one's."""
+    table = tables.earlier_catalogues
+    return connection.execute(select(table).where(table.c.digest == digest)).first() is not None
 
 
 def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
@@ -134,9 +151,10 @@ def declare(
     home: Declarer | None = None,
     within: Collection[str] | None = None,
     renamed: bool = False,
+    withdraw: bool = True,
 ) -> Declared:
     """Update the ledger's videos from the catalogue. A video that left is withdrawn, not deleted, because its paid hops
-    stay.
+    stay; without `withdraw`, that there is one is recorded instead.
 
     `declarations` are the whole catalogue, or its entries among the keys `within`: no other video can differ then.
     `digest` is the catalogue's, `home` the one that declares it; `renamed` tells that this transaction has renamed
@@ -167,32 +185,56 @@ def declare(
             if first_key is not None:
                 first_keys.add(first_key)
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
-    withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
+    leaving = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
+    withdrawn = leaving if withdraw else []
     for key in withdrawn:
         tx.append("video_withdrawn", video_key=key, account=known[key].account)
-    remember(tx, digest, home=home, keys_changed=renamed or put_back or bool(new or withdrawn))
+    keys_changed = renamed or put_back or bool(new or withdrawn)
+    remember(
+        tx, digest, home=home, keys_changed=keys_changed, compared_all=within is None, left_over=leaving != withdrawn
+    )
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
 
 
-def remember(tx: LedgerTransaction, digest: str, *, home: Declarer | None, keys_changed: bool) -> None:
-    """Record that the ledger's videos are those of the catalogue with this digest, and the home that declares it."""
+def remember(
+    tx: LedgerTransaction,
+    digest: str,
+    *,
+    home: Declarer | None,
+    keys_changed: bool,
+    compared_all: bool,
+    left_over: bool = False,
+) -> None:
+    """Record that the ledger's videos are those of the catalogue with this digest, and the home that declares it.
+    `compared_all` tells that every video was compared, `left_over` that some were found that the catalogue lacks."""
     last = last_declared(tx.connection)
-    keys_seq = tx.seq if last is None or keys_changed else last.keys_seq
-    _write(tx, last, LastDeclared(digest, keys_seq, home or (None if last is None else last.home)))
+    before = last or LastDeclared(digest, tx.seq)
+    since = before.left_over_since
+    if left_over or compared_all:
+        since = (since or tx.now_ms) if left_over else None
+    now = replace(before, digest=digest, left_over_since=since)
+    if keys_changed:
+        now = replace(now, keys_seq=tx.seq)
+    if home is not None:
+        now = replace(now, home=home, seen_at=tx.now_ms)
+    _write(tx, last, now)
 
 
-def set_declarer(tx: LedgerTransaction, home: Declarer) -> None:
-    """Record that the ledger's videos are a home's, without comparing them."""
+def release(tx: LedgerTransaction) -> None:
+    """Record that the ledger's videos become those of the home that declares next, whichever that is."""
     if (last := last_declared(tx.connection)) is not None:
-        _write(tx, last, replace(last, home=home))
+        _write(tx, last, replace(last, seen_at=None))
 
 
 def _write(tx: LedgerTransaction, last: LastDeclared | None, now: LastDeclared) -> None:
-    table = tables.declared_catalogue
+    table, earlier = tables.declared_catalogue, tables.earlier_catalogues
     if last is None:
-        tx.connection.execute(insert(table).values(id=1, digest=now.column(), keys_seq=now.keys_seq))
+        tx.connection.execute(insert(table).values(id=1, **now.row()))
     elif last != now:
-        tx.connection.execute(update(table).values(digest=now.column(), keys_seq=now.keys_seq))
+        tx.connection.execute(update(table).values(**now.row()))
+    if last is not None and last.digest != now.digest:
+        tx.connection.execute(delete(earlier).where(earlier.c.digest.in_((last.digest, now.digest))))
+        tx.connection.execute(insert(earlier).values(digest=last.digest))
 
 
 def _same_source(before: str | None, now: str | None) -> bool:

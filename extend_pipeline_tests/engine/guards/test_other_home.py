@@ -1,5 +1,5 @@
-"""Two homes with one ledger: the second neither withdraws the first one's videos nor works with them. Several machines
-of one home, a home that moves, and a new catalogue go on as before."""
+"""Two homes with one ledger: the second neither withdraws the first one's videos nor submits its own, and polls and
+fetches what is paid for. Several machines of one home, a home that moves, and a new catalogue go on as before."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.handover import move
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.catalog_sync import last_declared
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
@@ -47,6 +48,12 @@ def driven(home: EngineHome) -> None:
         drive(pipeline)
 
 
+def is_refused(home: EngineHome) -> None:
+    """Assert that a home may not declare its catalogue."""
+    with home.open() as pipeline, pytest.raises(OtherHomeError):
+        declare_catalogue(pipeline)
+
+
 def charges(home: EngineHome) -> int:
     """Return the number of the sandbox's charges."""
     return len(home.sandbox.charges()["charges"])
@@ -62,13 +69,15 @@ def films(make_home: MakeHome, ledger_url: str) -> EngineHome:
     return films
 
 
-def test_a_second_home_does_nothing_and_names_both_until_it_is_accepted(films: EngineHome, tmp_path: Path) -> None:
+def test_a_second_home_submits_nothing_and_names_both_until_it_is_accepted(films: EngineHome, tmp_path: Path) -> None:
     clips, before = beside(films, "clips"), states(films)
     words = {shown_address(films.ledger_url): "LEDGER", str(films.path): "FILMS", str(clips.path): "CLIPS"}
     clips.seeded(2, first=5, steps=1)
     for _ in range(2):
-        with pytest.raises(OtherHomeError) as refused, clips.open():
-            pass
+        with clips.open() as pipeline:
+            with pytest.raises(OtherHomeError) as refused:
+                declare_catalogue(pipeline)
+            drive(pipeline)
         assert str(films.path) in str(refused.value)
         assert str(clips.path) in str(refused.value)
         check_user_text(str(refused.value), without={**words, socket.gethostname(): "HOST"})
@@ -86,8 +95,22 @@ def test_a_second_home_does_nothing_and_names_both_until_it_is_accepted(films: E
     ledger.close()
     with clips.open() as pipeline:
         assert len(declare_catalogue(pipeline).withdrawn) == 3
-    with pytest.raises(OtherHomeError), films.open():
-        pass
+    is_refused(films)
+
+
+def test_what_is_paid_for_is_fetched_by_a_home_that_may_not_submit(make_home: MakeHome, ledger_url: str) -> None:
+    home = make_home()
+    films = EngineHome(home.path, home.sandbox, ledger_url)
+    clips = beside(films, "clips")
+    films.seeded(3, steps=2)
+    clips.seeded(1, first=5, steps=1)
+    with films.open() as pipeline:
+        assert advance(pipeline).submitted.posts == 3
+    with clips.open() as pipeline:
+        drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            assert len(queries.attempts_in(connection, (AttemptState.STORED,))) == 3
+    assert charges(films) == 3
 
 
 def test_a_home_that_was_open_before_the_other_one_began_withdraws_nothing(
@@ -100,8 +123,7 @@ def test_a_home_that_was_open_before_the_other_one_began_withdraws_nothing(
     clips.seeded(2, first=5, steps=1)
     with clips.open() as pipeline:
         driven(films)
-        with pytest.raises(OtherHomeError):
-            advance(pipeline)
+        drive(pipeline)
     assert set(states(films).values()) == {"complete"}
     assert charges(films) == 3
 
@@ -142,8 +164,7 @@ def test_a_copy_of_a_home_is_another_home_as_soon_as_its_catalogue_is(films: Eng
     driven(copy)  # its videos have new names, and are the same
     copy.seeded(2, first=5, steps=1)
     driven(copy)
-    with pytest.raises(OtherHomeError), films.open():
-        pass
+    is_refused(films)
 
 
 def test_a_moved_ledger_is_still_its_homes(films: EngineHome, tmp_path: Path) -> None:
@@ -155,8 +176,7 @@ def test_a_moved_ledger_is_still_its_homes(films: EngineHome, tmp_path: Path) ->
     elsewhere = EngineHome(films.path, films.sandbox, target)
     clips = beside(elsewhere, "clips")
     clips.seeded(2, first=5, steps=1)
-    with pytest.raises(OtherHomeError), clips.open():
-        pass
+    is_refused(clips)
     elsewhere.seeded(1, first=7, steps=1)
     with elsewhere.open() as pipeline:
         assert len(declare_catalogue(pipeline).withdrawn) == 3
@@ -167,10 +187,13 @@ def test_a_ledger_of_before_gets_its_home_when_that_looks_next(films: EngineHome
         with pipeline.ledger.write(now_ms=1, actor="t") as tx:
             last = last_declared(tx.connection)
             assert last is not None
-            tx.connection.execute(update(tables.declared_catalogue).values(digest=last.digest))
+            none = {"home_mark": None, "home_name": None, "seen_at": None}
+            tx.connection.execute(update(tables.declared_catalogue).values(none))
         assert declare_catalogue(pipeline).withdrawn == ()
         with pipeline.ledger.read() as connection:
-            assert last_declared(connection) == last
+            now = last_declared(connection)
+        assert now is not None
+        assert (now.digest, now.home) == (last.digest, last.home)
 
 
 def test_a_mistake_in_the_files_declares_nothing_and_is_reported_as_such(films: EngineHome) -> None:
