@@ -40,8 +40,8 @@ FIRST_SEQ: Final = 880_000_000
 HOP_MS: Final = 90_000
 """From a hop's claim to the next one's."""
 
-NOT_RECORDED: Final = ("ledger_head", "declared_catalogue")
-"""Tables of one row that is the whole ledger's, and no video's."""
+NOT_RECORDED: Final = ("ledger_head", "declared_catalogue", "earlier_catalogues")
+"""Tables that are the whole ledger's, and no video's."""
 
 Rows = Mapping[str, Sequence[Sequence[Any]]]
 

@@ -25,10 +25,10 @@ from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.ledger.write.catalog_sync import Declarer, LastDeclared
 
 GONE_MS: Final = 86_400_000
-"""A home that has not looked for so long holds up no other one: a machine may be off over night."""
+"""A home that has not looked for so long holds up no other one: a machine may be off over night, or pull once a day."""
 AWAY_MS: Final = 3_600_000
-"""A home that has not looked for so long is not undoing what another one declares. Videos that a catalogue lacks beside
-another home's are withdrawn after this time too."""
+"""For so long videos stay that a catalogue lacks which came about beside that of a home which has looked in this
+time."""
 SAY_EVERY_MS: Final = 600_000
 """How often the home that has declared last records that it is there."""
 
@@ -88,11 +88,12 @@ def may_declare(
     if last is None:
         return Extent.ALL
     catalogue, settings = configuration.catalogue, configuration.settings
-    if last.digest != catalogue.digest and _other_home_is_there(settings, last, now_ms, within_ms=AWAY_MS):
+    if last.digest != catalogue.digest and _other_home_is_there(settings, last, now_ms, within_ms=GONE_MS):
         if catalog_sync.was_declared(connection, catalogue.digest):
             return Extent.NOTHING
-        if catalogue.change is None or catalogue.change.since != last.digest:
-            return Extent.ADDED  # the other home's edits are not in it
+        is_edit = catalogue.change is not None and catalogue.change.since == last.digest
+        if not is_edit and _other_home_is_there(settings, last, now_ms, within_ms=AWAY_MS):
+            return Extent.ADDED
     waits = last.left_over_since is not None and 0 <= now_ms - last.left_over_since < AWAY_MS
     return Extent.ADDED if waits else Extent.ALL
 

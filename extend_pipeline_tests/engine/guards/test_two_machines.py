@@ -152,13 +152,24 @@ def test_what_both_machines_have_added_stays_where_it_is_merged_within_the_hour(
     assert first.last().left_over_since is None
 
 
-def test_a_machine_that_comes_after_an_hour_of_silence_declares_what_it_has(pair: tuple[Machine, Machine]) -> None:
+def test_a_machine_that_is_behind_goes_on_once_the_other_one_has_been_gone_for_a_day(pair: tuple[Machine, Machine]) -> None:
     first, second = pair
     first.write(0, 1, 2, 3, 4)
     first.look(MINUTE)
-    assert second.look(40 * MINUTE) == NOTHING
-    assert second.look(62 * MINUTE).withdrawn == keys(4)
-    assert first.look(63 * MINUTE) == NOTHING  # and is behind now
+    assert second.look(24 * HOUR) == NOTHING
+    assert second.look(24 * HOUR + 2 * MINUTE).withdrawn == keys(4)
+    assert first.look(25 * HOUR) == NOTHING  # and is behind now
+
+
+def test_a_container_that_follows_another_one_withdraws_at_once(machine: MakeMachine) -> None:
+    first, second, third = (machine(name) for name in ("first", "second", "third"))
+    first.write(0, 1, 2)
+    second.write(0, 1, 3)
+    third.write(0, 1)
+    first.look(0)
+    assert second.look(61 * MINUTE) == Declared(keys(3), (), keys(2))
+    assert third.look(90 * MINUTE) == NOTHING
+    assert third.look(91 * MINUTE + HOUR).withdrawn == keys(3)
 
 
 def test_a_new_container_goes_on_with_another_catalogue_once_the_last_one_is_gone(machine: MakeMachine) -> None:
