@@ -33,8 +33,8 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
     holds the videos of another home.
 
     Shows both first. In the latter case the home that declares its catalogue next goes on, which need not be this one:
-    the command may run on another machine than the service. What was paid for in the other ledger is not known in this one, and is bought again if the
-    catalogue asks for it.
+    the command may run on another machine than the service. What was paid for in the other ledger is not known in this
+    one, and is bought again if the catalogue asks for it.
     """
     settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as database:

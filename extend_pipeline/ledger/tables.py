@@ -5,8 +5,8 @@
 the prediction) are projections of `events`.
 
 `declared_catalogue` tells which catalogue the videos were last compared with, so that an unchanged one isn't compared
-again, and which home had it, so that another home doesn't withdraw them; without its row the next comparison is of every
-video. `earlier_catalogues` are those that it has named before: a home that still has one of them is behind.
+again, and which home had it, so that another home doesn't withdraw them; without its row the next comparison is of
+every video. `earlier_catalogues` are those that it has named before: a home that still has one of them is behind.
 
 `schedule`, `backoff`, `contacts` and `inbox` are hints (when to look again, which worker is looking, when a provider
 last replied, what callbacks reported): losing them costs a poll, never a task or a credit, so they are not in the

@@ -136,8 +136,8 @@ def _blocker(
     message = (
         f"the ledger at {shown_address(settings.ledger_url)} holds {counted(len(declared), 'video')} of the home "
         f"{last.home.name}, and this home, {declarer(settings).name}, has {len(declared) - len(leaving)} of them and "
-        f"would withdraw the others; so it polls and fetches, but declares and submits nothing until the other home has "
-        f"the same catalogue or has not looked for a day"
+        f"would withdraw the others; so it polls and fetches, but declares and submits nothing until the other home "
+        f"has the same catalogue or has not looked for a day"
     )
     return Blocker(BlockReason.LEDGER, message, _TODO)
 

@@ -18,8 +18,8 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.guards.other_home import declarer, other_home, take_over
 from extend_pipeline.engine.guards.other_home import OtherHomeError as Refused
+from extend_pipeline.engine.guards.other_home import declarer, other_home, take_over
 from extend_pipeline.engine.home import open_home
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.write import catalog_sync
@@ -152,7 +152,9 @@ def test_what_both_machines_have_added_stays_where_it_is_merged_within_the_hour(
     assert first.last().left_over_since is None
 
 
-def test_a_machine_that_is_behind_goes_on_once_the_other_one_has_been_gone_for_a_day(pair: tuple[Machine, Machine]) -> None:
+def test_a_machine_that_is_behind_goes_on_once_the_other_one_has_been_gone_for_a_day(
+    pair: tuple[Machine, Machine],
+) -> None:
     first, second = pair
     first.write(0, 1, 2, 3, 4)
     first.look(MINUTE)
@@ -206,15 +208,15 @@ def test_a_folder_of_the_same_name_is_another_home(machine: MakeMachine) -> None
     assert first.look(25 * HOUR).withdrawn == keys(0)
 
 
-def test_homes_whose_state_can_not_be_read_are_told_apart_by_their_place(machine: MakeMachine) -> None:
-    unread, other = machine("unread"), machine("other")
-    unread.write(0)
+def test_homes_whose_state_can_not_be_read_are_distinguished_by_their_place(machine: MakeMachine) -> None:
+    closed, other = machine("closed"), machine("other")
+    closed.write(0)
     other.write(5)
     other.look(0)
-    home, configuration = declarer(unread.settings), load_configuration(unread.settings, PROVIDERS, now=from_ms(NOON))
+    home, configuration = declarer(closed.settings), load_configuration(closed.settings, PROVIDERS, now=from_ms(NOON))
     assert home.mark is None
     digest = other.last().digest
-    ledger = open_ledger(unread.ledger_url)
+    ledger = open_ledger(closed.ledger_url)
     for name, is_refused in (("elsewhere:/data", True), (home.name, False)):
         with ledger.write(now_ms=NOON, actor="t") as tx:
             catalog_sync.remember(tx, digest, home=Declarer(None, name), keys_changed=False, compared_all=False)

@@ -1,5 +1,5 @@
-"""The home that declared the catalogue, when it looked last, and the catalogues before. A ledger of before tells of none
-of them, so the home that looks next with the same catalogue is taken for it.
+"""The home that declared the catalogue, when it looked last, and the catalogues before. A ledger of before tells of
+none of them, so the home that looks next with the same catalogue is taken for it.
 
 Revision ID: 0014
 """
