@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.wording import counted
+from extend_pipeline.config.digest import digest
 from extend_pipeline.dagster_defs.assets.materializations import lacks_everything
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID, evaluation
@@ -16,13 +17,12 @@ from extend_pipeline.dagster_defs.jobs.run_log import list_mistakes, summarize_m
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.dagster_defs.sensors.build import build_sensor
+from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
 from extend_pipeline.dagster_defs.sensors.one_request import may_request
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
-from extend_pipeline.engine.home import Pipeline
 
 TICK_S: Final = 40.0
 """Seconds that a tick works. Dagster ends a tick after 60 s, and its results must be written by then."""
@@ -43,16 +43,21 @@ def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
     )
 
 
-def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SkipReason:
+def _catalog_tick(
+    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
+) -> dg.SensorResult | dg.SkipReason:
     """Declare the catalogue in the ledger and bring the partitions in line. The asset check `configuration_is_sound` is
-    evaluated first, if its outcome changed. A catalogue with mistakes changes nothing: the reason of the tick has them
-    all, and partitions stay in line with the last good catalogue."""
+    evaluated if its outcome has changed, by the cursor, which is a digest of the reported mistakes, or NOTHING. A
+    catalogue with mistakes changes nothing: the reason of the tick has them all, and partitions stay in line with the
+    last good catalogue."""
     until_s = time.monotonic() + TICK_S
     if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        _report_check(context.instance, pipeline, mount)
         wrong = mistakes(pipeline)
+        reported = digest(wrong)[:32] if wrong else NOTHING
+        has_changed = reported != (context.cursor or NOTHING)
+        checks = [evaluation(pipeline, mount, CONFIGURATION_IS_VALID)] if has_changed else []
         declared = declare_catalogue(pipeline)
         partitions = bring_in_line(context.instance, pipeline, mount, until_s=until_s)
     if declared.new or declared.changed or declared.withdrawn:
@@ -60,18 +65,11 @@ def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount
             f"{counted(len(declared.new), 'video')} new, {len(declared.changed)} changed, "
             f"{len(declared.withdrawn)} withdrawn"
         )
-    return dg.SkipReason("\n".join(filter(None, (list_mistakes(wrong), partitions.describe(mount)))))
-
-
-def _report_check(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> None:
-    """Evaluate `configuration_is_sound` if its outcome differs from the last one."""
-    now = evaluation(pipeline, mount, CONFIGURATION_IS_VALID)
-    key = mount.check(CONFIGURATION_IS_VALID)
-    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
-    last = None if record is None or record.event is None else record.event.dagster_event
-    before = None if last is None else last.asset_check_evaluation_data.description
-    if before != now.description and not (before is None and now.passed):
-        instance.report_runless_asset_event(now)
+    return dg.SensorResult(
+        skip_reason=dg.SkipReason("\n".join(filter(None, (list_mistakes(wrong), partitions.describe(mount))))),
+        cursor=reported,
+        asset_events=checks,
+    )
 
 
 def build_poll_sensor(

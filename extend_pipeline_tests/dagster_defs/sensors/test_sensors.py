@@ -166,6 +166,18 @@ def test_partitions_come_back_from_the_ledger_when_dagster_home_was_lost(place: 
         assert fresh.get_dynamic_partitions("videos") == ["kept"]
 
 
+def test_a_run_that_has_not_come_to_its_checks_yet_holds_up_no_partition(place: Place) -> None:
+    place.write([video("one")])
+    place.sensor("catalog_sensor")
+    job = place.defs.resolve_implicit_global_asset_job_def()
+    run = place.instance.create_run_for_job(job)  # with an event for each check that is planned
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
+    assert checks[CONFIGURATION_IS_VALID].run_id == run.run_id
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    assert place.instance.get_dynamic_partitions("videos") == ["one", "two"]
+
+
 def test_a_poll_sensor_requests_one_run_over_many_ticks_with_due_work(place: Place) -> None:
     place.write([video("one"), video("two"), video("three")])
     place.sensor("catalog_sensor")
@@ -298,15 +310,16 @@ def test_paid_results_are_fetched_while_files_are_invalid_or_missing(place: Plac
     place.materialise("extension_requests", keys=["one"])
     for name in ("accounts.yaml", "catalog.yaml"):
         (place.home / name).rename(place.home / f"{name}.kept")
-    for _ in range(2):
-        assert place.sensor("catalog_sensor").skip_message.startswith("2 mistakes ")
+    tick = place.sensor("catalog_sensor")
+    assert tick.skip_message.startswith("2 mistakes ")
+    assert [(check.check_name, check.passed) for check in tick.asset_events] == [("configuration_is_sound", False)]
+    again = place.sensor("catalog_sensor", cursor=tick.cursor)
+    assert again.skip_message == tick.skip_message
+    assert again.asset_events == [], "an outcome is reported once"
+    broken = again.cursor
     tick = place.sensor("kling_poll_sensor")
     [request] = tick.run_requests
     check_user_text(request.tags["extend_pipeline/asked_by"])
-    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
-    assert checks[CONFIGURATION_IS_VALID].status.value == "FAILED"
-    history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_VALID, limit=9)
-    assert len(history) == 1, "an outcome is reported once"
     run = place.advance()
     assert run.success
     failed = {check.check_name for check in run.get_asset_check_evaluations() if not check.passed}
@@ -320,7 +333,8 @@ def test_paid_results_are_fetched_while_files_are_invalid_or_missing(place: Plac
         assert {row.state for row in queries.videos(connection)}.isdisjoint({"withdrawn"})
     for name in ("accounts.yaml", "catalog.yaml"):
         (place.home / f"{name}.kept").rename(place.home / name)
-    check_user_text(place.sensor("catalog_sensor").skip_message)
-    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
-    assert checks[CONFIGURATION_IS_VALID].status.value == "SUCCEEDED"
+    tick = place.sensor("catalog_sensor", cursor=broken)
+    check_user_text(tick.skip_message)
+    assert [(check.check_name, check.passed) for check in tick.asset_events] == [("configuration_is_sound", True)]
+    assert place.sensor("catalog_sensor", cursor=tick.cursor).asset_events == []
     assert place.sensor("kling_poll_sensor").run_requests
