@@ -1,5 +1,5 @@
-"""One request at a time: the poll sensors tick at the same moment, and a run that one of them requests exists only
-after its tick. Otherwise each would request a run, of which all but one start for nothing."""
+"""One request at a time: sensors that request runs tick at the same moment, and a run that one of them requests exists
+only after its tick. Otherwise each would request a run, of which all but one start for nothing."""
 
 import threading
 from typing import Final

@@ -1,6 +1,7 @@
 """retention_sensor: warns before results and sources expire, and requests a run that fetches paid results."""
 
 import hashlib
+import time
 from typing import Final
 
 import dagster as dg
@@ -12,6 +13,7 @@ from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_ru
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
+from extend_pipeline.dagster_defs.sensors.one_request import may_request
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
 MARK: Final = 10  # hex digits of an item's digest: two of a thousand are the same once in a million cursors
@@ -54,7 +56,11 @@ def _retention_tick(
             context.log.warning(f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all")
         check = evaluation(pipeline, mount, NOTHING_ENDS_SOON)
     to_fetch = [item for item in ending if item.what != "source" and item.urgency is not Urgency.OVER]
-    requests_run = bool(to_fetch) and not unfinished_runs(context.instance, mount)
+    requests_run = (
+        bool(to_fetch)
+        and not unfinished_runs(context.instance, mount)
+        and may_request(context.instance, mount, "retention", now_s=time.time())
+    )
     tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
     first = f": {in_zone(ending[0].describe(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(

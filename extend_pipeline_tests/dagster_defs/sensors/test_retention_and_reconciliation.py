@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.sensors.build import NOTHING
+from extend_pipeline.dagster_defs.sensors.one_request import may_request
 from extend_pipeline.dagster_defs.sensors.retention import MAX_MARKS, cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
@@ -96,6 +99,19 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert check.severity is dg.AssetCheckSeverity.ERROR
     check_user_text(check.description or "")
+
+
+def test_the_sensor_requests_no_run_beside_that_of_a_poll_sensor(own_place: Place) -> None:
+    pay_without_fetching(own_place)
+    with time_machine.travel(datetime.datetime.now(datetime.UTC) + 16 * DAY, tick=False):
+        assert may_request(own_place.instance, OWN, "kling", now_s=time.time())
+    beside = evaluate_later(own_place, 16 * DAY, None)
+    assert isinstance(beside, dg.SensorResult)
+    assert not beside.run_requests
+    assert len(beside.asset_events) == 1, "it warns all the same"
+    later = evaluate_later(own_place, 16 * DAY + datetime.timedelta(minutes=1), None)
+    assert isinstance(later, dg.SensorResult)
+    assert later.run_requests
 
 
 def test_the_daily_job_adopts_an_unmatched_task_and_reports_it_in_the_check(
