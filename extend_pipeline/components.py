@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Self
 import dagster as dg
 from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
 from dagster.components import scaffold_component
-from dagster.components.core.component_tree import ComponentTreeException
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
 
 from extend_pipeline.dagster_defs.build import build_mounted
@@ -132,21 +131,14 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
         return component.model_copy(update={"home": str(home)})
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the definitions of the home. Raises DagsterInvalidDefinitionError if another file has the same
-        names."""
-        for other in _other_components(self, context):
+        """Return the definitions of the home. Raises DagsterInvalidDefinitionError if another file has the same names,
+        and what Dagster raises for another home's file with a mistake, because its names aren't known."""
+        for other in context.component_tree.get_all_components(ExtendPipeline):
+            if other is self:
+                continue
             if self.name("") == other.name("") or self.home_key == other.home_key:
                 raise dg.DagsterInvalidDefinitionError(_same_names(self, other))
         return build_mounted(self, HomeResource(home=self.home, ledger_url_env=self.ledger_url_env))
-
-
-def _other_components(own: ExtendPipeline, context: dg.ComponentLoadContext) -> list[ExtendPipeline]:
-    """Return the other homes that files of the project mount; none while a file has a mistake, which Dagster
-    reports."""
-    try:
-        return [other for other in context.component_tree.get_all_components(ExtendPipeline) if other is not own]
-    except ComponentTreeException:
-        return []
 
 
 def _same_names(own: ExtendPipeline, other: ExtendPipeline) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 from dagster.components.core.component_tree import ComponentTreeException
+from pydantic import ValidationError
 
 from extend_pipeline.components import ExtendPipeline
 from extend_pipeline_tests.dagster_defs.mounting.test_component import Project, project
@@ -51,3 +52,12 @@ def test_prefixes_that_differ_in_more_are_loaded(project: Project) -> None:
     defs = loaded(project, clips={"key_prefix": "my-clips"}, films={"key_prefix": "my_clip"})
     names = {job.name for job in defs.get_repository_def().get_all_jobs()}
     assert {"my_clips_advance_job", "my_clip_advance_job"} <= names
+
+
+def test_a_file_with_a_mistake_is_reported_also_when_another_one_is_built(project: Project) -> None:
+    head = f"type: {ExtendPipeline.__module__}.ExtendPipeline\n\nattributes:\n  key_prefix: clips\n"
+    files = {"clips/defs.yaml": f"{head}  home: /srv/clips\n", "films/defs.yaml": f"{head}  home:\n"}
+    tree = dg.ComponentTree.for_project(project(files).parents[1])
+    with pytest.raises(ComponentTreeException, match="films") as refused:
+        tree.build_defs_at_path("clips")
+    assert isinstance(refused.value.__cause__, ValidationError)
