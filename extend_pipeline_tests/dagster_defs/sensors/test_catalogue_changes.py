@@ -16,6 +16,7 @@ from extend_pipeline.dagster_defs import partitions
 from extend_pipeline.dagster_defs.mount import OWN, VIDEOS
 from extend_pipeline.dagster_defs.partitions import InLine, bring_in_line
 from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.warehouse.read import query
 from extend_pipeline_tests.dagster_defs.conftest import Place
@@ -143,6 +144,23 @@ def test_most_partitions_never_go_at_once(place: Place, left: int, removed: int)
     assert len(keys(place)) == 15
 
 
+def test_partitions_that_are_held_stay_held_while_new_videos_are_added(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "KEYS_A_STATEMENT", 10)
+    entries = many(45)
+    place.write(entries[:15])
+    in_line(place)
+    place.write(entries[12:])  # a wrong file, to which videos are added
+    for added in (10, 10, 10):
+        now = in_line(place, until_s=0.0)
+        assert (now.added, now.removed, now.held) == (added, 0, 12)
+    assert (in_line(place).held, in_line(place, afresh=True).held) == (12, 12)
+    place.write([*entries[:1], *entries[3:]])  # ten of them are back
+    now = in_line(place)
+    assert (now.held, now.removed, len(keys(place))) == (0, 2, 43)
+
+
 def test_a_catalogue_with_a_mistake_removes_nothing_even_if_entries_left_with_it(place: Place) -> None:
     place.write([video("one"), video("two"), video("three")])
     place.sensor("catalog_sensor")
@@ -171,6 +189,66 @@ def test_a_video_that_is_renamed_twice_has_one_partition(place: Place, ticks: st
     if ticks == "after both":
         check_user_text(place.sensor("catalog_sensor").skip_message)
     assert sorted(keys(place)) == ["eins", "two"]
+
+
+def _lost(*_: object) -> dict[str, str]:
+    return {}
+
+
+def test_a_lost_mark_leaves_no_partition_of_a_key_between(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write([video("one"), video("two")])
+    in_line(place)
+    place.write([{**video("one"), "key": "uno", "was": "one"}, video("two")])
+    in_line(place)
+    place.write([{**video("one"), "key": "eins", "was": "uno"}, video("two")])
+    with place.resource.open() as pipeline:
+        declare_catalogue(pipeline)
+    monkeypatch.setattr(type(place.instance.daemon_cursor_storage), "get_cursor_values", _lost)
+    assert (in_line(place).removed, sorted(keys(place))) == (1, ["eins", "two"])
+
+
+def test_a_video_that_is_put_back_meanwhile_keeps_its_partition(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [video("one"), video("two")]
+    listing = dg.DagsterInstance.get_dynamic_partitions
+
+    def list_late(instance: dg.DagsterInstance, name: str) -> Sequence[str]:
+        place.write(entries)  # after the tick has read the ledger, and before it removes anything
+        with place.resource.open() as pipeline:
+            declare_catalogue(pipeline)
+        return listing(instance, name)
+
+    place.write(entries)
+    in_line(place)
+    place.write(entries[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(dg.DagsterInstance, "get_dynamic_partitions", list_late)
+        now = in_line(place)
+    assert (now.removed, now.to_remove) == (0, 1)
+    assert in_line(place) == InLine(videos=2), "it is listed again"
+    assert keys(place) == ["one", "two"]
+
+
+def test_what_dagster_counts_is_dropped_only_if_a_partition_goes_or_comes_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiped: list[str] = []
+
+    def wipe(_: dg.DagsterInstance, assets: Sequence[dg.AssetKey]) -> None:
+        wiped.append(keys(place)[-1])
+
+    monkeypatch.setattr(dg.DagsterInstance, "wipe_asset_cached_status", wipe)
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP)])
+    in_line(place)
+    assert place.advance().success
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP), video("three")])
+    in_line(place)
+    assert wiped == [], "all are new"
+    place.write([video("one", extend=ONE_HOP), video("three")])
+    in_line(place)
+    assert wiped == ["three"], "one has gone"
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP), video("three")])
+    in_line(place)
+    assert wiped == ["three", "two"], "one has come back"
 
 
 def test_a_partition_that_was_added_by_hand_stays_and_one_that_was_removed_comes_back(place: Place) -> None:
@@ -247,3 +325,10 @@ def test_a_ledger_of_before_removes_nothing(place: Place) -> None:
     shutil.copy(before, ledger)
     assert in_line(place, afresh=True, remove_many=True).removed == 0
     assert sorted(keys(place)) == ["one", "two"]
+    unchanged = in_line(place)
+    assert (unchanged.videos, unchanged.waiting) == (None, 1), "nothing is listed until the ledger is accepted"
+    check_user_text(unchanged.describe(OWN), without={unchanged.blocker: "WHY → TODO"})
+    place.write(entries[1:])
+    with place.resource.open() as pipeline:
+        accept(pipeline.settings, pipeline.ledger, who="test", why="", now_ms=pipeline.now_ms())
+    assert (in_line(place).removed, keys(place)) == (1, ["two"])
