@@ -1,5 +1,6 @@
 """advance_job: one run for all due videos. Sensors and schedules request it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.engine.drive import rounds
+from extend_pipeline.engine.home import Pipeline
 
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
@@ -26,6 +28,9 @@ ROUND_S: Final = 0.5
 """Seconds between two rounds of a run, because a batch of events costs Dagster some 15 ms, however few they are."""
 
 RUN_S: Final = 6 * 3600.0
+
+PARTITIONS_S: Final = 3.0
+"""Seconds a round for adding and removing partitions, because nothing is planned meanwhile."""
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
@@ -74,15 +79,23 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
             log_round(context.log, now)
             yield from recorder.pending_events()
-            # after the last materialization of a video that has left, because its partition may go now
-            partitions = bring_in_line(context.instance, pipeline, mount)
-            if partitions.changed:
-                context.log.info(partitions.describe(mount))
+            if recorder.done:
+                _bring_in_line(context, pipeline, mount)
         yield from recorder.last_events()
+        _bring_in_line(context, pipeline, mount)
         yield from publish_and_record(context.instance, pipeline, mount)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)
+
+
+def _bring_in_line(context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount) -> None:
+    """Bring the partitions in line, once what has changed is recorded, because nothing is recorded of a video that has
+    left once its partition is gone. A film that was stored since, or before a tick of catalog_sensor that came first,
+    is then in the ledger and in the tables alone."""
+    partitions = bring_in_line(context.instance, pipeline, mount, until_s=time.monotonic() + PARTITIONS_S)
+    if partitions.changed:
+        context.log.info(partitions.describe(mount))
 
 
 def unfinished_runs(instance: dg.DagsterInstance, mount: Mount) -> Sequence[dg.DagsterRun]:
