@@ -9,9 +9,10 @@ import dagster as dg
 from sqlalchemy import select
 
 from benchmarks.probes.home import Stopwatch, report
-from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED, Recorder
+from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED
 from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION
 from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables

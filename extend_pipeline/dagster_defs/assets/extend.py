@@ -2,6 +2,8 @@
 backfill, and of extend_job."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 
 import dagster as dg
@@ -11,13 +13,11 @@ from extend_pipeline.dagster_defs.assets.materializations import (
     CHUNK,
     COMPLETED_EXTENSIONS,
     EXTENSION_REQUESTS,
-    SOURCE_VIDEOS,
-    data_version,
-    materializations,
+    PARTITIONED,
+    PartitionWriter,
 )
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
-from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, batch_store
-from extend_pipeline.dagster_defs.assets.versions import data_versions
+from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.checks.needs import needs_outcome, report_needs
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
@@ -28,12 +28,27 @@ from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import needs_of
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import accounts_now, doubts_now
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The keys of the chosen videos: those in a plan, those that the ledger knows and a mistake in the files hides
+    (their paid tasks are still polled and fetched), and those that neither catalogue nor ledger has."""
+
+    now: Plan
+    hidden: Sequence[str]
+    unknown: Sequence[str]
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of the videos that are driven and recorded."""
+        return [*(video.key for video in self.now.videos), *self.hidden]
 
 
 def extend(
@@ -44,88 +59,97 @@ def extend(
     assets: Collection[dg.AssetKey],
     refuse: Callable[[Pipeline, Sequence[str]], None] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
-    """Advance videos as far as `assets` (keys without a prefix) need, and yield the materializations.
+    """Advance videos as far as `assets` (keys without a prefix) need, and yield the materializations, also where an
+    error or a cancellation ends the run, which is raised after that.
 
     A source or a request that these assets are made from is recorded as well if Dagster does not have its present
     version, so that Dagster calls nothing missing that a run has used. `refuse` gets the keys that neither the
     catalogue nor the ledger has, before anything is sent; without it, the other videos are advanced. Raises Failure
     naming the videos that are missing at the end; finished work is kept.
     """
-    max_seconds = context.op_config.get("max_seconds")
-    home = mount.home_of(context)
+    home, max_seconds = mount.home_of(context), context.op_config.get("max_seconds")
     if max_seconds is None:
         max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
-    drives, requests = COMPLETED_EXTENSIONS in assets, EXTENSION_REQUESTS in assets
     with home.open() as pipeline, batch_store(context) as store:
-        declare_catalogue(pipeline)
-        now = plan(plan_input(pipeline, videos=keys))
-        known = [video.key for video in now.videos]
-        unknown = sorted(set(keys).difference(known))
-        hidden = _hidden_by_mistakes(pipeline, unknown)
+        writer = PartitionWriter(context.instance, mount, pipeline.store, store)
+        chosen = _choose(pipeline, keys)
         if refuse is not None:
-            refuse(pipeline, [key for key in unknown if key not in hidden])
-        record_progress(pipeline, now)
-
-        def record(asset: dg.AssetKey, of: Sequence[str]) -> Generator[dg.AssetMaterialization, None, set[str]]:
-            return (yield from _events(context.instance, pipeline, mount, store, asset, of, again=asset in assets))
-
-        missing: list[VideoPlan] = []
-        if drives:
-            driven = [*known, *hidden]
-            context.log.info(
-                f"driving {counted(len(driven), 'video')} for {max_seconds:g} s at most: {first_names(driven)}"
-            )
-            now = advance_until_idle(
-                pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
-            )
-        elif requests:
-            now = _submit(context, pipeline, known)
-        yield from record(SOURCE_VIDEOS, known)
-        if drives or requests:
-            requested = yield from record(EXTENSION_REQUESTS, known)
-            missing = [video for video in now.videos if video.key not in requested]
-        if drives:
-            missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
-            yield from record(COMPLETED_EXTENSIONS, [key for key in known if key not in {v.key for v in missing}])
-        wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
+            refuse(pipeline, chosen.unknown)
+        record_progress(pipeline, chosen.now)
+        try:
+            now = _advance(context, pipeline, chosen, assets, max_seconds)
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to report; what is lacking, advance_job records
+                yield from _record(writer, pipeline, chosen.keys, assets)
+            raise
+        done = yield from _record(writer, pipeline, chosen.keys, assets)
         needs = needs_of(now.videos, accounts=accounts_now(pipeline), doubts=doubts_now(pipeline))
+        wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
     report_needs(context, needs_outcome(needs, timezone))
-    if missing or unknown or wrong:
+    drives = COMPLETED_EXTENSIONS in assets
+    missing = [v for v in now.videos if (v.state is not VideoState.COMPLETE if drives else v.key not in done)]
+    if missing or chosen.unknown or wrong:
         what = "are not complete" if drives else "have no request"
-        raise partial_end(what, missing, unknown, chosen=len(set(keys)), timezone=timezone, mistakes=wrong)
+        hidden = [key for key in chosen.hidden if key not in done]
+        raise partial_end(
+            what, missing, chosen.unknown, hidden, chosen=len(set(keys)), timezone=timezone, mistakes=wrong
+        )
 
 
-def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
-    """Return the keys of videos that the ledger knows and that a mistake in the files hides. Their paid tasks are still
-    polled and fetched."""
-    if not pipeline.configuration.problems:
-        return []
-    with pipeline.ledger.read() as connection:
-        return [row.video_key for row in queries.videos(connection, keys=keys)]
+def _choose(pipeline: Pipeline, keys: Sequence[str]) -> _Chosen:
+    declare_catalogue(pipeline)
+    now = plan(plan_input(pipeline, videos=keys))
+    others = set(keys).difference(video.key for video in now.videos)
+    hidden: set[str] = set()
+    if pipeline.configuration.problems:
+        with pipeline.ledger.read() as connection:
+            hidden = {row.video_key for row in queries.videos(connection, keys=others)}
+    return _Chosen(now, sorted(hidden), sorted(others - hidden))
 
 
-def _events(
-    instance: dg.DagsterInstance,
+def _advance(
+    context: dg.OpExecutionContext,
     pipeline: Pipeline,
-    mount: Mount,
-    store: StoreBatch,
-    asset: dg.AssetKey,
-    keys: Collection[str],
-    *,
-    again: bool,
+    chosen: _Chosen,
+    assets: Collection[dg.AssetKey],
+    max_seconds: float,
+) -> Plan:
+    """Do what the assets need, and return the plan after it."""
+    if COMPLETED_EXTENSIONS in assets:
+        driven = chosen.keys
+        what = f"driving {counted(len(driven), 'video')} for {max_seconds:g} s at most"
+        context.log.info(f"{what}: {first_names(driven)}")
+        now = advance_until_idle(
+            pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
+        )
+        record_progress(pipeline, now)
+        return now
+    if EXTENSION_REQUESTS in assets:
+        return _submit(context, pipeline, [video.key for video in chosen.now.videos])
+    return chosen.now
+
+
+def _record(
+    writer: PartitionWriter, pipeline: Pipeline, keys: Sequence[str], assets: Collection[dg.AssetKey]
 ) -> Generator[dg.AssetMaterialization, None, set[str]]:
-    """Record a materialization of each partition that has one (without `again`, of those whose version Dagster lacks),
-    and yield those that Dagster has to store. Return the keys of all that have one."""
-    present: set[str] = set()
+    """Record the partitions of videos of each chosen asset, and what Dagster lacks of those above; a film only if it is
+    complete, because Dagster shows a partition that a failed run has recorded as a good one. Return the keys of the
+    videos that have what the last of these assets is about."""
+    used = PARTITIONED[: 1 + max(PARTITIONED.index(asset) for asset in assets)]
+    done: set[str] = set()
     waiting = iter(keys)
     while some := list(islice(waiting, CHUNK)):
-        recorded = {} if again else data_versions(instance, mount.asset(asset), some)
         facts = read_facts(pipeline, some)
-        versions = {key: data_version(asset, each) for key, each in facts.items()}
-        present.update(key for key, version in versions.items() if version is not None)
-        lacking = {key: each for key, each in facts.items() if versions[key] != recorded.get(key)}
-        yield from store(list(materializations(instance, mount, asset, lacking, pipeline.store).values()))
-    return present
+        for asset in used:
+            again = some if asset in assets else ()
+            if asset == COMPLETED_EXTENSIONS:
+                facts = {key: each for key, each in facts.items() if each.row.state is VideoState.COMPLETE}
+                yield from writer.record(asset, facts, again=again)
+                present = set(facts)
+            else:
+                present = yield from writer.record(asset, facts, again=again)
+        done |= present
+    return done
 
 
 def _submit(context: dg.OpExecutionContext, pipeline: Pipeline, keys: Sequence[str]) -> Plan:

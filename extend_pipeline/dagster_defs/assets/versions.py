@@ -81,7 +81,7 @@ def partition_inputs(instance: dg.DagsterInstance, above: dg.AssetKey, keys: Col
     """Return the tags of each partition's input, the partition of the asset above with the same key."""
     pointers = newest_ids(instance, above, keys)
     versions = data_versions(instance, above, list(pointers)) if pointers else {}
-    without = None if len(pointers) == len(keys) else _newest(instance, above)
+    without = None if len(pointers) == len(keys) else newest_event(instance, above)
     return {
         key: _input_tags(
             above,
@@ -95,7 +95,7 @@ def partition_inputs(instance: dg.DagsterInstance, above: dg.AssetKey, keys: Col
 def table_inputs(instance: dg.DagsterInstance, above: dg.AssetKey) -> Tags:
     """Return the tags of a table's input, all partitions of an asset. Take them before the file is published, which
     then holds everything that they name."""
-    newest = _newest(instance, above)
+    newest = newest_event(instance, above)
     return _input_tags(above, *(newest or (None, _NEVER)))
 
 
@@ -107,7 +107,7 @@ def _input_tags(above: dg.AssetKey, pointer: int | None, version: str) -> Tags:
     }
 
 
-def _newest(instance: dg.DagsterInstance, asset: dg.AssetKey) -> tuple[int, str] | None:
+def newest_event(instance: dg.DagsterInstance, asset: dg.AssetKey) -> tuple[int, str] | None:
     """Return id and data version of an asset's newest materialization, of any partition."""
     for found in instance.get_asset_records([asset]):
         if (record := found.asset_entry.last_materialization_record) is not None:

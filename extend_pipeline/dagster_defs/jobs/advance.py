@@ -6,7 +6,6 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.dagster_defs.assets.materializations import Recorder
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, publish_and_record
@@ -17,6 +16,7 @@ from extend_pipeline.dagster_defs.jobs.durations import Seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
+from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
 

@@ -76,14 +76,17 @@ def partial_end(
     what: str,
     missing: Sequence[VideoPlan],
     unknown: Sequence[str],
+    hidden: Sequence[str] = (),
     *,
     chosen: int,
     timezone: str,
     mistakes: Sequence[str] = (),
 ) -> dg.Failure:
     """Return a run's failure: which of the chosen videos are missing, why, what to do, and every mistake in the files.
-    Finished work is kept. Times are in `timezone` (an IANA name)."""
+    `hidden` are those whose entries can't be used because of a mistake. Finished work is kept. Times are in `timezone`
+    (an IANA name)."""
     lines = [f"{key}: it is not in the catalogue → restore it, or leave the partition out" for key in unknown]
+    lines += [f"{key}: a mistake in the files hides it → correct the file" for key in hidden]
     lines += [f"{video.key}: {why(video, timezone)}" for video in missing]
     count = len(lines)
     failed = f"{count} of {counted(chosen, 'video')} {what}"
@@ -94,7 +97,7 @@ def partial_end(
             f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; nothing was submitted:",
             *mistakes,
         ]
-    keys = [*unknown, *(video.key for video in missing)]
+    keys = [*unknown, *hidden, *(video.key for video in missing)]
     metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MAX_REPORTED]))}
     return dg.Failure("\n".join([head, *lines[:MAX_REPORTED], *more]), metadata=metadata, allow_retries=False)
 

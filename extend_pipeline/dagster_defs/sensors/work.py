@@ -9,7 +9,6 @@ import dagster as dg
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.digest import digest
-from extend_pipeline.dagster_defs.assets.materializations import lacks_everything
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID, evaluation
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
@@ -20,6 +19,7 @@ from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
 from extend_pipeline.dagster_defs.sensors.one_request import may_request
+from extend_pipeline.dagster_defs.sensors.unrecorded import unrecorded
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
@@ -101,9 +101,7 @@ def build_poll_sensor(
             if unfinished := unfinished_runs(context.instance, mount):  # it plans before each round
                 run = unfinished[0]
                 return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {polled} polled")
-            due = what_is_due(pipeline, names)
-            if not due and lacks_everything(context.instance, pipeline, mount):
-                due = "what was done before, to be recorded in Dagster"
+            due = what_is_due(pipeline, names) or unrecorded(context.instance, pipeline, mount)
         context.log.info(f"{polled} polled; due: {due or 'nothing'}")
         if not due:
             blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"

@@ -274,6 +274,24 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
     return sorted(keys)
 
 
+def changed_at(connection: Connection, *, after_seq: int) -> int | None:
+    """Return the earliest time (UTC ms) of the last changes of the videos and attempts that changed after an event
+    number; None if none did."""
+    firsts = (
+        connection.execute(select(func.min(table.c.seq)).where(table.c.seq > after_seq)).scalar()
+        for table in (tables.videos, tables.attempts)
+    )
+    seq = min((first for first in firsts if first is not None), default=None)
+    at = tables.events.c.at
+    return None if seq is None else connection.execute(select(at).where(tables.events.c.seq == seq)).scalar()
+
+
+def video_keys_after(connection: Connection, key: str, *, limit: int) -> list[str]:
+    """Return the first keys of videos after a key, in the database's order."""
+    column = tables.videos.c.video_key
+    return list(connection.execute(select(column).where(column > key).order_by(column).limit(limit)).scalars())
+
+
 def rows_by(connection: Connection, query: Select[Any], values: Iterable[str], **parameters: str) -> Iterator[Row[Any]]:
     """Yield the rows of a query with a condition of `among` for these values, however many those are."""
     for part in chunks(values):

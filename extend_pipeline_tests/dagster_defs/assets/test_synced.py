@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Engine, event
 
 from extend_pipeline.dagster_defs.assets import materializations, tables
-from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, Recorder
+from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.assets.versions import table_inputs
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.sandbox import running_sandbox

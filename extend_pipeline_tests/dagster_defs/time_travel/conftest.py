@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 import time_machine
 
-from extend_pipeline.dagster_defs.assets.materializations import Recorder
+from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
 from extend_pipeline_tests.dagster_defs.conftest import Place, open_place

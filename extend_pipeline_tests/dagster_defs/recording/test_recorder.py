@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS, Recorder
+from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline_tests.dagster_defs.conftest import Place
