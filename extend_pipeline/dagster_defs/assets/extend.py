@@ -88,12 +88,12 @@ def extend(
     report_needs(context, needs_outcome(needs, timezone))
     drives = COMPLETED_EXTENSIONS in assets
     missing = [v for v in now.videos if (v.state is not VideoState.COMPLETE if drives else v.key not in done)]
-    if missing or chosen.unknown or wrong:
+    # also those whose entries were removed or spoilt meanwhile
+    lost = [key for key in chosen.keys if key not in done.union(video.key for video in now.videos)]
+    hidden, unknown = (lost, chosen.unknown) if wrong else ((), [*chosen.unknown, *lost])
+    if missing or unknown or wrong:
         what = "are not complete" if drives else "have no request"
-        hidden = [key for key in chosen.hidden if key not in done]
-        raise partial_end(
-            what, missing, chosen.unknown, hidden, chosen=len(set(keys)), timezone=timezone, mistakes=wrong
-        )
+        raise partial_end(what, missing, unknown, hidden, chosen=len(set(keys)), timezone=timezone, mistakes=wrong)
 
 
 def _choose(pipeline: Pipeline, keys: Sequence[str]) -> _Chosen:

@@ -4,7 +4,8 @@
 
 * Tables: the digest of the warehouse's schema. Another schema makes the published file anew.
 * Videos: `VIDEOS_CODE_VERSION`. It is raised by hand, and only if the same ledger is to give other materializations
-  (another choice of hops, another data version), because the next run of advance_job then records every video again.
+  (another choice of hops, another data version), because the next runs of advance_job then record every video again, a
+  part of them each.
 
 **Data version**: what is in a materialization. While it stays, nothing below is "Unsynced" or published again.
 

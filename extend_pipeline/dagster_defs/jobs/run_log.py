@@ -76,7 +76,7 @@ def partial_end(
     what: str,
     missing: Sequence[VideoPlan],
     unknown: Sequence[str],
-    hidden: Sequence[str] = (),
+    hidden: Sequence[str],
     *,
     chosen: int,
     timezone: str,

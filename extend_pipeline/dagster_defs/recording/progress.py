@@ -23,25 +23,27 @@ _COMPARED: Final = "synced"
 @dataclass(frozen=True, slots=True)
 class Compared:
     """Up to which event of the ledger (`seq`) changed videos were compared with the partitions above theirs, under
-    which code version, and how far the comparison of all videos is that a new code version makes.
+    which code version, and how far the comparison of all videos is.
 
-    That one goes on after the key `after`; None: it is over. What has an id of Dagster's event log up to `old_id` was
-    made by another code version.
+    That one goes on after the key `after`; None: it is over. Up to `bare_id` of Dagster's event log, materializations
+    name neither code version nor inputs, because an earlier version of this package has made them. Those up to `old_id`
+    were made by another code version than this one.
     """
 
     seq: int
     code_version: str
+    bare_id: int = 0
     old_id: int = 0
     after: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Compared:
         """Return what a text stands for."""
-        seq, code_version, *rest = text.split(" ", 3)
-        return cls(int(seq), code_version, int(rest[0]), rest[1]) if rest else cls(int(seq), code_version)
+        seq, code_version, bare_id, old_id, after, *_ = [*text.split(" ", 4), *(None,) * 4]
+        return cls(int(seq or 0), code_version or "", int(bare_id or 0), int(old_id or 0), after)
 
     def __str__(self) -> str:
-        done = f"{self.seq} {self.code_version}"
+        done = f"{self.seq} {self.code_version} {self.bare_id}"
         return done if self.after is None else f"{done} {self.old_id} {self.after}"
 
 

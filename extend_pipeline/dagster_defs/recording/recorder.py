@@ -63,7 +63,7 @@ class Recorder:
                 with pipeline.ledger.read() as connection:
                     self._touched = dict.fromkeys(queries.changed_videos(connection, after_seq=compared.seq))
         else:
-            self._compared = Compared(head, VIDEOS_CODE_VERSION, self._old_id(compared), after="")
+            self._compared = self._all_again(compared, head)
             self._progress.keep_compared(self._compared)
 
     def pending_events(self) -> Iterator[dg.AssetMaterialization]:
@@ -121,14 +121,20 @@ class Recorder:
 
     def _record_late(self, keys: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
         """Record again those partitions of some videos that were recorded before the one above them, or that another
-        code version has made."""
+        code version has made. One that names no inputs is compared by its time, so it follows the one above it."""
         ids = {asset: newest_ids(self._instance, self._mount.asset(asset), keys) for asset in PARTITIONED}
         late: dict[dg.AssetKey, set[str]] = {}
         for asset in PARTITIONED:
-            above = ids[ABOVE[asset]] if asset in ABOVE else {}
-            late[asset] = {k for k, id_ in ids[asset].items() if id_ <= self._compared.old_id or id_ < above.get(k, 0)}
-        if again := sorted(set().union(*late.values())):
-            yield from self._record(again, late)
+            above, again = (ids[ABOVE[asset]], late[ABOVE[asset]]) if asset in ABOVE else ({}, set())
+            late[asset] = {
+                key
+                for key, id_ in ids[asset].items()
+                if id_ <= self._compared.old_id
+                or id_ < above.get(key, 0)
+                or (key in again and id_ <= self._compared.bare_id)
+            }
+        if videos := sorted(set().union(*late.values())):
+            yield from self._record(videos, late)
 
     def _compare_next(self, after: str) -> Iterator[dg.AssetMaterialization]:
         """Compare the next of all videos, and keep how far that is."""
@@ -145,12 +151,13 @@ class Recorder:
         self._progress.keep_compared(compared)
         self._compared = compared
 
-    def _old_id(self, before: Compared | None) -> int:
-        """Return the id of Dagster's event log up to which materializations were made by another code version. Before a
-        code version was kept they name none, and then Dagster compares none."""
-        if before is None:
-            return 0
-        if before.code_version == VIDEOS_CODE_VERSION:
-            return before.old_id
+    def _all_again(self, before: Compared | None, head: int) -> Compared:
+        """Return the beginning of a comparison of all videos. What was made before a code version was kept names none;
+        Dagster compares none then, so that it isn't recorded again for that."""
         found = (newest_event(self._instance, self._mount.asset(asset)) for asset in PARTITIONED)
-        return max((id_ for id_, _ in filter(None, found)), default=0)
+        newest_id = max((id_ for id_, _ in filter(None, found)), default=0)
+        if before is None:
+            return Compared(head, VIDEOS_CODE_VERSION, bare_id=newest_id, after="")
+        is_new = before.code_version != VIDEOS_CODE_VERSION
+        old_id = newest_id if is_new else before.old_id
+        return replace(before, seq=head, code_version=VIDEOS_CODE_VERSION, old_id=old_id, after="")

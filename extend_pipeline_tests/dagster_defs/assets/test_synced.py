@@ -16,6 +16,7 @@ from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTEN
 from extend_pipeline.dagster_defs.assets.versions import table_inputs
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.recording import recorder
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.drive import advance_until_idle
@@ -145,7 +146,8 @@ def test_a_run_that_changes_nothing_leaves_a_table_synced_that_was_published_bef
 def test_a_new_code_version_is_recorded_by_the_next_run(either: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     either.write([video("one", extend=ONE_HOP)])
     assert either.advance().success
-    monkeypatch.setattr(materializations, "VIDEOS_CODE_VERSION", "another")
+    for module in (materializations, recorder):
+        monkeypatch.setattr(module, "VIDEOS_CODE_VERSION", "another")
     monkeypatch.setattr(tables, "tables_code_version", lambda: "another")
     assert either.advance().success
     assert set(unsynced(either.instance, ["one"]).values()) == {"CODE"}

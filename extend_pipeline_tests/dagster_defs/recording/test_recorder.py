@@ -10,6 +10,7 @@ import pytest
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
+from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline_tests.dagster_defs.conftest import Place
@@ -26,11 +27,12 @@ def pipeline(place: Place) -> Iterator[Pipeline]:
         yield opened
 
 
-def written(place: Place, pipeline: Pipeline, *, most: int = 1_000) -> list[str]:
-    """Let a new recorder work until it has written `most` materializations; return their assets."""
+def written(place: Place, pipeline: Pipeline, *, most: int = 1_000, last: bool = False) -> list[str]:
+    """Let a new recorder work until it has written `most` materializations, with the `last` ones of a run or without;
+    return their assets."""
     assets: list[str] = []
     recorder = Recorder(place.instance, pipeline, OWN)
-    for event in recorder.pending_events():
+    for event in recorder.last_events() if last else recorder.pending_events():
         place.instance.report_runless_asset_event(event)
         assets.append(event.asset_key.to_user_string())
         if len(assets) == most:
@@ -65,3 +67,18 @@ def test_another_instance_gets_everything(place: Place, pipeline: Pipeline) -> N
     assert written(place, pipeline) == ALL
     with dg.DagsterInstance.ephemeral() as place.instance:
         assert written(place, pipeline) == ALL
+
+
+def test_a_first_run_that_is_killed_before_its_end_is_not_repeated(place: Place, pipeline: Pipeline) -> None:
+    assert written(place, pipeline) == ALL
+    assert written(place, pipeline, last=True) == []
+
+
+def test_a_home_without_a_film_is_not_read_again(place: Place) -> None:
+    place.write([video("one")])
+    with place.resource.open() as opened:
+        declare_catalogue(opened)
+        assert written(place, opened, last=True) == ALL[:1]
+        with recorded(opened.ledger) as statements:
+            assert written(place, opened, last=True) == []
+    assert not [text for text, _ in statements if BY_KEY in text]
