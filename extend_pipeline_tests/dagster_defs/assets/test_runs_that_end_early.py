@@ -87,4 +87,4 @@ def test_a_film_whose_entry_was_spoilt_since_is_recorded_and_not_called_missing(
     assert place.count("completed_extensions") == 2
     request = place.latest("extension_requests", "two")
     assert request is not None
-    assert request.metadata["state"].value == "stored"
+    assert request.metadata["state"].value == "succeeded"
