@@ -13,6 +13,8 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.test.utils import execute_dagster_graphql
 
+from extend_pipeline import definitions  # loaded now, before a test replaces a code version
+
 TABLES = ("extension_lineage", "extension_costs", "extension_durations")
 VIDEOS = ("source_videos", "extension_requests", "completed_extensions")
 
@@ -35,7 +37,7 @@ query Partitions($keys: [AssetKeyInput!], $partitions: [String!]) {
 def ask(instance: dg.DagsterInstance, query: str, **variables: Any) -> Any:
     """Return the data of a GraphQL query about this project's own definitions in an instance."""
     origin = InProcessCodeLocationOrigin(
-        LoadableTargetOrigin(executable_path=sys.executable, module_name="extend_pipeline.definitions")
+        LoadableTargetOrigin(executable_path=sys.executable, module_name=definitions.__name__)
     )
     with WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget([origin])) as process:
         result = execute_dagster_graphql(process.create_request_context(), query, variables)
