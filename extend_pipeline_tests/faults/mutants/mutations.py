@@ -229,7 +229,7 @@ MUTANTS: Final = (
         (
             Edit(
                 _ADVANCE,
-                "    if pipeline.configuration.problems:\n        return catalog_sync.Declared((), (), ())\n",
+                "    if pipeline.configuration.problems:\n        return nothing\n",
                 "",
             ),
         ),
