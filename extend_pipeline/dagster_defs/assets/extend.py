@@ -147,7 +147,7 @@ def _record(
                 yield from writer.record(asset, facts, again=again)
                 present = set(facts)
             else:
-                present = yield from writer.record(asset, facts, again=again)
+                present = set((yield from writer.record(asset, facts, again=again)))
         done |= present
     return done
 

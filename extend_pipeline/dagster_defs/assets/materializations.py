@@ -43,18 +43,20 @@ class PartitionWriter:
 
     def record(
         self, asset: dg.AssetKey, facts: Mapping[str, VideoFacts], *, again: Collection[str] = ()
-    ) -> Generator[dg.AssetMaterialization, None, set[str]]:
+    ) -> Generator[dg.AssetMaterialization, None, dict[str, bool]]:
         """Record the partitions of an asset whose data version Dagster lacks or that are to be recorded `again`, and
         yield those materializations that Dagster has to store. Those of the asset above are recorded before, because
-        these name them as their inputs. Return the keys of all partitions of which the asset has something."""
+        these name them as their inputs. Return the keys of all partitions of which the asset has something, each with
+        whether Dagster lacked its data version."""
         found = {key: version for key, each in facts.items() if (version := _data_version(asset, each)) is not None}
         known = data_versions(self.instance, self.mount.asset(asset), list(found)) if found else {}
-        chosen = [key for key, version in found.items() if key in again or version != known.get(key)]
+        is_new = {key: version != known.get(key) for key, version in found.items()}
+        chosen = [key for key in found if key in again or is_new[key]]
         above = ABOVE.get(asset)
         inputs = {} if above is None else partition_inputs(self.instance, self.mount.asset(above), chosen)
         made = [self._make(asset, facts[key], found[key], inputs.get(key, {})) for key in chosen]
         yield from self.store(made)
-        return set(found)
+        return is_new
 
     def _make(self, asset: dg.AssetKey, facts: VideoFacts, version: str, inputs: Tags) -> dg.AssetMaterialization:
         metadata: Metadata

@@ -9,7 +9,14 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.dagster_defs.assets.materializations import ABOVE, CHUNK, PARTITIONED, PartitionWriter
+from extend_pipeline.dagster_defs.assets.materializations import (
+    ABOVE,
+    CHUNK,
+    COMPLETED_EXTENSIONS,
+    EXTENSION_REQUESTS,
+    PARTITIONED,
+    PartitionWriter,
+)
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import StoreBatch, yield_all
 from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION, newest_event, newest_ids
@@ -56,6 +63,8 @@ class Recorder:
         self._seq = self._kept = kept if kept is not None and is_usable else 0
         self._waiting: dict[str, None] = {}
         self._touched: dict[str, None] = {}
+        # requests that were recorded again with the same data version: Dagster calls no film "Unsynced" for them
+        self._repeated: set[str] = set()
         compared = self._progress.compared()
         if is_usable and compared is not None and compared.code_version == VIDEOS_CODE_VERSION:
             self._compared = compared
@@ -116,8 +125,11 @@ class Recorder:
         for key in set(withdrawn) - kept:
             del read[key]
         for asset in PARTITIONED:
-            if (yield from self._writer.record(asset, read, again=late.get(asset, ()))):
+            found = yield from self._writer.record(asset, read, again=late.get(asset, ()))
+            if found:
                 self._present.add(asset)
+            if asset == EXTENSION_REQUESTS:
+                self._repeated.difference_update(key for key, is_new in found.items() if is_new)
 
     def _record_late(self, keys: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
         """Record again those partitions of some videos that were recorded before the one above them, or that another
@@ -126,6 +138,8 @@ class Recorder:
         late: dict[dg.AssetKey, set[str]] = {}
         for asset in PARTITIONED:
             above, again = (ids[ABOVE[asset]], late[ABOVE[asset]]) if asset in ABOVE else ({}, set())
+            if asset == COMPLETED_EXTENSIONS:
+                above = {key: id_ for key, id_ in above.items() if key not in self._repeated}
             late[asset] = {
                 key
                 for key, id_ in ids[asset].items()
@@ -134,6 +148,7 @@ class Recorder:
                 or (key in again and id_ <= self._compared.bare_id)
             }
         if videos := sorted(set().union(*late.values())):
+            self._repeated |= late[EXTENSION_REQUESTS]
             yield from self._record(videos, late)
 
     def _compare_next(self, after: str) -> Iterator[dg.AssetMaterialization]:
