@@ -40,13 +40,19 @@ child = [sys.executable, "-c", sys.argv[2]]
 with lock_home(home, state=home / "state", verb="dev", now_ms=0) as lock:
     with running("one", child, log=home / "one.log", environment={}, lock=lock):
         with running("two", child, log=home / "two.log", environment={}, lock=lock):
+            while not all((home / name).stat().st_size for name in ("one.log", "two.log")):
+                time.sleep(0.01)
             print("ready", flush=True)
             sys.stdin.read()
 """
-QUIET = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\ntime.sleep(120)"
+QUIET = (
+    "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nprint('up', flush=True)\n"
+    "time.sleep(120)"
+)
 DEAF = (  # ignores SIGINT, as does its own child, which stays in its group
     "import signal, subprocess, sys, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(120)'])\ntime.sleep(120)"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(120)'])\nprint('up', flush=True)\n"
+    "time.sleep(120)"
 )
 
 
