@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from extend_pipeline_tests.support.servers.serving import serving
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -85,11 +87,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running_receiver() -> Iterator[Receiver]:
     """Yield a running receiver."""
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Receiver()) as server:
+        yield server

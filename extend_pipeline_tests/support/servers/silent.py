@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from extend_pipeline_tests.support.servers.serving import serving
+
 
 class SilentServer(socketserver.ThreadingTCPServer):
     """Reads what is sent and counts the POSTs."""
@@ -41,11 +43,5 @@ class _Handler(socketserver.BaseRequestHandler):
 @contextmanager
 def running_silent_server() -> Iterator[SilentServer]:
     """Yield a running server."""
-    with SilentServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(SilentServer()) as server:
+        yield server
