@@ -25,7 +25,8 @@ def test_a_part_measures_and_writes_its_results(part: str, more: tuple[str, ...]
     results = tmp_path / "results"
     small = ["--sizes", "2,3", "--hops", "2", "--scale", "0.01", "--runs", "1", "--folder", str(tmp_path)]
     command = [sys.executable, "-m", "benchmarks.bench", "--parts", part, *small, *more, "--results", str(results)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
+    assert ended.returncode == 0, ended.stdout
     written = results.read_text(encoding="utf-8")
     assert written.count("\n## ") == 1
     assert written.count("\n| ") > 3
