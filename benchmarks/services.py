@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,15 +17,9 @@ from typing import Any, Final
 
 from benchmarks.context import Home
 from benchmarks.measure import KEYS, ProgramFailedError
+from extend_pipeline_tests.support.servers.ports import free_port
 
 ROOT: Final = Path(__file__).parents[1]
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def program(name: str) -> str:

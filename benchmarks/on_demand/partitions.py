@@ -19,9 +19,10 @@ from benchmarks.generate.home import video_key, write_accounts
 from benchmarks.measure import ProgramFailedError, probe, run_cli
 from benchmarks.on_demand.memory import Memory
 from benchmarks.report import Section, seconds
-from benchmarks.services import ROOT, dagster_environment, free_port, program, service
+from benchmarks.services import ROOT, dagster_environment, program, service
 from benchmarks.upstream import upstream
 from extend_pipeline.engine.home import open_home, wall_ms
+from extend_pipeline_tests.support.servers.ports import free_port
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -16,9 +16,10 @@ from benchmarks.bare.providers import headers
 from benchmarks.context import Context
 from benchmarks.measure import CLI, KEYS, Cost, ProgramFailedError, run
 from benchmarks.report import Section, ratio
-from benchmarks.services import cpu_of, free_port, service
+from benchmarks.services import cpu_of, service
 from benchmarks.upstream import upstream
 from benchmarks.worlds import seeds, sources, write_world
+from extend_pipeline_tests.support.servers.ports import free_port
 
 PINNED: Final = {"dbos": "dbos==3.4.0", "prefect": "prefect==3.9.1"}
 HOPS: Final = 200
