@@ -28,6 +28,7 @@ DEEP: Final = (
     "dagster_defs/ui/test_ui.py",
     # a run of a real Dagster that is killed
     "dagster_defs/jobs/test_killed_runs.py",
+    "dagster_defs/jobs/test_alive.py::test_a_run_that_others_have_ended_learns_it",
     # Dagster's commands as processes, a DAGSTER_HOME that is lost, five thousand videos in one edit
     "dagster_defs/shell/test_without_daemon.py",
     "dagster_defs/shell/test_lost_dagster_home.py",

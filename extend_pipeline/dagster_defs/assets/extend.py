@@ -19,6 +19,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.checks.needs import needs_outcome, report_needs
+from extend_pipeline.dagster_defs.jobs.alive import over
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
 from extend_pipeline.dagster_defs.mount import Mount
@@ -120,7 +121,11 @@ def _advance(
         what = f"driving {counted(len(driven), 'video')} for {max_seconds:g} s at most"
         context.log.info(f"{what}: {first_names(driven)}")
         now = advance_until_idle(
-            pipeline, videos=driven, max_seconds=max_seconds, on_round=lambda done: log_round(context.log, done)
+            pipeline,
+            videos=driven,
+            max_seconds=max_seconds,
+            on_round=lambda done: log_round(context.log, done),
+            stop=over(context.run_id),
         )
         record_progress(pipeline, now)
         return now

@@ -76,7 +76,8 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
     with mount.home_of(context).open() as pipeline, batch_store(context) as store:
         linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
         recorder = Recorder(context.instance, pipeline, mount, store=store)
-        for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S):
+        stop = alive.over(context.run_id)
+        for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S, stop=stop):
             log_round(context.log, now)
             yield from recorder.pending_events()
             if recorder.done:

@@ -3,8 +3,9 @@ that started it; where that is gone too (a restarted machine or container), the 
 and hold back the next one."""
 
 import json
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -20,7 +21,14 @@ SIGNS_KEY: Final = "extend_pipeline/alive"
 SILENCE_S: Final = 60.0
 """Without a sign for so long, a run's process is gone."""
 
-SIGN_EVERY_S: Final = 10.0  # so that a few signs may be late, and clocks may differ by most of SILENCE_S
+SIGN_EVERY_S: Final = 10.0  # so that a few signs may be late
+
+UNCHANGED_S: Final = 2 * SIGN_EVERY_S
+"""For so long, by its own monotonic clock, a process must have seen the same old sign before it ends a run: after a
+computer has slept, or beside one with another clock, a sign is old though the run goes on."""
+
+KEPT_S: Final = 86_400.0
+"""Signs that are older are dropped by the next run, where no sensor has looked at them."""
 
 NO_SIGN_S: Final = 600.0
 """From its start on, the longest time in which a run gives its first sign. Long, because a step may wait for a new
@@ -32,13 +40,32 @@ CANCEL_S: Final = 30.0
 STARTED: Final = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
 UNFINISHED: Final = (DagsterRunStatus.QUEUED, *STARTED, DagsterRunStatus.CANCELING)
 
+_look: Final = threading.Lock()
+"""Held by the sensor that looks, because the sensors of a code location tick together, and a run is ended once."""
+
+_seen: Final[dict[tuple[str, float], float]] = {}
+"""When this process saw a sign (run id, time) for the first time (monotonic s)."""
+
+_over: Final[dict[str, threading.Event]] = {}
+"""For each run of this process: set once Dagster has it as finished."""
+
 
 @contextmanager
 def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Give a sign of life every few seconds until the block ends. A storage that can't be written fails no run."""
+    """Give a sign of life every few seconds until the block ends. A storage that can't be written fails no run.
+
+    The last sign stays, because the run's end is written to the storage only after the block: `unfinished_runs` drops
+    it once it is old.
+    """
+    over = _over.setdefault(run_id, threading.Event())
 
     def sign(_: object) -> None:
-        _write(instance, {**_signs(instance), run_id: time.time()})
+        now_s = time.time()
+        kept = {other: at_s for other, at_s in _signs(instance).items() if now_s - at_s < KEPT_S}
+        _write(instance, {**kept, run_id: now_s})
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.is_finished:
+            over.set()
 
     with suppress(Exception):
         sign(None)
@@ -48,25 +75,38 @@ def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
             yield
     finally:
         renewer.close()
-        with suppress(Exception):
-            _forget(instance, [run_id])
+        _over.pop(run_id, None)
+
+
+def over(run_id: str) -> threading.Event:
+    """Return the event that is set when a run of this process was ended by others. Its work should end then, because
+    another run goes on with it."""
+    return _over.get(run_id) or threading.Event()
 
 
 def unfinished_runs(
-    instance: dg.DagsterInstance, job_name: str, *, now_s: float | None = None
+    instance: dg.DagsterInstance, job_name: str, *, now_s: float | None = None, monotonic_s: float | None = None
 ) -> Sequence[dg.DagsterRun]:
     """Return the runs of a job that are queued or in progress, after those whose process is gone were ended. Of other
-    jobs those are ended too, because they would hold their slots. `now_s` is the time (UTC s); None: the clock's."""
+    jobs those are ended too, because they would hold their slots. `now_s` is the time (UTC s), `monotonic_s` that of a
+    monotonic clock; None: the clocks'."""
     now_s = time.time() if now_s is None else now_s
-    signs = _signs(instance)
-    silent = [run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S]  # a clock may be set back
-    for run in instance.get_runs(dg.RunsFilter(run_ids=silent)) if silent else ():
-        if not run.is_finished:
-            _end(instance, run, f"its process has given no sign of life for {SILENCE_S:g} s")
-    if silent:
-        _forget(instance, silent)
-    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
-    return [record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)]
+    monotonic_s = time.monotonic() if monotonic_s is None else monotonic_s
+    with _look:
+        signs = _signs(instance)
+        known = {sign: _seen.get(sign, monotonic_s) for sign in signs.items()}
+        _seen.clear()
+        _seen.update(known)
+        silent = {run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S}  # clocks may be set back
+        for run in instance.get_runs(dg.RunsFilter(run_ids=[*silent])) if silent else ():
+            if not run.is_finished and monotonic_s - known[run.run_id, signs[run.run_id]] < UNCHANGED_S:
+                silent.remove(run.run_id)
+            elif not run.is_finished:
+                _end(instance, run, f"its process has given no sign of life for {SILENCE_S:g} s")
+        if silent:
+            _forget(instance, silent)
+        records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
+        return [record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)]
 
 
 def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, signs: dict[str, float], now_s: float) -> bool:
@@ -100,7 +140,7 @@ def _write(instance: dg.DagsterInstance, signs: dict[str, float]) -> None:
     instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: json.dumps(signs)})
 
 
-def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+def _forget(instance: dg.DagsterInstance, run_ids: Collection[str]) -> None:
     """Drop runs from the signs. A sign of another run that is written at the same moment may be lost; its next one
     comes soon."""
     _write(instance, {run_id: at_s for run_id, at_s in _signs(instance).items() if run_id not in run_ids})

@@ -38,12 +38,14 @@ def failures_after(
 ) -> tuple[list[FailedRun], int]:
     """Return the failed runs of a mount after a place in Dagster's storage, and the place up to which was read.
     `url` is the address of Dagster's web page."""
-    filters = dg.RunStatusChangeRecordsFilter(_FAILED, after_storage_id=after)
-    records = instance.fetch_run_status_changes(filters, limit=MAX_EVENTS, ascending=True).records
+    newer = dg.RunStatusChangeRecordsFilter(_FAILED, after_storage_id=after)
+    records = instance.fetch_run_status_changes(newer, limit=MAX_EVENTS, ascending=True).records
     if not records:
         return [], min(after, newest_failure(instance))  # runs were removed, and their places are used again
     entries = {record.run_id: record.event_log_entry for record in records}
-    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(entries)))}
+    # a run that was taken for gone and has ended well after that is no failure any more
+    filters = dg.RunsFilter(run_ids=list(entries), statuses=[dg.DagsterRunStatus.FAILURE])
+    runs = {run.run_id: run for run in instance.get_runs(filters)}
     failed = [
         FailedRun(
             run_id=run_id,

@@ -1,9 +1,9 @@
 """Signs of life of runs: a run whose process is gone is ended with a reason, and holds back no other."""
 
-from __future__ import annotations
-
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import dagster as dg
@@ -13,7 +13,16 @@ from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE as EVENT_TYPE
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, build_advance_job
-from extend_pipeline.dagster_defs.jobs.alive import CANCEL_S, NO_SIGN_S, SIGNS_KEY, SILENCE_S, unfinished_runs
+from extend_pipeline.dagster_defs.jobs.alive import (
+    CANCEL_S,
+    NO_SIGN_S,
+    SIGN_EVERY_S,
+    SIGNS_KEY,
+    SILENCE_S,
+    UNCHANGED_S,
+    over,
+    unfinished_runs,
+)
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.dagster_defs.jobs.test_killed_runs import last_message
@@ -46,6 +55,14 @@ def signs(place: Place) -> dict[str, float]:
     return dict(json.loads(text))
 
 
+def look_twice(place: Place) -> list[str]:
+    """Look at the runs now, and when the signs were seen for long enough; return those that are left."""
+    now = time.monotonic()
+    unfinished_runs(place.instance, ADVANCE_JOB, monotonic_s=now)
+    left = unfinished_runs(place.instance, ADVANCE_JOB, monotonic_s=now + UNCHANGED_S)
+    return [run.run_id for run in left]
+
+
 def status_of(place: Place, run: dg.DagsterRun) -> str:
     found = place.instance.get_run_by_id(run.run_id)
     assert found is not None
@@ -60,6 +77,7 @@ def test_a_silent_run_is_ended_and_the_next_one_is_asked_for(status: DagsterRunS
     give_sign(place, run, age_s=SILENCE_S - 10)
     assert run.run_id in place.sensor("kling_poll_sensor").skip_message
     give_sign(place, run, age_s=SILENCE_S + 1)
+    unfinished_runs(place.instance, ADVANCE_JOB, monotonic_s=time.monotonic() - UNCHANGED_S)
     assert len(place.sensor("kling_poll_sensor").run_requests) == 1
     assert (status_of(place, run), signs(place)) == (end, {})
     check_user_text(last_message(place.instance, run.run_id))
@@ -69,15 +87,39 @@ def test_a_silent_run_is_ended_and_the_next_one_is_asked_for(status: DagsterRunS
 def test_a_sign_from_a_clock_that_was_set_back_counts_for_a_minute(ahead_s: float, place: Place) -> None:
     run = begun(place)
     give_sign(place, run, age_s=ahead_s)
-    assert unfinished_runs(place.instance, ADVANCE_JOB) == []
+    assert look_twice(place) == []
     assert status_of(place, run) == "FAILURE"
 
 
 def test_a_run_of_another_job_that_is_gone_holds_no_slot(place: Place) -> None:
     run = begun(place, job="reconcile_job")
     give_sign(place, run, age_s=SILENCE_S + 1)
-    assert unfinished_runs(place.instance, ADVANCE_JOB) == []
+    assert look_twice(place) == []
     assert status_of(place, run) == "FAILURE"
+
+
+def test_an_old_sign_that_is_renewed_between_two_looks_ends_no_run(place: Place) -> None:
+    """A computer that has slept, or one whose clock is two minutes behind."""
+    run = begun(place)
+    for monotonic_s in (0.0, UNCHANGED_S, 2 * UNCHANGED_S):
+        give_sign(place, run, age_s=2 * SILENCE_S + 0.001 * monotonic_s)
+        left = unfinished_runs(place.instance, ADVANCE_JOB, monotonic_s=monotonic_s)
+        assert [each.run_id for each in left] == [run.run_id]
+    assert status_of(place, run) == "STARTED"
+
+
+def test_sensors_that_look_at_the_same_time_end_a_run_once(place: Place) -> None:
+    run = begun(place)
+    give_sign(place, run, age_s=SILENCE_S + 1)
+    now = time.monotonic()
+    unfinished_runs(place.instance, ADVANCE_JOB, monotonic_s=now)
+    with ThreadPoolExecutor(4) as pool:
+        looks = [
+            pool.submit(unfinished_runs, place.instance, ADVANCE_JOB, monotonic_s=now + UNCHANGED_S) for _ in range(4)
+        ]
+        assert [look.result() for look in looks] == [[], [], [], []]
+    ends = place.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    assert len(ends) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,15 +160,37 @@ def test_a_queued_run_may_wait_for_hours(place: Place) -> None:
     assert [found.run_id for found in left] == [run.run_id]
 
 
-def test_a_run_gives_signs_while_it_goes_on_and_leaves_none(place: Place) -> None:
-    seen: list[dict[str, float]] = []
+def _job_of(place: Place, work: Callable[[dg.OpExecutionContext], None]) -> dg.ExecuteInProcessResult:
+    """Run a job of one op that has the home."""
 
     @dg.op(required_resource_keys={"home"})
-    def look() -> None:
-        seen.append(signs(place))
+    def look(context: dg.OpExecutionContext) -> None:
+        work(context)
 
     job = dg.JobDefinition(name="look", graph_def=dg.GraphDefinition("look", node_defs=[look]))
-    result = job.execute_in_process(instance=place.instance, resources={"home": place.resource})
+    return job.execute_in_process(instance=place.instance, resources={"home": place.resource})
+
+
+def test_a_run_gives_signs_while_it_goes_on_and_its_last_one_is_dropped_later(place: Place) -> None:
+    seen: list[dict[str, float]] = []
+    place.instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: json.dumps({"of last week": 1.0})})
+    result = _job_of(place, lambda _: seen.append(signs(place)))
     assert [*seen[0]] == [result.run_id]
     assert abs(time.time() - seen[0][result.run_id]) < SILENCE_S
-    assert signs(place) == {}
+    # it was there until the run's end was written, so that no sensor took the run for one without a sign
+    assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=time.time() + SILENCE_S + 1) == []
+    assert (signs(place), result.success) == ({}, True)
+    run = place.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert status_of(place, run) == "SUCCESS"
+
+
+def test_a_run_that_others_have_ended_learns_it(place: Place) -> None:
+    learned: list[bool] = []
+
+    def work(context: dg.OpExecutionContext) -> None:
+        place.instance.report_run_failed(context.run, "taken for gone")
+        learned.append(over(context.run_id).wait(3 * SIGN_EVERY_S))
+
+    _job_of(place, work)
+    assert learned == [True]
