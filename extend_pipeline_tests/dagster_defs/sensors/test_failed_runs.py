@@ -19,6 +19,8 @@ def fail(context: dg.OpExecutionContext) -> None:
     match context.op_config:
         case "failure":
             raise dg.Failure("2 of 3 videos are not complete:\none: no budget")
+        case "taken for gone":
+            context.instance.report_run_failed(context.run, "it has given no sign of life")
         case "error":
             raise ValueError("\nno such file at https://example.com/film.mp4?signature=abc\nmore")
 
@@ -55,6 +57,16 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.Dags
 def run(instance: dg.DagsterInstance, job: dg.JobDefinition, how: str) -> str:
     config = {"ops": {"fail": {"config": how}}}
     return job.execute_in_process(instance=instance, run_config=config, raise_on_error=False).run_id
+
+
+def test_a_run_that_was_taken_for_gone_and_ends_well_is_no_failure(instance: dg.DagsterInstance) -> None:
+    gone = run(instance, films_advance_job, "taken for gone")
+    ended = instance.get_run_by_id(gone)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
+    failed, place = failures_after(instance, OWN, 0, url=None)
+    assert (failed, place) == ([], newest_failure(instance))
+    assert place > 0
 
 
 def test_only_own_failures_after_a_place_are_read_and_each_once(instance: dg.DagsterInstance) -> None:
