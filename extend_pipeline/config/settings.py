@@ -78,7 +78,11 @@ class Settings(BaseModel):
     def _absolute_home(cls, value: Path) -> Path:
         if "?" in str(value) or "\0" in str(value):
             raise field_error("holds a character that the ledger's address can't", "Name another folder.")
-        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        home = Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        shown = str(home).encode(errors="backslashreplace").decode()
+        if shown != str(home):  # addresses, files and tables that name it are UTF-8
+            raise field_error(f"means {shown}, which isn't UTF-8", "Rename that folder, or name another home.")
+        return home
 
     @field_validator("ledger_url", mode="after")
     @classmethod

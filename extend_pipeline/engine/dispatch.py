@@ -191,7 +191,7 @@ class Dispatcher:
         fetches = schedule.fetch_waits(settings, pipeline.accounts)
         with pipeline.ledger.read() as connection:
             silent = contact.waits(pipeline, connection)
-            queue = job_queue.read_queue(connection, now_ms=now_ms)
+            queue = job_queue.read_queue(connection, now_ms=now_ms, videos=self.videos)
         next_ms = [] if queue.next_ms is None else [queue.next_ms]
         self._next_look_ms = min([*silent.values(), *next_ms], default=None)
         for name in queue.due(POLLED, polls) - silent.keys():

@@ -75,8 +75,12 @@ def rounds(
     is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in
     5 s; the caller publishes at the end. Two plans are `gap_s` apart at least. A plan has `shown` of the videos that
     wait for a task, and counts the others.
+
+    Of `videos` alone: only they are polled, fetched and submitted, and the end depends on them alone. What they wait
+    for in other videos (a slot, a parent's hop) is not waited for, because it comes only where another process works.
     """
     _sweep(pipeline)
+    videos = None if videos is None else frozenset(videos)  # may be many, and is asked for each that waits
     stop = stop or threading.Event()
     ends_s = None if max_seconds is None else time.monotonic() + max_seconds
     with Lanes(Stop(stop)) as lanes:
@@ -134,7 +138,7 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
         if video.account in pollable and continues_today(video) and not _waits_for_disk(video, finished)
     ]
     others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in continuing)
-    if not moments and others_only and not _is_anything_being_sent(pipeline):
+    if not moments and others_only and not _is_anything_being_sent(pipeline, videos):
         return None
     moments += [video.blocker.until_ms for video in continuing if video.blocker and video.blocker.until_ms]
     return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
@@ -185,7 +189,8 @@ def _waits_for_disk(video: VideoPlan, finished: Round) -> bool:
     return unchecked and finished.prepared.disk_error is not None
 
 
-def _is_anything_being_sent(pipeline: Pipeline) -> bool:
+def _is_anything_being_sent(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
     with pipeline.ledger.read() as connection:
-        sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
-    return any(name in pipeline.accounts for name in sending)  # this home can't recover another account's attempts
+        sending = queries.attempts_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+    # this home can't recover another account's attempts
+    return any(row.account in pipeline.accounts and (videos is None or row.video_key in videos) for row in sending)

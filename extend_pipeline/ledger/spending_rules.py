@@ -42,7 +42,7 @@ class BlockReason(StrEnum):
         return member
 
     SOURCE_UNCHECKED = "source_unchecked", _Ends.AUTOMATICALLY
-    PARENT = "waiting_for_parent", _Ends.AUTOMATICALLY
+    PARENT = "waiting_for_parent", _Ends.AFTER_OTHER_ATTEMPTS
     SLOTS = "no_free_slot", _Ends.AFTER_OTHER_ATTEMPTS
     DAY_BUDGET = "day_budget", _Ends.AUTOMATICALLY
     BACKOFF = "backing_off", _Ends.AUTOMATICALLY

@@ -67,6 +67,24 @@ def test_an_invalid_setting_is_refused_by_its_variables_name(
     check_user_text(problem.text())
 
 
+@pytest.mark.parametrize("home", ["", "caf\udce9"])
+def test_a_home_whose_path_is_no_utf_8_is_refused_with_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    monkeypatch.chdir(folder if not home else tmp_path)
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", home)
+    with pytest.raises(ConfigError) as caught:
+        Settings()
+    (problem,) = caught.value.problems
+    path = str(tmp_path) + r"/caf\udce9" + ("" if home else "/data")
+    assert (problem.field, problem.message) == ("EXTEND_PIPELINE_HOME", f"means {path}, which isn't UTF-8")
+    problem.text().encode()
+    (tmp_path / "new").mkdir()
+    assert Settings.for_home(tmp_path / "new").home == tmp_path / "new"
+
+
 def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "0")
     monkeypatch.setenv("EXTEND_PIPELINE_LINGER_S", "x")

@@ -85,6 +85,27 @@ def test_the_look_at_the_queue_and_the_lease_agree_on_what_is_due(ledger: Ledger
     assert len(seen) == 3  # due, waiting, and dated by a wrong clock
 
 
+def test_the_queue_of_chosen_videos_shows_what_waits_for_them_alone(ledger: Ledger) -> None:
+    ids = _submitted(ledger, "abc")
+    waits = {"kling-main": MaxWaits(MINUTE_MS, 2 * MINUTE_MS)}
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        for attempt_id, due_at in zip(ids, (-1, 20, 30), strict=True):
+            transitions.schedule(tx, attempt_id, account="kling-main", due_at=NOON + due_at, look=LastLook())
+
+        def seen(videos: str | None) -> tuple[int, int | None]:
+            queue = job_queue.read_queue(tx.connection, now_ms=NOON, videos=videos)
+            return len(queue.due(POLLED, waits)), None if queue.next_ms is None else queue.next_ms - NOON
+
+        assert {videos: seen(videos) for videos in (None, "abc", "a", "bc", "c", "")} == {
+            None: (1, 20),
+            "abc": (1, 20),
+            "a": (1, None),
+            "bc": (0, 20),
+            "c": (0, 30),
+            "": (0, None),
+        }
+
+
 def test_accounts_with_other_waits_are_leased_in_one_order(ledger: Ledger) -> None:
     caps = {"kling-b": CAPS["kling-main"], **CAPS}
     for number, (key, account) in enumerate(zip("abcd", ["kling-b", "kling-main"] * 2, strict=True)):

@@ -70,8 +70,9 @@ def test_what_is_due_is_read_from_the_schedule(states: Iterable[AttemptState], l
     assert_by_key(plan)
 
 
-def test_the_accounts_with_due_work_are_read_from_the_schedule(ledger: Ledger) -> None:
-    (plan,) = query_plans(ledger, lambda c: job_queue.read_queue(c, now_ms=NOON))
+@pytest.mark.parametrize("videos", [None, ["v1"], [f"v{number}" for number in range(100_000)]])
+def test_the_accounts_with_due_work_are_read_from_the_schedule(videos: list[str] | None, ledger: Ledger) -> None:
+    (plan,) = query_plans(ledger, lambda c: job_queue.read_queue(c, now_ms=NOON, videos=videos))
     assert_by_key(plan)
 
 

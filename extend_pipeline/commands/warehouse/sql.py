@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
@@ -30,9 +31,17 @@ _ANY_WIDTH: Final = 1_000_000
 SCREEN_ROWS: Final = 1_000
 FILE_ROWS: Final = 10_000  # DuckDB's tables are never longer
 EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
+_COMMENT: Final = re.compile(r"--(\s|.*\n)")
+"""The beginning of a comment in SQL, as no option begins: two dashes and a space, or anything and another line."""
 
 
-@click.command()
+class _Sql(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments. A query that begins with a comment is no option: a space in front hides the dashes."""
+        return super().parse_args(ctx, [f" {arg}" if _COMMENT.match(arg) else arg for arg in args])
+
+
+@click.command(cls=_Sql)
 @click.argument("query")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @click.option(

@@ -78,7 +78,7 @@ def collect_due(
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
         while not (stop is not None and stop.is_set()):
             leased_at = pipeline.now_ms()
-            leased = _lease_due(pipeline, names, videos, size * 4) if _has_due(pipeline, names) else []
+            leased = _lease_due(pipeline, names, videos, size * 4) if _has_due(pipeline, names, videos) else []
             if not leased:
                 break
             attempt_ids = [due.attempt.attempt_id for due in leased]
@@ -124,9 +124,9 @@ def release_waiting_for_space(pipeline: Pipeline) -> None:
             job_queue.release(tx, waiting, owner="")
 
 
-def _has_due(pipeline: Pipeline, names: list[str]) -> bool:
+def _has_due(pipeline: Pipeline, names: list[str], videos: Collection[str] | None) -> bool:
     waits = schedule.fetch_waits(pipeline.settings, names)
-    return job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits)
+    return job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits, videos=videos)
 
 
 def _lease_due(

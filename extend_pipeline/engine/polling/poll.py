@@ -59,7 +59,7 @@ def poll_due(
     polled = {name: polled[name] for name in contact.ask_silent(pipeline, names)}
     waits = schedule.poll_waits(pipeline.settings, polled)
     with pipeline.ledger.read() as connection:
-        due = job_queue.read_queue(connection, now_ms=pipeline.now_ms()).due(POLLED, waits)
+        due = job_queue.read_queue(connection, now_ms=pipeline.now_ms(), videos=videos).due(POLLED, waits)
     if not due:
         return report
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool:

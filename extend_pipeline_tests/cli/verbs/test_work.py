@@ -219,6 +219,12 @@ def test_sql_returns_exact_values_and_names_mistakes(home_of: Home) -> None:
     several = "SELECT 1 AS a; SELECT 2 AS b; SELECT 3 AS c"
     assert [document["rows"] for document in run.json("sql", several)["results"]] == [[[1]], [[2]], [[3]]]
     assert run("sql", several, "--csv").stdout.split() == ["a", "1", "b", "2", "c", "3"]
+    for comment in ("-- a comment", "--", "--csv", "-- --json = 1", "--==="):
+        query = f"{comment}\nSELECT 7 AS a"
+        for arguments in ([query, "--csv"], ["--csv", query], ["--csv", "--", query]):
+            assert run("sql", *arguments).stdout.split() == ["a", "7"]
+    assert "there is no query in" in run("sql", "-- a comment").stderr
+    assert run("sql", "--cvs", "SELECT 1").exit_code == 2
     cut_short = run("sql", "SELECT 'seen'; SELECT x")
     assert cut_short.exit_code == 2
     assert "seen" in cut_short.stdout

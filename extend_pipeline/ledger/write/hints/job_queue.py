@@ -96,6 +96,9 @@ _TURNS: Final = (
     .outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
     .group_by(_SCHEDULE.c.account, _ATTEMPTS.c.state, _FAILING)
 )
+_TURN_OF_EACH: Final = select(
+    _ATTEMPTS.c.video_key, _SCHEDULE.c.account, _ATTEMPTS.c.state, _FAILING, _SCHEDULE.c.due_at
+).outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
 _SCHEDULED: Final = select(_SCHEDULE.c.attempt_id).where(among(_SCHEDULE.c.attempt_id))
 _LEASES: Final = select(_SCHEDULE.c.attempt_id, _SCHEDULE.c.owner).where(_SCHEDULE.c.owner != "")
 _UNSCHEDULED: Final = (
@@ -297,17 +300,28 @@ def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
     return leased
 
 
-def read_queue(connection: Connection, *, now_ms: int) -> Queue:
-    """Return what waits in the queue, by one statement."""
-    return Queue([_Turn(*row) for row in connection.execute(_TURNS, {"now_ms": now_ms})], now_ms)
+def read_queue(connection: Connection, *, now_ms: int, videos: Collection[str] | None = None) -> Queue:
+    """Return what waits in the queue, or only what waits there for these videos, by one statement."""
+    if videos is None:
+        return Queue([_Turn(*row) for row in connection.execute(_TURNS, {"now_ms": now_ms})], now_ms)
+    keys = frozenset(videos)  # may be more of them than one statement can take
+    waiting = [turn for key, *turn in connection.execute(_TURN_OF_EACH) if key in keys]
+    return Queue([_Turn(*of, due, due, due if due > now_ms else None) for *of, due in waiting], now_ms)
 
 
-def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> bool:
+def has_due(
+    ledger: Ledger,
+    *,
+    now_ms: int,
+    states: Collection[AttemptState],
+    accounts: Mapping[str, MaxWaits],
+    videos: Collection[str] | None = None,
+) -> bool:
     """Return whether `lease_due` would find anything; reads only, so that an idle round writes nothing."""
     if not accounts:
         return False
     with ledger.read() as connection:
-        return bool(read_queue(connection, now_ms=now_ms).due(states, accounts))
+        return bool(read_queue(connection, now_ms=now_ms, videos=videos).due(states, accounts))
 
 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
