@@ -79,8 +79,9 @@ def test_a_home_whose_path_is_no_utf_8_is_refused_with_its_path(
         Settings()
     (problem,) = caught.value.problems
     path = str(tmp_path) + r"/caf\udce9" + ("" if home else "/data")
-    assert (problem.field, problem.message) == ("EXTEND_PIPELINE_HOME", f"means {path}, which isn't UTF-8")
-    problem.text().encode()
+    assert problem.field == "EXTEND_PIPELINE_HOME"
+    assert path in problem.text()
+    check_user_text(problem.text(), without={path: "PATH"})
     (tmp_path / "new").mkdir()
     assert Settings.for_home(tmp_path / "new").home == tmp_path / "new"
 
