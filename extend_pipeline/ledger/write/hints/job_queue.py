@@ -305,8 +305,12 @@ def read_queue(connection: Connection, *, now_ms: int, videos: Collection[str] |
     if videos is None:
         return Queue([_Turn(*row) for row in connection.execute(_TURNS, {"now_ms": now_ms})], now_ms)
     keys = frozenset(videos)  # may be more of them than one statement can take
-    waiting = [turn for key, *turn in connection.execute(_TURN_OF_EACH) if key in keys]
-    return Queue([_Turn(*of, due, due, due if due > now_ms else None) for *of, due in waiting], now_ms)
+    turns = [
+        _Turn(account, state, is_failing, due_at, due_at, due_at if due_at > now_ms else None)
+        for key, account, state, is_failing, due_at in connection.execute(_TURN_OF_EACH)
+        if key in keys
+    ]
+    return Queue(turns, now_ms)
 
 
 def has_due(
