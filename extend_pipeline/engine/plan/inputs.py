@@ -57,7 +57,7 @@ def plan_input(
     many of the videos that wait for a running task or its result, and counts the others: nothing can be bought for
     them. The videos `afresh` are walked nevertheless.
     """
-    videos = None if videos is None else frozenset(videos)
+    videos = None if videos is None else frozenset(videos)  # may be many, and each of the catalogue is looked up there
     catalogue = pipeline.configuration.catalogue
     # what takes long is done between the reads, because on SQLite a commit waits for every reader
     while True:
