@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.base import failpoints
+from extend_pipeline.commands.render.home import use_home
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline_tests.deep import MARKER, mark_deep
 from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED, migrate_quickly
@@ -62,6 +63,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("COLUMNS", "80")  # else the width of the terminal that the tests were started from
     yield
     failpoints.disarm()
+    use_home(None)
 
 
 @pytest.fixture(autouse=True)
