@@ -61,12 +61,9 @@ def column_lineage(mount: Mount, columns: Sequence[Column]) -> dg.TableColumnLin
     return _lineage(mount, {column.name: _upstream_columns(column) for column in columns})
 
 
-def duration_lineage(mount: Mount) -> dg.TableColumnLineage:
-    """Return the column lineage of the view duration_metrics."""
-    sources = {
-        column.name: [(COMPLETED_EXTENSIONS, source.partition(".")[2]) for source in column.sources]
-        for column in schema.DURATION_METRICS
-    }
+def view_lineage(mount: Mount, columns: Sequence[Column]) -> dg.TableColumnLineage:
+    """Return the columns of completed_extensions that each column of a view comes from."""
+    sources = {c.name: [(COMPLETED_EXTENSIONS, source.partition(".")[2]) for source in c.sources] for c in columns}
     return _lineage(mount, sources)
 
 

@@ -1,9 +1,8 @@
 """The published DuckDB file as three unpartitioned assets: extension_lineage, extension_costs, extension_durations."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +10,13 @@ import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.assets.numbers import cost_numbers, duration_numbers, lineage_numbers
-from extend_pipeline.dagster_defs.assets.table_metadata import column_lineage, duration_lineage, schema_metadata
+from extend_pipeline.dagster_defs.assets.table_metadata import column_lineage, schema_metadata, view_lineage
 from extend_pipeline.dagster_defs.assets.versions import says_the_same, table_inputs, tables_code_version, version_tags
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse.columns import Column
 from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.publish import Busy
 from extend_pipeline.warehouse.read import Meta, Table, meta, query
@@ -27,53 +27,63 @@ PUBLISHES_TABLES_TAG: Final = "extend_pipeline/publishes_tables"
 """The tag of runs that publish the tables at their end; their materializations request no run for the tables."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One asset: its table or view, the relation of its preview, its columns, and the numbers of its plots."""
+    """One asset: its table or view, the relation of its preview, its columns, and the numbers of its plots. `key` is
+    the column whose values differ in every row; a view has none."""
 
     asset: dg.AssetKey
     relation: str
     preview: str
-    kind: str
     description: str
-    schema: Mapping[str, Any]
-    lineage: Callable[[Mount], dg.TableColumnLineage]
+    columns: Sequence[Column]
+    key: str = ""
     numbers: Callable[[Path], dict[str, Any]]
+
+    @property
+    def kind(self) -> str:
+        """Return whether it is a table or a view."""
+        return "table" if self.key else "view"
+
+    def column_metadata(self, mount: Mount) -> dict[str, Any]:
+        """Return the metadata entries of its columns and of what they come from."""
+        lineage = column_lineage if self.key else view_lineage
+        return {
+            **schema_metadata(self.columns, key=self.key),
+            "dagster/column_lineage": lineage(mount, self.columns),
+        }
 
 
 _WHOLE: Final = "The DuckDB file is published whole, also where only one of its tables is materialized."
 LINEAGE: Final = Published(
-    dg.AssetKey("extension_lineage"),
-    "lineage",
-    "lineage",
-    "table",
-    "Where every finished extension comes from: the video that it extends, the root of its chain, its prompt, and how "
-    f"long the film was before and after. Table `lineage` of the published file. {_WHOLE}",
-    schema_metadata(schema.LINEAGE.columns, key=schema.LINEAGE.key),
-    partial(column_lineage, columns=schema.LINEAGE.columns),
-    lineage_numbers,
+    asset=dg.AssetKey("extension_lineage"),
+    relation="lineage",
+    preview="lineage",
+    description="Where every finished extension comes from: the video that it extends, the root of its chain, its "
+    f"prompt, and how long the film was before and after. Table `lineage` of the published file. {_WHOLE}",
+    columns=schema.LINEAGE.columns,
+    key=schema.LINEAGE.key,
+    numbers=lineage_numbers,
 )
 COSTS: Final = Published(
-    dg.AssetKey("extension_costs"),
-    "charges",
-    "cost_by_account",
-    "table",
-    "What every extension costs: each charge of the ledger, from its reservation to its settlement. Table `charges` of "
-    f"the published file; the views `cost_by_video`, `cost_by_day` and `cost_by_account` add it up. {_WHOLE}",
-    schema_metadata(schema.CHARGES.columns, key=schema.CHARGES.key),
-    partial(column_lineage, columns=schema.CHARGES.columns),
-    cost_numbers,
+    asset=dg.AssetKey("extension_costs"),
+    relation="charges",
+    preview="cost_by_account",
+    description="What every extension costs: each charge of the ledger, from its reservation to its settlement. Table "
+    "`charges` of the published file; the views `cost_by_video`, `cost_by_day` and `cost_by_account` add it up. "
+    f"{_WHOLE}",
+    columns=schema.CHARGES.columns,
+    key=schema.CHARGES.key,
+    numbers=cost_numbers,
 )
 DURATIONS: Final = Published(
-    dg.AssetKey("extension_durations"),
-    "duration_metrics",
-    "duration_metrics",
-    "view",
-    "How many seconds each account has added, how long its extensions are, and how long they take to make. View "
-    f"`duration_metrics` of the published file. {_WHOLE}",
-    schema_metadata(schema.DURATION_METRICS),
-    duration_lineage,
-    duration_numbers,
+    asset=dg.AssetKey("extension_durations"),
+    relation="duration_metrics",
+    preview="duration_metrics",
+    description="How many seconds each account has added, how long its extensions are, and how long they take to make. "
+    f"View `duration_metrics` of the published file. {_WHOLE}",
+    columns=schema.DURATION_METRICS,
+    numbers=duration_numbers,
 )
 PUBLISHED: Final = (LINEAGE, COSTS, DURATIONS)
 
@@ -107,7 +117,7 @@ def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
                 mount.asset(table.asset),
                 deps=[mount.asset(COMPLETED_EXTENSIONS)],
                 description=table.description,
-                metadata={**table.schema, "dagster/column_lineage": table.lineage(mount)},
+                metadata=table.column_metadata(mount),
                 automation_condition=table_condition(),
                 freshness_policy=mount.freshness_policy(),
                 code_version=tables_code_version(),
@@ -174,8 +184,7 @@ def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -
     preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
     count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
     return {
-        **table.schema,
-        "dagster/column_lineage": table.lineage(mount),
+        **table.column_metadata(mount),
         "dagster/row_count": int(count),
         "dagster/relation_identifier": f"warehouse.{table.relation}",
         **table.numbers(target),

@@ -108,12 +108,12 @@ def test_column_lineage_names_only_columns_that_exist(place: Place) -> None:
     for table in PUBLISHED:
         named = {
             (dep.asset_key.to_user_string(), dep.column_name)
-            for deps in table.lineage(OWN).deps_by_column.values()
+            for deps in table.column_metadata(OWN)["dagster/column_lineage"].deps_by_column.values()
             for dep in deps
         }
         assert named, table.asset
         assert named <= known, table.asset
-    lineage = PUBLISHED[0].lineage(OWN).deps_by_column
+    lineage = PUBLISHED[0].column_metadata(OWN)["dagster/column_lineage"].deps_by_column
     assert [dep.column_name for dep in lineage["prompt"]] == ["prompt"]
     assert {dep.column_name for dep in lineage["video_id"]} == {"video_id"}
 
