@@ -9,7 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 DOCUMENTS = TESTS.parent / "docs"
-_NAMED = re.compile(r"`([a-z_]+/test_[a-z0-9_]+\.py)(?:::(test_[a-z0-9_]+))?`")
+_NAMED = re.compile(r"`((?:[a-z0-9_]+/)+test_[a-z0-9_]+\.py)(?:::(test_[a-z0-9_]+))?`")
 
 
 @pytest.mark.parametrize("document", ["security.md", "reliability.md"])
