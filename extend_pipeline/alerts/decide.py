@@ -1,19 +1,17 @@
 """Decide whether an alert is due and what it lists: a pure function of what waits, what was reported, and the clock."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from extend_pipeline.alerts.marks import MAX_MARKS
 
 GAP_S: Final = 600
 """Seconds between two alerts without anything new that is urgent, so that what fails one by one is one alert, and
 from an alert to the all clear, so that what comes and goes is one alert too."""
 
 URGENT_GAP_S: Final = 60
-
-MARK: Final = 10  # hex digits of a thing's digest: two of two thousand are the same once in half a million times
-MAX_MARKS: Final = 2_000  # 20 kB in Dagster's storage
 
 
 class Kind(StrEnum):
@@ -47,11 +45,6 @@ class Decision:
     listed: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     after: Reported
-
-
-def mark_of(thing: str) -> str:
-    """Return the mark of a thing from its identity."""
-    return hashlib.sha256(thing.encode("utf-8", "surrogatepass")).hexdigest()[:MARK]
 
 
 def decide(

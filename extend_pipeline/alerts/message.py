@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from extend_pipeline.alerts.decide import Decision, Kind, mark_of
+from extend_pipeline.alerts.decide import Decision, Kind
+from extend_pipeline.alerts.marks import mark_of
 from extend_pipeline.base.wording import counted
 
 VERSION: Final = 1

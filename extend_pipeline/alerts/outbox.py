@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
-from extend_pipeline.alerts.decide import MARK, Reported, decide
+from extend_pipeline.alerts.decide import Reported, decide
 from extend_pipeline.alerts.delivery import Delivered, Receiver
+from extend_pipeline.alerts.marks import join_marks, split_marks
 from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, build_message, waiting_marks
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
@@ -53,8 +54,8 @@ class Outbox:
             stored: dict[str, Any] = json.loads(text)
             known, pending = stored["reported"], stored["pending"]
             reported = Reported(
-                marks=_split(known["marks"]),
-                urgent=_split(known["urgent"]),
+                marks=split_marks(known["marks"]),
+                urgent=split_marks(known["urgent"]),
                 below=known["below"],
                 sent_s=known["sent_s"],
                 listed_s=known["listed_s"],
@@ -75,8 +76,8 @@ class Outbox:
         known, pending = self.reported, self.pending
         stored = {
             "reported": {
-                "marks": "".join(sorted(known.marks)),
-                "urgent": "".join(sorted(known.urgent)),
+                "marks": join_marks(known.marks),
+                "urgent": join_marks(known.urgent),
                 "below": known.below,
                 "sent_s": known.sent_s,
                 "listed_s": known.listed_s,
@@ -177,7 +178,3 @@ def new_id() -> str:
 
 def _utc(seconds: int) -> str:
     return f"{from_ms(seconds * 1000):%Y-%m-%d %H:%M:%S} {UTC_ZONE}"
-
-
-def _split(marks: str) -> frozenset[str]:
-    return frozenset(marks[at : at + MARK] for at in range(0, len(marks), MARK))

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from extend_pipeline.alerts.decide import GAP_S, MAX_MARKS, URGENT_GAP_S, Decision, Kind, Reported, decide, mark_of
+from extend_pipeline.alerts.decide import GAP_S, URGENT_GAP_S, Decision, Kind, Reported, decide
+from extend_pipeline.alerts.marks import MAX_MARKS, mark_of
 
 DAY_S = 86_400
 NOW_S = 1_795_000_000

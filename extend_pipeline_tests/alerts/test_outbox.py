@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extend_pipeline.alerts.decide import GAP_S, mark_of
+from extend_pipeline.alerts.decide import GAP_S
 from extend_pipeline.alerts.delivery import Delivered, Delivery, Undelivered
+from extend_pipeline.alerts.marks import mark_of
 from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, encoded
 from extend_pipeline.alerts.outbox import (
     FIRST_GAP_S,

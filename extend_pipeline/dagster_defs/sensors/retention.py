@@ -1,11 +1,11 @@
 """retention_sensor: warns before results and sources expire, and requests a run that fetches paid results."""
 
-import hashlib
 import time
 from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.alerts.marks import MAX_MARKS, join_marks, mark_of, split_marks
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.checks.ledger import NOTHING_ENDS_SOON, evaluation
@@ -16,8 +16,6 @@ from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.dagster_defs.sensors.one_request import may_request
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
-MARK: Final = 10  # hex digits of an item's digest: two of a thousand are the same once in a million cursors
-MAX_MARKS: Final = 2_000  # a cursor of 20 kB; of more items only the soonest are named
 MAX_REPORTED: Final = 50  # lines in a tick's log; the asset check counts them all
 
 
@@ -74,18 +72,16 @@ def _retention_tick(
 
 def cursor_of(ending: list[Expiring]) -> str:
     """Return the reported items as marks of a fixed length: how many items end, and a digest of each with its urgency;
-    NOTHING if none does."""
+    NOTHING if none does. Of more than MAX_MARKS items only the soonest are named."""
     if not ending:
         return NOTHING
-    return f"{len(ending)}:{''.join(sorted({_mark(item) for item in ending[:MAX_MARKS]}))}"
+    return f"{len(ending)}:{join_marks({_mark(item) for item in ending[:MAX_MARKS]})}"
 
 
 def marks_in(cursor: str | None) -> frozenset[str]:
     """Return the marks that a cursor holds."""
-    marks = (cursor or "").partition(":")[2]
-    return frozenset(marks[at : at + MARK] for at in range(0, len(marks), MARK))
+    return split_marks((cursor or "").partition(":")[2])
 
 
 def _mark(item: Expiring) -> str:
-    text = f"{item.what} {item.where} {item.ends_ms} {item.urgency.value}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:MARK]
+    return mark_of(f"{item.what} {item.where} {item.ends_ms} {item.urgency.value}")

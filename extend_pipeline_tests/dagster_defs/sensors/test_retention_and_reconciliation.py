@@ -13,10 +13,11 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.alerts.marks import MAX_MARKS
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.sensors.build import NOTHING
 from extend_pipeline.dagster_defs.sensors.one_request import may_request
-from extend_pipeline.dagster_defs.sensors.retention import MAX_MARKS, cursor_of, marks_in
+from extend_pipeline.dagster_defs.sensors.retention import cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency
