@@ -18,7 +18,6 @@ from extend_pipeline.dagster_defs.assets.versions import newest_ids
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partition_changes import Changes, partition_changes
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.ledger_verdict import LedgerVerdict
 from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
@@ -142,7 +141,7 @@ def bring_in_line(
         in_flight=listed.in_flight,
         held=held,
         waiting=waiting,
-        blocker=_blocker(ledger) if waiting else "",
+        blocker=ledger.describe() if waiting else "",
     )
 
 
@@ -224,7 +223,7 @@ def _still_holds(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount,
         ledger = look(pipeline.settings, pipeline.ledger)
         if ledger.may_spend:
             return None
-        blocker = _blocker(ledger)
+        blocker = ledger.describe()
     return InLine(in_flight=in_flight, held=mark.held, waiting=mark.waiting, blocker=blocker)
 
 
@@ -244,10 +243,6 @@ def _earlier_keys(
         return ()
     with pipeline.ledger.read() as connection:
         return earlier_keys(connection, after_seq=mark.head)
-
-
-def _blocker(ledger: LedgerVerdict) -> str:
-    return f"{ledger.message} → {ledger.todo}"
 
 
 def _have_come_back(instance: dg.DagsterInstance, mount: Mount, added: Sequence[str]) -> bool:

@@ -219,7 +219,7 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
         video.key: Progress(
             video.state,
             video.blocker.reason.value if video.blocker else "",
-            f"{video.blocker.message} → {video.blocker.todo}" if video.blocker else "",
+            video.blocker.describe() if video.blocker else "",
             video.hops_done,
             video.current_ms,
         )

@@ -55,9 +55,7 @@ class Look:
 def build_alert_sensor(mount: Mount, own: Own) -> dg.SensorDefinition:
     """Return alert_sensor for a mount. `own` says which runs are of it."""
 
-    def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult | dg.SkipReason:
-        if reason := home.why_not_set_up():
-            return dg.SkipReason(reason)
+    def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult:
         look, configuration = _look(context.cursor or "", home, mount)
         parts = [look.text, *_report(context, mount, own, look, configuration)]
         return dg.SensorResult(

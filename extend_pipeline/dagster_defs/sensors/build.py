@@ -20,11 +20,15 @@ the cursor before instead of an empty one, so that each later tick would report 
 def build_sensor(
     mount: Mount, name: str, tick: Tick, *, interval_s: int, description: str, requests_runs: bool = False
 ) -> dg.SensorDefinition:
-    """Return the sensor of a mount with a name; `requests_runs` lets it request runs of advance_job."""
+    """Return the sensor of a mount with a name; `requests_runs` lets it request runs of advance_job. While the home
+    has neither accounts nor a ledger, it only says so."""
 
     # Dagster gives a direct call the resources by key, beside the context
     def evaluate(context: dg.SensorEvaluationContext, **_resources: object) -> Outcome:
-        return tick(context, mount.home_of(context), mount)
+        home = mount.home_of(context)
+        if reason := home.why_not_set_up():
+            return dg.SkipReason(reason)
+        return tick(context, home, mount)
 
     return dg.SensorDefinition(
         name=mount.name(name),

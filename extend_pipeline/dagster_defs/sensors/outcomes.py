@@ -43,8 +43,6 @@ def _doubt_tick(
 ) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset check `nothing_in_doubt` when its outcome changes. The cursor is a digest of the reported
     attempts, or NOTHING."""
-    if reason := home.why_not_set_up():
-        return dg.SkipReason(reason)
     with home.open() as pipeline:
         doubts = sorted(doubt.attempt.attempt_id for doubt in long_in_doubt(pipeline))
         reported = _digest("\n".join(doubts))
@@ -64,8 +62,6 @@ def _ledger_tick(
 ) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the asset check `ledger_is_known` when its outcome changes. The cursor is a digest of the reported
     outcome, or NOTHING if the ledger is known."""
-    if reason := home.why_not_set_up():
-        return dg.SkipReason(reason)
     with home.open() as pipeline:
         ledger = look(pipeline.settings, pipeline.ledger)
         reported = _digest("" if ledger.may_spend else ledger.kind.value)
@@ -73,7 +69,7 @@ def _ledger_tick(
             return dg.SkipReason("the ledger is known" if ledger.may_spend else f"as reported before: {ledger.message}")
         check = evaluation(pipeline, mount, LEDGER_IS_KNOWN)
     if not ledger.may_spend:
-        context.log.warning(f"{ledger.message} → {ledger.todo}")
+        context.log.warning(ledger.describe())
     return dg.SensorResult(
         skip_reason=dg.SkipReason(ledger.message or "the ledger is known"), cursor=reported, asset_events=[check]
     )

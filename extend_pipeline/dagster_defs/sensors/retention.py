@@ -38,8 +38,6 @@ def _retention_tick(
     """Report the changes since the last tick, as an evaluation of the asset check `nothing_ends_soon`.
     The cursor holds the reported items with their urgency, so that a result is warned of twice: at
     half of its time, and in its last hour."""
-    if reason := home.why_not_set_up():
-        return dg.SkipReason(reason)
     with home.open() as pipeline:
         now_ms, timezone = pipeline.now_ms(), pipeline.configuration.timezone
         ending = ending_now(pipeline)

@@ -43,16 +43,12 @@ def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
     )
 
 
-def _catalog_tick(
-    context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount
-) -> dg.SensorResult | dg.SkipReason:
+def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult:
     """Declare the catalogue in the ledger and bring the partitions in line. The asset check `configuration_is_sound` is
     evaluated if its outcome has changed, by the cursor, which is a digest of the reported mistakes, or NOTHING. A
     catalogue with mistakes changes nothing: the reason of the tick has them all, and partitions stay in line with the
     last good catalogue."""
     until_s = time.monotonic() + TICK_S
-    if reason := home.why_not_set_up():
-        return dg.SkipReason(reason)
     with home.open() as pipeline:
         wrong = mistakes(pipeline)
         reported = digest(wrong)[:32] if wrong else NOTHING
@@ -84,8 +80,6 @@ def build_poll_sensor(
 
     def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.RunRequest | dg.SkipReason:
         deadline = clock() + tick_s
-        if reason := home.why_not_set_up():
-            return dg.SkipReason(reason)
         with home.open(get_deadline_s=GET_S) as pipeline:
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             lacking = [f"account {name}: {fault}" for name, fault in pipeline.without_key().items() if name in names]
@@ -96,7 +90,7 @@ def build_poll_sensor(
                 return dg.SkipReason("; ".join(filter(None, (f"no account of {provider}", wrong))))
             ledger = look(pipeline.settings, pipeline.ledger)
             if not ledger.may_spend and not ledger.kind.can_be_accepted:
-                return dg.SkipReason(f"{ledger.message} → {ledger.todo}")
+                return dg.SkipReason(ledger.describe())
             polled = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
             if unfinished := unfinished_runs(context.instance, mount):  # it plans before each round
                 run = unfinished[0]
@@ -104,7 +98,7 @@ def build_poll_sensor(
             due = what_is_due(pipeline, names) or unrecorded(context.instance, pipeline, mount)
         context.log.info(f"{polled} polled; due: {due or 'nothing'}")
         if not due:
-            blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"
+            blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.describe()}"
             return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {polled} polled", wrong, blocked))))
         if not may_request(context.instance, mount, provider, now_s=time.time()):
             return dg.SkipReason(f"another sensor has just requested a run; {polled} polled; due: {due}")

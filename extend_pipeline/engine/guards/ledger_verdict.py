@@ -84,6 +84,10 @@ class LedgerVerdict:
         """Return whether steps may be bought without the operator's acceptance."""
         return self.kind.may_spend
 
+    def describe(self) -> str:
+        """Return what is wrong with it, and what to do, in a line."""
+        return f"{self.message} → {self.todo}"
+
     def blocker(self) -> Blocker | None:
         """Return the blocker for plans; None when the ledger is the right one."""
         return None if self.may_spend else Blocker(BlockReason.LEDGER, self.message, self.todo)

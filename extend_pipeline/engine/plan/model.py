@@ -115,6 +115,10 @@ class Blocker:
     todo: str
     until_ms: int | None = None
 
+    def describe(self) -> str:
+        """Return what happened, and what to do, in a line."""
+        return f"{self.message} → {self.todo}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueStep:
