@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import dagster as dg
 
-from extend_pipeline.base.units import amount_micros, from_micros, from_ms
+from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.numbers import PLOT
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts, in_order
-from extend_pipeline.dagster_defs.assets.request_end import Spent
+from extend_pipeline.dagster_defs.assets.request_end import Spent, booked
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.media.analysis.previews import split
@@ -121,13 +121,14 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
     assert last.bytes is not None
     before_ms, after_ms = last.parent_duration_ms, last.film_ms
     added_ms = None if before_ms is None or after_ms is None else after_ms - before_ms
+    cost = booked(last)
     return {
         **_posters(last, store),
         "duration_before_s": _seconds(before_ms),
         "duration_after_s": _seconds(after_ms),
         "added_s": _seconds(added_ms),
-        "units": _text(_units(last.settled_micros, last)),
-        "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
+        "units": _text(cost.units),
+        "amount": _text(f"{from_micros(cost.amount_micros)} {last.currency} ({last.units_basis})"),
         "spent_in_all": _text(_spent_in_all(facts)),
         **_texts(last, "provider", "account", "task_id"),
         "prompt": _text(prompt_of(last.params)),
@@ -139,7 +140,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         "sha256": _text(last.sha256),
         "bytes": dg.MetadataValue.int(last.bytes),
         "picture": _text(f"{last.width} x {last.height}, {last.codec}"),
-        **_plotted(Spent(last.settled_micros or 0, _amount_micros(last.settled_micros, last))),
+        **_plotted(cost.shown),
         "hops": dg.MetadataValue.table(records=[_hop(a) for a in facts.stored], schema=_HOPS),
     }
 
@@ -174,7 +175,7 @@ def _hop(attempt: AttemptRow) -> dg.TableRecord:
             "hop": attempt.hop,
             "before_s": None if attempt.parent_duration_ms is None else attempt.parent_duration_ms / 1000,
             "after_s": None if after is None else after / 1000,
-            "units": _units(attempt.settled_micros, attempt),
+            "units": booked(attempt).units,
             "seam_psnr_db": _seam_db(attempt),
             "task_id": attempt.task_id,
         }
@@ -183,18 +184,6 @@ def _hop(attempt: AttemptRow) -> dg.TableRecord:
 
 def _seam_db(attempt: AttemptRow) -> float | None:
     return None if attempt.seam_psnr_centi_db is None else attempt.seam_psnr_centi_db / 100
-
-
-def _units(micros: int | None, attempt: AttemptRow) -> str:
-    return f"{from_micros(micros or 0)} {attempt.unit}"
-
-
-def _amount(micros: int | None, attempt: AttemptRow) -> str:
-    return f"{from_micros(_amount_micros(micros, attempt))} {attempt.currency}"
-
-
-def _amount_micros(micros: int | None, attempt: AttemptRow) -> int:
-    return amount_micros(units_micros=micros or 0, unit_price_micros=attempt.unit_price_micros)
 
 
 def _plotted(spent: Spent) -> Metadata:
