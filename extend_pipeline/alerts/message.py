@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from extend_pipeline.alerts.decide import Decision, Kind
 from extend_pipeline.alerts.marks import mark_of
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, first_lines, shortened
 
 VERSION: Final = 1
 MAX_ITEMS: Final = 50  # of each list; the counts are always exact
@@ -160,8 +160,8 @@ def _title(
 def _text(title: str, listed: Sequence[Waiting], failed: Sequence[FailedRun]) -> str:
     lines = [f"{'URGENT: ' if thing.is_urgent else ''}{thing.sentence}" for thing in listed]
     lines += [f"run {run.run_id} of {run.job} failed: {run.error}{f' {run.url}' if run.url else ''}" for run in failed]
-    more = [f"… and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-    return "\n".join([title, *(_cut(line, MAX_LINE) for line in lines[:MAX_LINES]), *more]).translate(_INERT)
+    shown = [shortened(line, MAX_LINE) for line in first_lines(lines, MAX_LINES)]
+    return "\n".join([title, *shown]).translate(_INERT)
 
 
 def _item(thing: Waiting, *, is_new: bool) -> dict[str, Any]:
@@ -182,8 +182,8 @@ def _item(thing: Waiting, *, is_new: bool) -> dict[str, Any]:
 
 def _run(run: FailedRun) -> dict[str, Any]:
     url = run.url if run.url is None or len(run.url) <= MAX_URL else None  # the beginning of a link leads nowhere
-    return {**asdict(run), "job": _cut(run.job, MAX_LINE), "error": _cut(run.error, MAX_LINE), "url": url}
+    return {**asdict(run), "job": shortened(run.job, MAX_LINE), "error": shortened(run.error, MAX_LINE), "url": url}
 
 
-def _cut(text: str, most: int = MAX_CELL) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(text: str) -> str:
+    return shortened(text, MAX_CELL)

@@ -13,3 +13,14 @@ def first_names(names: Sequence[object], most: int = 5) -> str:
     """Return the first names, and how many more there are: `a, b and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(map(str, names[:most]))}{more}"
+
+
+def first_lines(lines: Sequence[str], most: int, *, rest: str = "") -> list[str]:
+    """Return the first lines, and one that says how many more there are, with `rest` after it."""
+    more = [f"… and {len(lines) - most} more{rest}"] if len(lines) > most else []
+    return [*lines[:most], *more]
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters, the last of which shows that some are left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

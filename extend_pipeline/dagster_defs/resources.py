@@ -12,6 +12,7 @@ from pydantic import Field
 
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.home_timezone import home_timezone
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue
@@ -110,7 +111,7 @@ def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)
     count = len(error.problems)
-    head = f"{count} mistake{'s' if count != 1 else ''} in the catalogue, the accounts or the settings:"
+    head = f"{counted(count, 'mistake')} in the catalogue, the accounts or the settings:"
     return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
 
 

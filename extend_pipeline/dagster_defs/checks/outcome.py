@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from extend_pipeline.base.wording import first_lines, shortened
 from extend_pipeline.engine.proof import Proved
 
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
@@ -32,13 +33,12 @@ def outcome(
 ) -> dg.AssetCheckResult:
     """Return the result of a check, which passes without findings. Its description has the first findings and `todo`,
     what to do about them; `more` is further metadata."""
-    count = len(findings)
-    rest = [f"… and {count - MAX_SHOWN} more"] if count > MAX_SHOWN else []
+    lines = [*first_lines(findings, MAX_SHOWN), f"→ {todo}"] if findings else ["no findings"]
     return dg.AssetCheckResult(
         passed=not findings,
         severity=severity,
-        description=as_markdown("\n".join([*findings[:MAX_SHOWN], *rest, f"→ {todo}"]) if findings else "no findings"),
-        metadata={"findings": count, **(more or {})},
+        description=as_markdown("\n".join(lines)),
+        metadata={"findings": len(findings), **(more or {})},
     )
 
 
@@ -67,8 +67,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    text = text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
-    return text.translate(_PLAIN)
+    return shortened(text, MAX_CELL).translate(_PLAIN)
 
 
 def proof_outcome(proved: Proved, rows: str, todo: str) -> dg.AssetCheckResult:

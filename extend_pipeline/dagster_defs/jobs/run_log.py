@@ -8,12 +8,13 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.base.wording import counted, first_names
+from extend_pipeline.base.wording import counted, first_lines, first_names
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
 
 MAX_REPORTED: Final = 20  # in one failure; the count is always exact
+_REST: Final = ": extend-pipeline status"
 
 
 def log_round(log: Logger, now: Round) -> None:
@@ -28,7 +29,7 @@ def log_round(log: Logger, now: Round) -> None:
     for line in now.left_alone:
         log.warning(line)
     if now.plan.ledger is not None:
-        log.warning(f"nothing is submitted: {now.plan.ledger.message} → {now.plan.ledger.todo}")
+        log.warning(f"nothing is submitted: {now.plan.ledger.describe()}")
     for lower in now.lower_prices:
         log.warning(lower.message)
     done = {
@@ -62,14 +63,11 @@ def list_mistakes(mistakes: Sequence[str]) -> str:
     """Return every mistake in the files, a line each, after what goes on meanwhile; empty if there are none."""
     if not mistakes:
         return ""
-    more = (
-        [f"… and {len(mistakes) - MAX_REPORTED} more: extend-pipeline status"] if len(mistakes) > MAX_REPORTED else []
-    )
     head = (
         f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; until this is corrected nothing is "
         f"submitted, and the last good catalogue holds:"
     )
-    return "\n".join([head, *mistakes[:MAX_REPORTED], *more])
+    return "\n".join([head, *first_lines(mistakes, MAX_REPORTED, rest=_REST)])
 
 
 def partial_end(
@@ -91,22 +89,20 @@ def partial_end(
     count = len(lines)
     failed = f"{count} of {counted(chosen, 'video')} {what}"
     head = f"{failed}; finished work is kept, and running it again pays for nothing twice:"
-    more = [f"… and {count - MAX_REPORTED} more: extend-pipeline status"] if count > MAX_REPORTED else []
+    shown = [head, *first_lines(lines, MAX_REPORTED, rest=_REST)]
     if mistakes:
-        more += [
-            f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; nothing was submitted:",
-            *mistakes,
-        ]
+        shown.append(f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; nothing was submitted:")
+        shown += mistakes
     keys = [*unknown, *hidden, *(video.key for video in missing)]
     metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MAX_REPORTED]))}
-    return dg.Failure("\n".join([head, *lines[:MAX_REPORTED], *more]), metadata=metadata, allow_retries=False)
+    return dg.Failure("\n".join(shown), metadata=metadata, allow_retries=False)
 
 
 def why(video: VideoPlan, timezone: str) -> str:
     """Return why a video is not done, and what to do. Times are in `timezone` (an IANA name)."""
     so_far = f"{counted(video.hops_done, 'hop')} done"
     if video.blocker is not None:
-        return in_zone(f"{so_far}; {video.blocker.message} → {video.blocker.todo}", timezone)
+        return in_zone(f"{so_far}; {video.blocker.describe()}", timezone)
     if video.running is not None:
         return f"{so_far}, hop {video.running.hop} is {video.running.state.value} → the time was up; run it again"
     return f"{so_far} → the time was up; run it again"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.wording import shortened
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Video
@@ -81,7 +82,7 @@ def differences(before: Mapping[str, object], current: Mapping[str, object]) -> 
 def _shown(value: object) -> str:
     value = without_signature(value) if isinstance(value, str) else value
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+    return shortened(text, MAX_SHOWN)
 
 
 def _hops(hops: tuple[int, int]) -> str:
