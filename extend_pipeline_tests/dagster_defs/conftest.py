@@ -10,14 +10,22 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
 from extend_pipeline.dagster_defs.mount import OWN, Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
+from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
 
 SMALL = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), slots=100)
+ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 @dataclass
@@ -51,6 +59,36 @@ class Place:
     def submits(self, key: str) -> int:
         """Return how many charges there are upstream for the source of an entry."""
         return sum(charge["video_id"] == self.source(key) for charge in self.sandbox.charges()["charges"])
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each video in the ledger."""
+        with self.resource.open() as pipeline, pipeline.ledger.read() as connection:
+            return {row.video_key: row.state.value for row in queries.videos(connection)}
+
+    def pay_without_fetching(self, videos: int = 1) -> None:
+        """Bring so many videos to paid results whose downloads fail."""
+        self.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
+
+        def are_paid(pipeline: Pipeline) -> bool:
+            advance(pipeline, publish=False)
+            with pipeline.ledger.read() as connection:
+                return len(queries.attempts_in(connection, (AttemptState.SUCCEEDED,))) == videos
+
+        with self.resource.open() as pipeline:
+            eventually(lambda: are_paid(pipeline))
+
+    def queue(self) -> dg.DagsterRun:
+        """Create a queued run of advance_job, as the daemon does for a run request; return it."""
+        job = self.defs.resolve_job_def("advance_job")
+        # Dagster demands an origin of a queued run, and 1.13 has no public name for its types
+        location = RegisteredCodeLocationOrigin("extend_pipeline")
+        return self.instance.create_run_for_job(
+            job,
+            status=dg.DagsterRunStatus.QUEUED,
+            tags=job.tags,
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name),
+            job_code_origin=dg.reconstructable(_own_advance_job).get_python_origin(),
+        )
 
     def sensor(self, name: str, instance: dg.DagsterInstance | None = None, *, cursor: str | None = None) -> Any:
         """Evaluate one tick of a sensor, and return its SensorExecutionData."""
@@ -92,6 +130,20 @@ class Place:
         return len(self.instance.fetch_materializations(self.mount.asset(dg.AssetKey(asset)), limit=1000).records)
 
 
+def _own_advance_job() -> dg.JobDefinition:
+    """Return advance_job, because `reconstructable` takes a function."""
+    return build_advance_job(OWN)
+
+
+@contextmanager
+def instance_at(folder: Path, storage: str = "") -> Iterator[dg.DagsterInstance]:
+    """Yield an instance in a new folder, as the webserver needs one."""
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{storage}")
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
 @pytest.fixture(scope="package")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
     """Yield one sandbox for all tests of the folder; its tasks take no time."""
@@ -109,6 +161,13 @@ def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
         for name, value in credentials_env(SMALL).items():
             patch.setenv(name, value)
         yield Place(home, sandbox, resource, defs, instance)
+
+
+@pytest.fixture
+def own_place(tmp_path: Path) -> Iterator[Place]:
+    """Yield a place with a sandbox of its own, so that ordered faults strike no other test."""
+    with running_sandbox(tmp_path / "sandbox", SMALL) as sandbox, open_place(tmp_path / "home", sandbox) as place:
+        yield place
 
 
 @pytest.fixture

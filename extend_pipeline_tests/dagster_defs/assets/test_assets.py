@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place, open_place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -164,7 +164,7 @@ def test_the_instance_lists_the_partitions_as_materialized(
 
 
 def test_an_incomplete_run_fails_with_the_missing_videos_and_keeps_what_was_done(place: Place) -> None:
-    fine, expired, removed = video("fine", extend={"steps": 1, "prompt": "x"}), video("old"), video("zz-gone")
+    fine, expired, removed = video("fine", extend=ONE_HOP), video("old"), video("zz-gone")
     expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
     place.write([fine, expired, removed])
     place.sensor("catalog_sensor")
@@ -182,7 +182,7 @@ def test_an_incomplete_run_fails_with_the_missing_videos_and_keeps_what_was_done
 
 
 def test_a_run_out_of_time_fails_and_the_next_goes_on_without_paying_again(place: Place) -> None:
-    place.write([video("slow-one", extend={"steps": 1, "prompt": "x"})], poll={"first_after": 30, "every": 30})
+    place.write([video("slow-one", extend=ONE_HOP)], poll={"first_after": 30, "every": 30})
     place.sensor("catalog_sensor")
     first = place.materialise("completed_extensions", keys=["slow-one"], max_seconds=0.5)
     assert not first.success

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.media.analysis.previews import split
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 
 PREVIEWS = ["poster_before", "poster_after", "poster_end"]
@@ -31,7 +31,7 @@ def poster_file(home: Path) -> Path:
 @pytest.fixture
 def film(place: Place) -> Place:
     """Return a place with one film of one hop, whose page has a poster and its previews."""
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
     assert names(place) == [*PREVIEWS, "poster"]
     return place

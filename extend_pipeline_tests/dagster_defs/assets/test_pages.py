@@ -21,11 +21,10 @@ from extend_pipeline.dagster_defs.checks.ledger import CHECKS
 from extend_pipeline.definitions import build_defs
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.dagster_defs.assets.synced import TABLES, VIDEOS
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 ASSETS = (*VIDEOS, *TABLES)
 
 

@@ -12,11 +12,10 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from extend_pipeline.dagster_defs.assets import extend
 from extend_pipeline.dagster_defs.assets.materializations import PartitionWriter
 from extend_pipeline.engine.guards.disk_space import DiskError
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 VIDEOS = ("source_videos", "extension_requests", "completed_extensions")
 
 

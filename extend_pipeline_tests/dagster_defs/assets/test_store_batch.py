@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.assets.versions import VIDEOS_CODE_VERSION, version_tags
+from extend_pipeline_tests.dagster_defs.conftest import instance_at
 
 RUN = "11111111-2222-3333-4444-555555555555"
 TABLES = {"event_logs": "event, dagster_event_type, step_key, asset_key, partition"}
@@ -33,14 +34,6 @@ def materializations(count: int) -> list[dg.AssetMaterialization]:
         for number in range(count)
         for asset in ("first", "second")
     ]
-
-
-@contextmanager
-def instance_at(folder: Path) -> Iterator[dg.DagsterInstance]:
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
 
 
 def run(instance: dg.DagsterInstance, count: int, *, at_once: bool, wal: Path | None = None) -> int:

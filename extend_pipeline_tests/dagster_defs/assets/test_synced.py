@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -22,11 +21,8 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.sandbox import running_sandbox
 from extend_pipeline_tests.dagster_defs.assets.synced import TABLES, unsynced
-from extend_pipeline_tests.dagster_defs.conftest import SMALL, Place, open_place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, SMALL, Place, instance_at, open_place
 from extend_pipeline_tests.support.home.homes import video
-
-ONE_HOP = {"steps": 1, "prompt": "x"}
-
 
 ONE_BY_ONE = """
 event_log_storage:
@@ -34,15 +30,6 @@ event_log_storage:
   class: ConsolidatedSqliteEventLogStorage
   config: {base_dir: %s}
 """
-
-
-@contextmanager
-def instance_at(folder: Path, storage: str = "") -> Iterator[dg.DagsterInstance]:
-    """Yield an instance in a new folder, as the webserver needs one."""
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{storage}")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
 
 
 @pytest.fixture(params=["one by one", "in batches"])

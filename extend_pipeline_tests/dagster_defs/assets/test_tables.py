@@ -13,12 +13,11 @@ from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.engine.store import look
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 TABLES = [dg.AssetKey(name) for name in ("extension_lineage", "extension_costs", "extension_durations")]
-ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 def _publish(place: Place) -> dg.ExecuteInProcessResult:

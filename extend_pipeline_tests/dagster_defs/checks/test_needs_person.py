@@ -4,10 +4,9 @@ the request."""
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,15 +16,10 @@ from markdown_it import MarkdownIt
 
 from extend_pipeline.dagster_defs.checks.needs import NEEDS_PERSON_TAG, needs_outcome
 from extend_pipeline.dagster_defs.checks.outcome import as_markdown, as_text
-from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.needs import Need
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.sandbox import SandboxConfig, running_sandbox
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
-from extend_pipeline_tests.support.home.engine_home import eventually
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import ACCESS_ENV, video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -33,14 +27,6 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 HOUR = datetime.timedelta(hours=1)
 EMPTY = "the balance is *empty*"
 COLUMNS = ["video", "hop", "account", "what happened", "charge", "the provider's words", "what helps"]
-
-
-@pytest.fixture
-def own_place(tmp_path: Path) -> Iterator[Place]:
-    """Yield a place with a sandbox of its own, so that ordered faults strike no other test."""
-    config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0))
-    with running_sandbox(tmp_path / "sandbox", config) as sandbox, open_place(tmp_path / "home", sandbox) as place:
-        yield place
 
 
 @dataclass
@@ -109,7 +95,7 @@ def request(place: Place, key: str) -> dict[str, Any]:
 
 
 def test_nothing_waits_where_all_is_well(own_place: Place) -> None:
-    own_place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    own_place.write([video("one", extend=ONE_HOP)])
     assert run(own_place).is_quiet
     shown = request(own_place, "one")
     assert (shown["state"], shown["charge"], shown["error"]) == ("succeeded", "charged", "-")
@@ -121,7 +107,7 @@ def test_nothing_waits_where_all_is_well(own_place: Place) -> None:
 
 
 def test_a_stopped_account_is_one_thing_and_an_error_on_both_checks(own_place: Place) -> None:
-    own_place.write([video(key, extend={"steps": 1, "prompt": "x"}) for key in ("one", "two", "three")])
+    own_place.write([video(key, extend=ONE_HOP) for key in ("one", "two", "three")])
     own_place.sandbox.faults([{"kind": "no_money", "where": "submit", "times": 99}])
     ended = run(own_place)
     ((videos, hop, account, _, cost, words, todo),) = needs(ended)
@@ -143,7 +129,7 @@ def test_a_stopped_account_is_one_thing_and_an_error_on_both_checks(own_place: P
 
 
 def test_a_stop_that_holds_up_no_video_is_shown_all_the_same(own_place: Place) -> None:
-    own_place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    own_place.write([video("one", extend=ONE_HOP)])
     assert run(own_place).is_quiet
     with own_place.resource.open() as pipeline, pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
         controls.stop_account(tx, "sandbox", reason="no_money", message=EMPTY)
@@ -155,7 +141,7 @@ def test_a_stop_that_holds_up_no_video_is_shown_all_the_same(own_place: Place) -
 
 @pytest.mark.parametrize("kind", ["content_refusal", "code_1201"])
 def test_a_refused_request_is_a_warning_and_its_page_says_not_charged(own_place: Place, kind: str) -> None:
-    own_place.write([video("one"), video("fine", extend={"steps": 1, "prompt": "x"})], in_doubt={"settle": 0.1})
+    own_place.write([video("one"), video("fine", extend=ONE_HOP)], in_doubt={"settle": 0.1})
     match = {"video_id": own_place.source("one")}
     own_place.sandbox.faults([{"kind": kind, "where": "submit", "times": 99, "match": match}])
     ended = run(own_place)
@@ -206,7 +192,7 @@ def test_the_page_of_a_failed_hop_says_whether_it_was_charged(
 
 
 def test_a_page_lists_the_attempts_before_the_newest(own_place: Place) -> None:
-    own_place.write([video("one", extend={"steps": 1, "prompt": "x"})], failed_tasks_charged="yes")
+    own_place.write([video("one", extend=ONE_HOP)], failed_tasks_charged="yes")
     own_place.sandbox.faults(
         [{"kind": "fail_task", "where": "submit"}, {"kind": "no_unit_deduction", "where": "list", "times": 99}]
     )
@@ -241,12 +227,12 @@ def test_a_doubt_is_a_warning_at_first_and_an_error_after_an_hour(own_place: Pla
 
 
 def test_a_doubt_whose_video_left_the_catalogue_is_shown(own_place: Place) -> None:
-    own_place.write([video("one"), video("two", extend={"steps": 1, "prompt": "x"})], submit_class="C")
+    own_place.write([video("one"), video("two", extend=ONE_HOP)], submit_class="C")
     own_place.sandbox.faults(
         [{"kind": "reset_before", "where": "submit", "match": {"video_id": own_place.source("one")}}]
     )
     run(own_place)
-    own_place.write([video("two", extend={"steps": 1, "prompt": "x"})], submit_class="C")
+    own_place.write([video("two", extend=ONE_HOP)], submit_class="C")
     ended = run(own_place)
     ((videos, hop, _, _, _, _, todo),) = needs(ended)
     assert (videos, hop, ended.checks["nobody_is_needed"].severity) == ("one", "1", WARN)
@@ -256,15 +242,7 @@ def test_a_doubt_whose_video_left_the_catalogue_is_shown(own_place: Place) -> No
 
 def test_a_paid_file_is_an_error_in_its_last_hour(own_place: Place) -> None:
     own_place.write([video("one")])
-    own_place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
-    with own_place.resource.open() as pipeline:
-
-        def is_paid() -> bool:
-            advance(pipeline, publish=False)
-            with pipeline.ledger.read() as connection:
-                return bool(queries.attempts_in(connection, (AttemptState.SUCCEEDED,)))
-
-        eventually(is_paid)
+    own_place.pay_without_fetching()
     early = run(own_place, max_seconds=1.0)
     assert early.checks["nobody_is_needed"].passed
     shown = request(own_place, "one")
@@ -348,7 +326,7 @@ def test_a_description_is_plain_text_line_by_line(text: str) -> None:
 
 
 def test_a_run_by_hand_says_what_its_videos_wait_for(own_place: Place) -> None:
-    own_place.write([video("one"), video("two", extend={"steps": 1, "prompt": "x"})])
+    own_place.write([video("one"), video("two", extend=ONE_HOP)])
     own_place.sandbox.faults(
         [{"kind": "content_refusal", "where": "submit", "match": {"video_id": own_place.source("one")}}]
     )

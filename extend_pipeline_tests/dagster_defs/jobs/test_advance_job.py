@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -17,7 +17,7 @@ def _materializations(result: dg.ExecuteInProcessResult) -> list[tuple[str, str 
 
 
 def test_one_run_advances_every_video_and_a_second_reports_nothing(place: Place) -> None:
-    place.write([video("one"), video("two", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one"), video("two", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
     first = place.advance()
     assert first.success
@@ -67,7 +67,7 @@ def _compared(checks: Mapping[str, dg.AssetCheckEvaluation]) -> dict[str, object
 def test_work_of_the_command_line_is_reported_and_a_lost_instance_fills_up_again(place: Place) -> None:
     from extend_pipeline.engine.drive import advance_until_idle
 
-    place.write([video("cli", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("cli", extend=ONE_HOP)])
     with place.resource.open() as pipeline:
         advance_until_idle(pipeline, max_seconds=20)
     reported = _materializations(place.advance())
@@ -85,7 +85,7 @@ def test_work_of_the_command_line_is_reported_and_a_lost_instance_fills_up_again
 def test_a_blocked_video_does_not_keep_the_run_going(place: Place) -> None:
     expired = video("old")
     expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
-    place.write([expired, video("fine", extend={"steps": 1, "prompt": "x"})])
+    place.write([expired, video("fine", extend=ONE_HOP)])
     result = place.advance(linger_s=600.0)
     assert result.success
     source = place.latest("source_videos", "old")
@@ -96,7 +96,7 @@ def test_a_blocked_video_does_not_keep_the_run_going(place: Place) -> None:
 
 
 def test_a_run_ends_while_tasks_run_when_nothing_is_due_within_linger(place: Place) -> None:
-    place.write([video("far", extend={"steps": 1, "prompt": "x"})], poll={"first_after": 900, "every": 900})
+    place.write([video("far", extend=ONE_HOP)], poll={"first_after": 900, "every": 900})
     result = place.advance(linger_s=5.0)
     assert result.success
     assert place.latest("extension_requests", "far") is not None

@@ -13,7 +13,7 @@ from extend_pipeline.dagster_defs.mount import VIDEOS
 from extend_pipeline.dagster_defs.partitions import InLine, bring_in_line
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.drive import advance_until_idle
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 
 
@@ -21,7 +21,7 @@ def test_videos_that_left_are_recorded_before_their_partitions_go(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(materializations, "CHUNK", 1)
-    entries = [video(key, extend={"steps": 1, "prompt": "x"}) for key in ("one", "two", "three")]
+    entries = [video(key, extend=ONE_HOP) for key in ("one", "two", "three")]
     place.write(entries)
     with place.resource.open() as pipeline:
         advance_until_idle(pipeline, max_seconds=30)  # on the command line, so that Dagster has no record
@@ -42,7 +42,7 @@ def test_partitions_have_some_seconds_of_a_round(place: Place, monkeypatch: pyte
         return bring_in_line(*args, until_s=until_s, **choices)
 
     monkeypatch.setattr(advance, "bring_in_line", bring)
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     assert place.advance().success
     assert len(seconds) >= 2
     assert max(seconds) <= advance.PARTITIONS_S

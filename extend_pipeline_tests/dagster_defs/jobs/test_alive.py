@@ -10,9 +10,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE as EVENT_TYPES
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, build_advance_job
+from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB
 from extend_pipeline.dagster_defs.jobs.alive import (
     CANCEL_S,
     NO_SIGN_S,
@@ -23,7 +22,6 @@ from extend_pipeline.dagster_defs.jobs.alive import (
     over,
     unfinished_runs,
 )
-from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.dagster_defs.jobs.test_killed_runs import last_message
 from extend_pipeline_tests.support.home.homes import video
@@ -143,19 +141,8 @@ def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
     check_user_text(last_message(place.instance, run.run_id))
 
 
-def _advance_job() -> dg.JobDefinition:
-    """Return advance_job, because `reconstructable` takes a function."""
-    return build_advance_job(OWN)
-
-
 def test_a_queued_run_may_wait_for_hours(place: Place) -> None:
-    location = RegisteredCodeLocationOrigin("extend_pipeline")
-    run = place.instance.create_run_for_job(
-        place.defs.resolve_job_def(ADVANCE_JOB),
-        status=DagsterRunStatus.QUEUED,
-        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), ADVANCE_JOB),
-        job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
-    )
+    run = place.queue()
     left = unfinished_runs(place.instance, ADVANCE_JOB, now_s=time.time() + 6 * 3600)
     assert [found.run_id for found in left] == [run.run_id]
 

@@ -8,11 +8,10 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.jobs.extend import SET_TAG, VIDEOS_TAG, video_tags
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 EIGHT = ["a-dawn", "b-cat", "c-robot", "d-fog", "e-boat", "f-gull", "g-pier", "h-lamp"]
 ASSETS = ("source_videos", "extension_requests", "completed_extensions")
 

@@ -15,10 +15,9 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.definitions import build_defs
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place, open_place
 from extend_pipeline_tests.support.home.homes import video
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 ASSETS = ("source_videos", "extension_requests", "completed_extensions")
 
 

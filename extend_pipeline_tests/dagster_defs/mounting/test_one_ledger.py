@@ -13,12 +13,10 @@ import pytest
 from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.ledger.read import queries
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place, open_place
 from extend_pipeline_tests.support.home.homes import video
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 SENSORS = ("kling_poll_sensor", "retention_sensor", "doubt_sensor", "ledger_sensor")
 MOUNTS = (Mount(key_prefix=("films",)), Mount(key_prefix=("clips",)))
 
@@ -41,12 +39,6 @@ def mounted(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Mounted]:
         yield mount_both
 
 
-def states(place: Place) -> dict[str, str]:
-    """Return the states of the videos in the ledger of a place."""
-    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
-        return {row.video_key: row.state.value for row in queries.videos(connection)}
-
-
 def test_a_home_with_the_ledger_of_another_says_so_and_leaves_its_videos_alone(
     tmp_path: Path, mounted: Mounted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +49,7 @@ def test_a_home_with_the_ledger_of_another_says_so_and_leaves_its_videos_alone(
     clips.write([video("theirs", extend=ONE_HOP)])
     films.sensor("catalog_sensor")
     assert films.advance().success
-    before = states(films)
+    before = films.states()
     with pytest.raises(dg.Failure) as failed:
         clips.sensor("catalog_sensor")
     message = str(failed.value.description)
@@ -71,7 +63,7 @@ def test_a_home_with_the_ledger_of_another_says_so_and_leaves_its_videos_alone(
     record = clips.instance.get_run_by_id(run.run_id)
     assert record is not None
     assert "extend_pipeline/needs_person" in record.tags
-    assert states(films) == before == {"ours": "complete"}
+    assert films.states() == before == {"ours": "complete"}
     assert films.instance.get_dynamic_partitions("clips_videos") == []
     assert clips.submits("theirs") == 0
     assert not films.sensor("kling_poll_sensor").run_requests
@@ -86,5 +78,5 @@ def test_a_home_under_two_prefixes_fills_both_and_pays_once(tmp_path: Path, moun
     for place in (films, clips):
         assert place.instance.get_dynamic_partitions(place.mount.partitions_name) == ["ours"]
         assert place.advance().success
-    assert states(films) == {"ours": "complete"}
+    assert films.states() == {"ours": "complete"}
     assert films.submits("ours") == 1

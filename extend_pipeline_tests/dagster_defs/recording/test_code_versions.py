@@ -18,20 +18,17 @@ from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline_tests.dagster_defs.assets.synced import VIDEOS, unsynced
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place, instance_at
 from extend_pipeline_tests.support.home.homes import video
 
 KEYS = ["a", "b", "c"]
-ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 @pytest.fixture
 def pipeline(place: Place, tmp_path: Path) -> Iterator[Pipeline]:
     """Yield a home with three films that no recorder has seen, over an instance as the webserver needs one."""
-    (tmp_path / "dagster").mkdir()
-    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     place.write([video(key, extend=ONE_HOP) for key in KEYS])
-    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as place.instance:
+    with instance_at(tmp_path / "dagster") as place.instance:
         place.sensor("catalog_sensor")
         with place.resource.open() as opened:
             advance_until_idle(opened, max_seconds=20)

@@ -13,7 +13,7 @@ from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.ledger.plans import recorded
 
@@ -21,7 +21,7 @@ from extend_pipeline_tests.support.ledger.plans import recorded
 @pytest.fixture
 def pipeline(place: Place) -> Iterator[Pipeline]:
     """Yield a home with one finished video that no recorder has seen."""
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     with place.resource.open() as opened:
         advance_until_idle(opened, max_seconds=20)
         yield opened

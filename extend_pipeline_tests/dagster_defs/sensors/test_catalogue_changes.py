@@ -17,13 +17,11 @@ from extend_pipeline.dagster_defs.mount import OWN, VIDEOS
 from extend_pipeline.dagster_defs.partitions import InLine, bring_in_line
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import accept
-from extend_pipeline.ledger.read import queries
 from extend_pipeline.warehouse.read import query
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 LATER = {"first_after": 900, "every": 900}
 
 
@@ -35,12 +33,6 @@ def keys(place: Place) -> list[str]:
 def many(count: int) -> list[dict[str, Any]]:
     """Return entries of the catalogue: v00, v01, …"""
     return [video(f"v{number:02}", extend=ONE_HOP) for number in range(count)]
-
-
-def states(place: Place) -> dict[str, str]:
-    """Return the state of each video in the ledger."""
-    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
-        return {row.video_key: row.state.value for row in queries.videos(connection)}
 
 
 def materialized(place: Place) -> set[str]:
@@ -73,7 +65,7 @@ def test_a_removed_video_loses_its_partition_keeps_its_history_and_comes_back_un
     assert place.advance().success
     assert keys(place) == ["two"], "a run adds no partition of a withdrawn video"
     assert place.latest("completed_extensions", "one") is not None
-    assert states(place) == {"one": "withdrawn", "two": "complete"}
+    assert place.states() == {"one": "withdrawn", "two": "complete"}
     with place.resource.open() as pipeline:
         lineage = query(pipeline.settings.warehouse_path, "SELECT video_key FROM lineage ORDER BY 1").rows
     assert [key for (key,) in lineage] == ["one", "two"]
@@ -82,7 +74,7 @@ def test_a_removed_video_loses_its_partition_keeps_its_history_and_comes_back_un
     assert sorted(keys(place)) == ["one", "two"]
     assert materialized(place) == {"one", "two"}
     assert place.advance().success
-    assert states(place) == {"one": "complete", "two": "complete"}
+    assert place.states() == {"one": "complete", "two": "complete"}
     assert (place.submits("one"), place.submits("two")) == (1, 1)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from extend_pipeline.dagster_defs.mount import OWN, Mount
 from extend_pipeline.dagster_defs.sensors.one_request import REQUEST_S, may_request
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -29,7 +29,7 @@ def test_one_of_several_ticks_at_once_may_request_a_run() -> None:
 
 
 def test_a_run_that_has_come_and_is_over_holds_up_no_other_request(place: Place) -> None:
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     assert may_request(place.instance, OWN, "vidu", now_s=0.0)
     assert place.advance().success
     assert may_request(place.instance, OWN, "kling", now_s=1.0)

@@ -21,12 +21,8 @@ from extend_pipeline.dagster_defs.sensors.retention import cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency
-from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.sandbox import SandboxConfig, running_sandbox
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
-from extend_pipeline_tests.support.home.engine_home import eventually
+from extend_pipeline.sandbox import running_sandbox
+from extend_pipeline_tests.dagster_defs.conftest import SMALL, Place, open_place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -36,23 +32,9 @@ DAY = datetime.timedelta(days=1)
 @pytest.fixture
 def own_place(tmp_path: Path) -> Iterator[Place]:
     """Yield a place with a sandbox of its own, whose bills are never late."""
-    config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), billing_delay=0, billing_interval=0)
+    config = replace(SMALL, billing_delay=0, billing_interval=0)
     with running_sandbox(tmp_path / "sandbox", config) as sandbox, open_place(tmp_path / "home", sandbox) as place:
         yield place
-
-
-def pay_without_fetching(place: Place) -> None:
-    """Bring one video to a paid result whose download fails."""
-    place.write([video("one")])
-    place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
-
-    def is_paid(pipeline: Pipeline) -> bool:
-        advance(pipeline, publish=False)
-        with pipeline.ledger.read() as connection:
-            return bool(queries.attempts_in(connection, (AttemptState.SUCCEEDED,)))
-
-    with place.resource.open() as pipeline:
-        eventually(lambda: is_paid(pipeline))
 
 
 def evaluate_later(
@@ -72,7 +54,8 @@ def evaluate_later(
 
 
 def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_place: Place) -> None:
-    pay_without_fetching(own_place)
+    own_place.write([video("one")])
+    own_place.pay_without_fetching()
     early = evaluate_later(own_place, DAY, None)
     assert isinstance(early, dg.SkipReason)
     check_user_text(early.skip_message or "")
@@ -103,7 +86,8 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_
 
 
 def test_the_sensor_requests_no_run_beside_that_of_a_poll_sensor(own_place: Place) -> None:
-    pay_without_fetching(own_place)
+    own_place.write([video("one")])
+    own_place.pay_without_fetching()
     with time_machine.travel(datetime.datetime.now(datetime.UTC) + 16 * DAY, tick=False):
         assert may_request(own_place.instance, OWN, "kling", now_s=time.time())
     beside = evaluate_later(own_place, 16 * DAY, None)

@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID
-from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
 from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor
@@ -21,7 +20,7 @@ from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import account, video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -32,32 +31,10 @@ EVENT_TYPES: Final = {
 }
 
 
-def _queue(place: Place) -> dg.DagsterRun:
-    """Create a queued run of advance_job in the instance, as the daemon does for a run request; return it."""
-    # Dagster demands an origin of a queued run, and 1.13 has no public name for its types
-    from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-
-    job = place.defs.resolve_job_def("advance_job")
-    location = RegisteredCodeLocationOrigin("extend_pipeline")
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "advance_job")
-    return place.instance.create_run_for_job(
-        job,
-        status=dg.DagsterRunStatus.QUEUED,
-        tags=job.tags,
-        remote_job_origin=origin,
-        job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
-    )
-
-
 def _planned(place: Place) -> tuple[VideoPlan, ...]:
     """Return the plans of a home's videos."""
     with place.resource.open() as pipeline:
         return plan(plan_input(pipeline)).videos
-
-
-def _advance_job() -> dg.JobDefinition:
-    """Return advance_job, because `reconstructable` takes a function."""
-    return build_advance_job(OWN)
 
 
 def test_sensors_skip_while_there_are_no_accounts(place: Place) -> None:
@@ -184,7 +161,7 @@ def test_a_poll_sensor_requests_one_run_over_many_ticks_with_due_work(place: Pla
     first = place.sensor("kling_poll_sensor")
     assert len(first.run_requests) == 1
     assert first.run_requests[0].run_key is None
-    run = _queue(place)
+    run = place.queue()
     for status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
         if status is not dg.DagsterRunStatus.QUEUED:
             _move(place, run, status)
@@ -197,7 +174,7 @@ def test_a_poll_sensor_requests_one_run_over_many_ticks_with_due_work(place: Pla
 
 
 def test_a_poll_sensor_records_task_states_and_requests_a_run_to_fetch_results(place: Place) -> None:
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     place.sensor("catalog_sensor")
     place.materialise("extension_requests", keys=["one"])
     tick = place.sensor("kling_poll_sensor")
@@ -227,7 +204,7 @@ def test_a_tick_ends_at_its_deadline_and_the_next_polls_the_remaining_accounts(
 ) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "1")  # so that the order of the accounts is known
     names = ["k1", "k2"]
-    entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
+    entries = [place.owned(video(f"of-{name}", account=name, extend=ONE_HOP)) for name in names]
     place.plant(entries)
     url = place.sandbox.base_url
     rhythm = {"first_after": 0, "every": 30}
@@ -254,7 +231,7 @@ def test_an_account_that_does_not_reply_costs_no_other_its_tick_and_is_asked_onc
 ) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_GET_DEADLINE_S", "0.5")
     names = ["silent", "whole"]
-    entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
+    entries = [place.owned(video(f"of-{name}", account=name, extend=ONE_HOP)) for name in names]
     place.plant(entries)
     url, rhythm = place.sandbox.base_url, {"first_after": 0, "every": 30}
     write_home(place.home, url, entries, accounts=[account(url, name=name, poll=rhythm) for name in names])
@@ -285,7 +262,7 @@ def test_the_nightly_backfill_requests_one_run_while_a_video_is_unfinished(place
         assert isinstance(outcome, dg.RunRequest | dg.SkipReason)
         return outcome
 
-    place.write([video("one", extend={"steps": 1, "prompt": "x"}), video("two", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP)])
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         request = evaluate()
         assert isinstance(request, dg.RunRequest)

@@ -11,11 +11,9 @@ from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.dagster_defs.sensors import unrecorded as module
 from extend_pipeline.dagster_defs.sensors.unrecorded import unrecorded
 from extend_pipeline.engine.drive import advance_until_idle
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
-
-ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 def work_in_a_shell(place: Place, *keys: str) -> None:

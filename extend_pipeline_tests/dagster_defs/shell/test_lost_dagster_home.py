@@ -11,7 +11,7 @@ import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -41,7 +41,7 @@ def shown(place: Place) -> dict[str, set[str]]:
 
 
 def test_partitions_materializations_and_tables_are_back_and_nothing_is_bought(place: Place, tmp_path: Path) -> None:
-    entries = [video(key, extend={"steps": 1, "prompt": "x"}) for key in ("one", "two", "three")]
+    entries = [video(key, extend=ONE_HOP) for key in ("one", "two", "three")]
     place.write([*entries, video("four", extend={"steps": 2, "prompt": "x"}), video("left-since")])
     folder = tmp_path / "dagster_home"
     with opened(place, folder):

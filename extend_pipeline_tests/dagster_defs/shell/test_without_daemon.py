@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.dagster_defs.conftest import SMALL
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, SMALL
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, video, write_home
 
 ROOT = Path(__file__).parents[3]
@@ -75,10 +75,7 @@ OURS = {f"shell-{key}" for key in KEYS}
 @pytest.fixture
 def shell(tmp_path: Path, sandbox: SandboxHandle) -> Shell:
     """Yield a home of five videos."""
-    entries = [
-        video(key, extend={"steps": 1, "prompt": "x"}, source={**video(key)["source"], "video_id": f"shell-{key}"})
-        for key in KEYS
-    ]
+    entries = [video(key, extend=ONE_HOP, source={**video(key)["source"], "video_id": f"shell-{key}"}) for key in KEYS]
     sandbox.seed(seeds(entries))
     home = write_home(tmp_path / "home", sandbox.base_url, entries, {"poll": {"first_after": 0, "every": 0.05}})
     (tmp_path / "dagster").mkdir()

@@ -16,8 +16,8 @@ import time_machine
 
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
-from extend_pipeline.sandbox import SandboxConfig, running_sandbox
-from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline.sandbox import running_sandbox
+from extend_pipeline_tests.dagster_defs.conftest import SMALL, Place, open_place
 
 
 @dataclass
@@ -86,8 +86,7 @@ def travelling(tmp_path: Path) -> Iterator[Travelling]:
 
         def begin(moment: datetime) -> Traveller:
             clock = stack.enter_context(time_machine.travel(moment, tick=True))
-            config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), slots=100)
-            sandbox = stack.enter_context(running_sandbox(tmp_path / "sandbox", config))
+            sandbox = stack.enter_context(running_sandbox(tmp_path / "sandbox", SMALL))
             return Traveller(stack.enter_context(open_place(tmp_path / "home", sandbox)), clock)
 
         yield begin

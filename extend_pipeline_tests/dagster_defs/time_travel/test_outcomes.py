@@ -9,15 +9,12 @@ import dagster as dg
 from extend_pipeline.dagster_defs.sensors.build import NOTHING
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP
 from extend_pipeline_tests.dagster_defs.time_travel.conftest import Traveller, Travelling, evaluations
-from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-ONE_HOP = {"steps": 1, "prompt": "x"}
 NIGHT = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # half an hour before Europe's clocks change
 
 
@@ -63,15 +60,7 @@ def test_a_doubt_is_reported_once_when_it_is_an_hour_old_and_once_when_it_is_dec
 def pay_without_fetching(at: Traveller) -> None:
     """Bring two videos to paid results whose downloads fail."""
     at.place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP)])
-    at.place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
-
-    def are_paid() -> bool:
-        with at.place.resource.open() as pipeline:
-            advance(pipeline, publish=False)
-            with pipeline.ledger.read() as connection:
-                return len(queries.attempts_in(connection, (AttemptState.SUCCEEDED,))) == 2
-
-    eventually(are_paid)
+    at.place.pay_without_fetching(2)
 
 
 def test_paid_films_are_warned_of_at_half_their_time_and_in_their_last_hour_until_they_are_fetched(

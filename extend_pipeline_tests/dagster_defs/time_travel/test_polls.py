@@ -11,6 +11,7 @@ from extend_pipeline.dagster_defs.jobs.alive import NO_SIGN_S
 from extend_pipeline.dagster_defs.sensors.one_request import REQUEST_S
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox import SandboxConfig
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP
 from extend_pipeline_tests.dagster_defs.time_travel.conftest import Traveller, Travelling
 from extend_pipeline_tests.support.home.engine_home import KEY_ENVS
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_entry
@@ -26,7 +27,7 @@ def write_every_provider(at: Traveller, monkeypatch: pytest.MonkeyPatch) -> None
     for name, settings in SandboxConfig().others.items():
         monkeypatch.setenv(KEY_ENVS[name.replace("gateway", "kling-gateway")], settings.key)
     sandbox, url = at.place.sandbox, at.place.sandbox.base_url
-    kling = at.place.owned(video("kling-video", extend={"steps": 1, "prompt": "x"}))
+    kling = at.place.owned(video("kling-video", extend=ONE_HOP))
     at.place.plant([kling])
     sources: dict[str, dict[str, Any]] = {}
     for provider in OTHERS:

@@ -9,7 +9,6 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,8 +16,7 @@ import pytest
 import time_machine
 
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.sandbox import running_sandbox
-from extend_pipeline_tests.dagster_defs.conftest import SMALL, Place, open_place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.servers.receiver import Receiver, running_receiver
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -28,7 +26,6 @@ HOUR = datetime.timedelta(hours=1)
 KEY = bytes(range(32))
 SECRET = "TEST_ALERT_SECRET"
 SIGNING_SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
-ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 @dataclass
@@ -100,15 +97,11 @@ def ticks(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
 
 
 @pytest.fixture
-def own_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
-    """Yield ticks in a place with a sandbox of its own, so that ordered faults strike no other test."""
+def own_ticks(own_place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
+    """Yield ticks in a place with a sandbox of its own."""
     monkeypatch.setenv(SECRET, SIGNING_SECRET)
-    with (
-        running_sandbox(tmp_path / "sandbox", SMALL) as sandbox,
-        open_place(tmp_path / "home", sandbox) as place,
-        running_receiver() as receiver,
-    ):
-        yield Ticks(place, receiver)
+    with running_receiver() as receiver:
+        yield Ticks(own_place, receiver)
 
 
 def only_item(message: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,8 @@ import pytest
 
 from extend_pipeline.dagster_defs.checks import needs
 from extend_pipeline.dagster_defs.sensors.alert import STATE_KEY
-from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.needs import Need
-from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.dagster_defs.sensors.alert.conftest import (
     HOUR,
     ONE_HOP,
@@ -20,7 +17,6 @@ from extend_pipeline_tests.dagster_defs.sensors.alert.conftest import (
     only_item,
     shown,
 )
-from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -110,15 +106,7 @@ def test_money_in_doubt_for_over_an_hour(own_ticks: Ticks) -> None:
 
 def test_a_result_that_is_about_to_expire(own_ticks: Ticks) -> None:
     own_ticks.write(video("one"))
-    own_ticks.place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
-    with own_ticks.place.resource.open() as pipeline:
-
-        def is_paid() -> bool:
-            advance(pipeline, publish=False)
-            with pipeline.ledger.read() as connection:
-                return bool(queries.attempts_in(connection, (AttemptState.SUCCEEDED,)))
-
-        eventually(is_paid)
+    own_ticks.place.pay_without_fetching()
     assert own_ticks.checks(own_ticks.tick())["nobody_is_needed"].passed
     assert own_ticks.receiver.requests == []
     late = own_ticks.checks(own_ticks.tick(30 * 24 * HOUR - HOUR / 2))
