@@ -108,7 +108,7 @@ def build_message(
         "kind": decision.kind.value,
         "title": title,
         "text": _text(title, listed, failed_runs),
-        "at": datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": timestamp(now_s),
         "home": _cut(sender.home),
         "mount": _cut(sender.mount),
         "waits": len(waiting),
@@ -129,6 +129,11 @@ def build_message(
             clean: Message = json.loads(body)
             return clean
         items, runs = items[: len(items) * 3 // 4], runs[: len(runs) * 3 // 4]
+
+
+def timestamp(seconds: float) -> str:
+    """Return a moment (UTC s) as messages have it: 2026-11-28T16:00:00Z."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def encoded(message: Message) -> bytes:

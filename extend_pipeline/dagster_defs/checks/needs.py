@@ -9,7 +9,7 @@ from extend_pipeline.alerts.message import Waiting
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.dagster_defs.assets.request_end import booked
-from extend_pipeline.dagster_defs.checks.outcome import as_text, markdown_table, outcome
+from extend_pipeline.dagster_defs.checks.outcome import MAX_ROWS, as_text, markdown_table, outcome
 from extend_pipeline.engine.guards.process import key_blockers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
@@ -19,8 +19,6 @@ from extend_pipeline.ledger.read import queries
 
 NEEDS_PERSON_TAG: Final = "extend_pipeline/needs_person"
 """The tag of a run that ended with something for a person: how many things."""
-
-MAX_ROWS: Final = 50  # of a table in the UI; the count is always exact
 
 _COLUMNS: Final = ("video", "hop", "account", "what happened", "charge", "the provider's words", "what helps")
 

@@ -10,6 +10,7 @@ from extend_pipeline.base.wording import first_lines, shortened
 from extend_pipeline.engine.proof import Proved
 
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
+MAX_ROWS: Final = 50  # of a table in the UI
 MAX_CELL: Final = 500  # characters of a cell: a provider's message
 
 _PLAIN: Final = str.maketrans(

@@ -1,20 +1,18 @@
 """Asset checks on the providers' side: attempts in doubt, expiring results and sources, and their statements."""
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.units import from_micros, from_ms
-from extend_pipeline.dagster_defs.checks.outcome import outcome
+from extend_pipeline.dagster_defs.checks.outcome import MAX_ROWS, outcome
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import DOUBT_S
 from extend_pipeline.engine.reconcile.last_reads import statements_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
-
-MAX_REPORTED: Final = 50  # rows of a table in the UI
 
 
 def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
@@ -39,9 +37,7 @@ def nothing_in_doubt(pipeline: Pipeline) -> dg.AssetCheckResult:
     metadata |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
     if doubts:
         timezone = pipeline.configuration.timezone
-        metadata["requests"] = dg.MetadataValue.table(
-            [_doubt_record(doubt, timezone) for doubt in doubts[:MAX_REPORTED]]
-        )
+        metadata["requests"] = dg.MetadataValue.table([_doubt_record(doubt, timezone) for doubt in doubts[:MAX_ROWS]])
     return outcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
 
 

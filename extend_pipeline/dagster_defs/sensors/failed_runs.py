@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.alerts.message import MAX_LINE, FailedRun
+from extend_pipeline.alerts.message import MAX_LINE, FailedRun, timestamp
 from extend_pipeline.base.scrub import scrub
 
 MAX_EVENTS: Final = 200  # that are read at once; the rest follows in the next tick
@@ -51,7 +50,7 @@ def failures_after(
             run_id=run_id,
             job=entry.job_name or "",
             error=_error(entry),
-            ended_at=datetime.fromtimestamp(entry.timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            ended_at=timestamp(entry.timestamp),
             url=None if url is None else f"{url}/runs/{run_id}",
         )
         for run_id, entry in entries.items()

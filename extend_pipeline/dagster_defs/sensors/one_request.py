@@ -9,6 +9,9 @@ import dagster as dg
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB
 from extend_pipeline.dagster_defs.mount import Mount
 
+ASKED_BY_TAG: Final = "extend_pipeline/asked_by"
+"""The tag of a requested run: which sensor has requested it, and why."""
+
 REQUEST_S: Final = 30.0
 """Seconds after which a requested run that does not exist is no longer waited for: the daemon may have ended."""
 

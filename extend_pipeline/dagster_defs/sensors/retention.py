@@ -13,7 +13,7 @@ from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_ru
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
-from extend_pipeline.dagster_defs.sensors.one_request import may_request
+from extend_pipeline.dagster_defs.sensors.one_request import ASKED_BY_TAG, may_request
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
 MAX_REPORTED: Final = 50  # lines in a tick's log; the asset check counts them all
@@ -57,7 +57,7 @@ def _retention_tick(
         and not unfinished_runs(context.instance, mount)
         and may_request(context.instance, mount, "retention", now_s=time.time())
     )
-    tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
+    tags = {ASKED_BY_TAG: f"retention: {counted(len(to_fetch), 'result')} to fetch"}
     first = f": {in_zone(ending[0].describe(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=tags)] if requests_run else [],

@@ -18,7 +18,7 @@ from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.dagster_defs.sensors.build import NOTHING, build_sensor
 from extend_pipeline.dagster_defs.sensors.due import poll_accounts, what_is_due
-from extend_pipeline.dagster_defs.sensors.one_request import may_request
+from extend_pipeline.dagster_defs.sensors.one_request import ASKED_BY_TAG, may_request
 from extend_pipeline.dagster_defs.sensors.unrecorded import unrecorded
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
@@ -102,7 +102,7 @@ def build_poll_sensor(
             return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {polled} polled", wrong, blocked))))
         if not may_request(context.instance, mount, provider, now_s=time.time()):
             return dg.SkipReason(f"another sensor has just requested a run; {polled} polled; due: {due}")
-        return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
+        return dg.RunRequest(tags={ASKED_BY_TAG: f"{provider}: {due}"[:200]})
 
     return build_sensor(
         mount,
