@@ -147,6 +147,8 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
         totals = account_totals(connection, list(name_of.values()), now_ms, zone=pipeline.configuration.timezone)
         without_film = files.without_file(connection)
+        new = [video for video in planned if video.was is not None and video.key not in renames.videos]
+        misnamed = _misnamed(pipeline, connection, new, renames, bought={attempt.video_key for attempt in tried})
     attempts: dict[str, list[AttemptRow]] = {}
     account_of = {old: new for new, old in renames.accounts.items()}
     for attempt in tried:
@@ -167,6 +169,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
         names=names,
         on_change=pipeline.configuration.catalogue.on_change or "ask",
+        misnamed=misnamed,
         finished=chosen.finished,
         order=chosen.order,
         complete=_left_out(pipeline, planned) - Counter(chosen.running) if chosen.is_brief else {},
@@ -297,6 +300,22 @@ def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
     videos = pipeline.configuration.catalogue.renamed()
     accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
     return renames_and_choices.pending_renames(connection, videos=videos, accounts=accounts)
+
+
+def _misnamed(
+    pipeline: Pipeline, connection: Connection, new: Sequence[Video], renames: Renames, *, bought: Collection[str]
+) -> dict[str, str]:
+    """Return `PlanInput.misnamed` among the videos that name an earlier key which is not renamed. `bought` are the
+    videos that have attempts."""
+    catalogue = pipeline.configuration.catalogue.videos
+    named = {video.key: video for video in new if video.key not in bought}
+    if not named:
+        return {}
+    lost = renames_and_choices.unknown(connection, {video.was for video in named.values() if video.was is not None})
+    sources = {key: root_source(video, catalogue).source_id for key, video in named.items() if video.was in lost}
+    known = catalogue.keys() | set(renames.videos.values())
+    left = renames_and_choices.left_from(connection, sources.values(), catalogue=known)
+    return {key: left[source] for key, source in sources.items() if source in left}
 
 
 def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:

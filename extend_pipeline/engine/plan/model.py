@@ -92,6 +92,9 @@ class PlanInput:
     on_change: OnChange = "ask"
     duplicates: Mapping[str, DuplicatePurchase] = field(default_factory=dict)
     """By video: the purchase that its next hop would duplicate."""
+    misnamed: Mapping[str, str] = field(default_factory=dict)
+    """By video whose `was` is no name in the ledger: a video that has left the catalogue, and has paid hops from the
+    same source."""
     next_hops: Mapping[str, Any] = field(default_factory=dict)
     """By video: its next hop, where it is known already (`planner.next_hops`)."""
     disk: DiskSpace | None = None

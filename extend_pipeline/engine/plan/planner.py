@@ -27,7 +27,13 @@ from extend_pipeline.engine.plan.model import (
     SourceView,
     VideoPlan,
 )
-from extend_pipeline.engine.plan.questions import current_parameters, paid_parameters, repurchase, same_purchase
+from extend_pipeline.engine.plan.questions import (
+    current_parameters,
+    misnamed,
+    paid_parameters,
+    repurchase,
+    same_purchase,
+)
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import BlockReason
@@ -76,6 +82,8 @@ def _plan_video(video: Video, plan_input: PlanInput, budget: AccountBudget) -> V
     position, step = next_hop.position, next_hop.step
     duplicate = plan_input.duplicates.get(video.key)
     blocker = None if duplicate is None else same_purchase(video, step.hop, duplicate, plan_input)
+    if (left := plan_input.misnamed.get(video.key)) is not None:
+        blocker = misnamed(video, left)
     if (blocker := blocker or budget.try_reserve(next_hop.price)) is not None:
         return _video_plan(position, blocker)
     parent = position.parent

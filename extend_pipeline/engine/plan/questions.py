@@ -41,6 +41,14 @@ def same_purchase(video: Video, hop: int, duplicate: DuplicatePurchase, plan_inp
     return Blocker(BlockReason.SAME_PURCHASE, message, todo)
 
 
+def misnamed(video: Video, left: str) -> Blocker:
+    """Return the blocker of a video whose `was` is no name in the ledger, while the video `left`, which has left the
+    catalogue, has paid hops from the same source."""
+    message = f"was: {video.was} is no video of the ledger; {left} is, and has paid hops from the same source"
+    todo = f"if it is {left} under a new key, write was: {left} in the entry; if it is another film, remove was"
+    return Blocker(BlockReason.SAME_PURCHASE, message, todo)
+
+
 def repurchase(video: Video, account: Account, edit: Edit) -> Blocker:
     """Return the blocker of an edit that would pay again: the old and new values, and the cost of both decisions."""
     changes = "; ".join(differences(edit.paid_for, edit.now)) or "what it is made from has changed"

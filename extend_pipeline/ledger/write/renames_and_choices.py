@@ -44,6 +44,7 @@ _A, _V = tables.attempts.c, tables.videos.c
 _IS_BOUGHT: Final = _A.state.in_([state.value for state in BOUGHT])
 _VIDEO_KEYS: Final = select(_V.video_key).where(among(_V.video_key))
 _ACCOUNT_NAMES: Final = select(tables.accounts.c.account).where(among(tables.accounts.c.account))
+_SAME_SOURCE: Final = select(_V.source_video_id, _V.video_key).where(among(_V.source_video_id)).order_by(_V.video_key)
 _BOUGHT_KEYS: Final = select(_A.video_key).where(_IS_BOUGHT, among(_A.video_key))
 _PURCHASES: Final = select(_A.purchase, _A.video_key, _A.hop, _A.account, _A.claimed_at).where(
     _IS_BOUGHT, among(_A.purchase)
@@ -67,6 +68,18 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
         {new: old for new, old in accounts.items() if old in known},
         {new: old for new, old in accounts.items() if old not in known and new not in known},
     )
+
+
+def left_from(connection: Connection, sources: Collection[str], *, catalogue: Collection[str]) -> dict[str, str]:
+    """Return the key of a video that isn't in the catalogue and has bought something, by the source that it extends."""
+    rows = [row for row in rows_by(connection, _SAME_SOURCE, sources) if row.video_key not in catalogue]
+    paid = {key for (key,) in rows_by(connection, _BOUGHT_KEYS, [row.video_key for row in rows])}
+    return {row.source_video_id: row.video_key for row in rows if row.video_key in paid}
+
+
+def unknown(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Return those of the keys that no video of the ledger has."""
+    return set(keys).difference(key for (key,) in rows_by(connection, _VIDEO_KEYS, keys))
 
 
 def rename(tx: LedgerTransaction, renames: Renames) -> None:

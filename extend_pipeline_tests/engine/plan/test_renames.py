@@ -39,6 +39,7 @@ from extend_pipeline_tests.support.home.engine_home import (
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, planted
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 from extend_pipeline_tests.support.ledger.steps import NOON
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 EVERY = ("kling", *OTHERS)
 
@@ -100,6 +101,45 @@ def test_a_renamed_key_is_a_question_and_goes_on_with_was(
     with home.open() as pipeline:
         assert block_reasons(drive(pipeline)) == [None]
     assert charges(home) == 3
+
+
+@pytest.mark.parametrize("provider", EVERY)
+def test_a_misspelt_was_beside_an_edit_is_a_question(
+    make_home: Callable[..., EngineHome], ledger_url: str, provider: str
+) -> None:
+    home = make_home(ledger_url=ledger_url)
+    written = finished(home, provider)
+    edited = {**written, "key": "new", "extend": {**written["extend"], "prompt": "another"}}
+    home.catalogue([{**edited, "was": "v00"}])
+    with home.open() as pipeline:
+        assert block_reasons(plan(plan_input(pipeline))) == [BlockReason.SAME_PURCHASE]
+        planned = drive(pipeline)
+        assert block_reasons(planned) == [BlockReason.SAME_PURCHASE]
+        blocker = planned.videos[0].blocker
+        assert blocker is not None
+        assert "was: v000" in blocker.todo
+        check_user_text(f"{blocker.message}\n{blocker.todo}")
+    assert charges(home) == 2
+    home.catalogue([{**edited, "was": "v000"}])
+    with home.open() as pipeline:
+        assert block_reasons(drive(pipeline)) == [BlockReason.REPURCHASE]
+    assert charges(home) == 2
+
+
+def test_another_film_of_the_same_source_needs_no_was(make_home: Callable[..., EngineHome], ledger_url: str) -> None:
+    home = make_home(ledger_url=ledger_url)
+    written = finished(home)
+    edited = {**written, "key": "new", "extend": {**written["extend"], "prompt": "another"}}
+    home.catalogue([{**edited, "was": "v00"}])
+    with home.open() as pipeline:
+        assert block_reasons(drive(pipeline)) == [BlockReason.SAME_PURCHASE]
+    home.catalogue([written, {**edited, "was": "v00"}])  # the other one is still there: nothing was renamed
+    with home.open() as pipeline:
+        assert block_reasons(plan(plan_input(pipeline))) == [None, None]
+    home.catalogue([edited])
+    with home.open() as pipeline:
+        assert block_reasons(drive(pipeline)) == [None]
+    assert charges(home) == 4
 
 
 @pytest.mark.parametrize("provider", EVERY)
