@@ -43,6 +43,7 @@ VERBS: Final[Mapping[str, str]] = {
     "callbacks": "callbacks:callbacks",
     "alert": "alert:alert",
     "publish": "warehouse.publish:publish",
+    "report": "warehouse.report:report",
     "sql": "warehouse.sql:sql",
 }
 """The command of each verb (`module:function` below `commands`), in the order of `--help`: the order of first use."""

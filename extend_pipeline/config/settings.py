@@ -130,6 +130,11 @@ class Settings(BaseModel):
         """Return the published DuckDB file."""
         return self.state_dir / "warehouse.duckdb"
 
+    @property
+    def report_path(self) -> Path:
+        """Return the report about it, an HTML file."""
+        return self.state_dir / "report.html"
+
 
 def _from_environment() -> dict[str, str]:
     """Return the settings of the environment by field, without empty ones. Names may be in any case."""

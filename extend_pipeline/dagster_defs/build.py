@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.partitioned import build_extend_videos
+from extend_pipeline.dagster_defs.assets.report import build_extension_report
 from extend_pipeline.dagster_defs.assets.tables import build_publish_tables
 from extend_pipeline.dagster_defs.checks.ledger import build_check_tables
 from extend_pipeline.dagster_defs.jobs.advance import build_advance_job
@@ -14,9 +15,11 @@ from extend_pipeline.dagster_defs.jobs.approve import build_approve_job
 from extend_pipeline.dagster_defs.jobs.extend import build_extend_job
 from extend_pipeline.dagster_defs.jobs.partitions import build_partitions_job
 from extend_pipeline.dagster_defs.jobs.reconcile import build_reconcile_job
+from extend_pipeline.dagster_defs.jobs.report import build_report_job
 from extend_pipeline.dagster_defs.jobs.schedules import (
     build_daily_reconciliation_schedule,
     build_nightly_backfill_schedule,
+    build_report_schedule,
 )
 from extend_pipeline.dagster_defs.mount import OWN, Mount, Start
 from extend_pipeline.dagster_defs.resources import HomeResource
@@ -26,6 +29,7 @@ from extend_pipeline.dagster_defs.sensors.outcomes import build_doubt_sensor, bu
 from extend_pipeline.dagster_defs.sensors.retention import build_retention_sensor
 from extend_pipeline.dagster_defs.sensors.work import build_catalog_sensor, build_poll_sensor, build_tables_sensor
 from extend_pipeline.providers.registry import PROVIDERS
+from extend_pipeline.report.charts import is_installed
 
 
 def build_defs(
@@ -75,17 +79,24 @@ def build_mounted(mount: Mount, home: HomeResource) -> dg.Definitions:
     """Return the definitions of a home as a mount names them.
 
     The catalogue and the accounts are read in ticks and runs. Only the home's time zone is read here, because Dagster
-    needs the time zone of a schedule when it is defined.
+    needs the time zone of a schedule when it is defined. The report has its asset, job and schedule only where the
+    extra `report` is installed: a run that is to make all tables would fail by it elsewhere, and the schedule each day.
     """
+    has_report = is_installed()
     assets = [build_extend_videos(mount), build_publish_tables(mount)]
     builders = (build_advance_job, build_extend_job, build_approve_job, build_partitions_job, build_reconcile_job)
     jobs = [build(mount) for build in builders]
-    own = Own({job.name for job in jobs}, {key for asset in assets for key in asset.keys})
+    report_jobs = [build_report_job(mount)] if has_report else []
+    if has_report:
+        assets.append(build_extension_report(mount))
+    own = Own(
+        {job.name for job in jobs} | {job.name for job in report_jobs}, {key for asset in assets for key in asset.keys}
+    )
     return dg.Definitions(
         assets=_with_code_references(assets),
         asset_checks=[build_check_tables(mount)],
-        jobs=jobs,
-        schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone()),
+        jobs=[*jobs, *report_jobs],
+        schedules=[] if mount.schedules == "none" else _schedules(mount, home.timezone(), has_report=has_report),
         sensors=[] if mount.sensors == "none" else _sensors(mount, own),
         resources={mount.home_key: home},
     )
@@ -99,10 +110,11 @@ def _with_code_references(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.
     return [asset for asset in referring if isinstance(asset, dg.AssetsDefinition)]
 
 
-def _schedules(mount: Mount, timezone: str) -> list[dg.ScheduleDefinition]:
+def _schedules(mount: Mount, timezone: str, *, has_report: bool) -> list[dg.ScheduleDefinition]:
     return [
         build_nightly_backfill_schedule(mount, timezone),
         build_daily_reconciliation_schedule(mount, timezone),
+        *([build_report_schedule(mount, timezone)] if has_report else ()),
     ]
 
 

@@ -35,6 +35,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "alert": ("alert --test",),
     "callbacks": ("callbacks", "callbacks --host 0.0.0.0 --port 8080"),
     "publish": ("publish",),
+    "report": ("report", "report --out november.html"),
     "sql": (
         "sql 'FROM cost_by_video'",
         "sql --excel costs.xlsx 'FROM cost_by_day'",

@@ -143,7 +143,7 @@ def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
                     yield dg.MaterializeResult(
                         asset_key=asset,
                         metadata=_metadata(table, pipeline, about, mount),
-                        data_version=dg.DataVersion(_data_version(about)),
+                        data_version=dg.DataVersion(data_version(about.ledger_seq, about.ledger_event)),
                     )
 
     return publish_tables
@@ -158,7 +158,7 @@ def publish_and_record(
     if isinstance(publish_last(pipeline), Busy):
         return  # the process that publishes may have read the ledger before our last change; the next run records
     about = _published(pipeline)
-    tags = version_tags(_data_version(about), tables_code_version(), inputs)
+    tags = version_tags(data_version(about.ledger_seq, about.ledger_event), tables_code_version(), inputs)
     for table in PUBLISHED:
         asset = mount.asset(table.asset)
         latest = instance.get_latest_materialization_event(asset)
@@ -175,8 +175,9 @@ def _published(pipeline: Pipeline) -> Meta:
     return about
 
 
-def _data_version(about: Meta) -> str:
-    return f"{about.ledger_seq}-{about.ledger_event[:12]}"
+def data_version(ledger_seq: int, ledger_event: str) -> str:
+    """Return the data version of what is made from a published file, by its last event."""
+    return f"{ledger_seq}-{ledger_event[:12]}"
 
 
 def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 **Code version**: what a materialization is made by. An asset is "Unsynced" while its newest one has another.
 
 * Tables: the digest of the warehouse's schema. Another schema makes the published file anew.
+* The report: the digest of the tables', and of the room `report/`.
 * Videos: `VIDEOS_CODE_VERSION`. It is raised by hand, and only if the same ledger is to give other materializations
   (another choice of hops, another data version), because the next runs of advance_job then record every video again, a
   part of them each.
@@ -12,7 +13,7 @@
 * `source_videos`: the catalogue's entry, and whether the video is open, complete, or waits for an operator.
 * `extension_requests`: how each request stands, and what was charged for it.
 * `completed_extensions`: the stored hops of the film.
-* Tables: the last event of the ledger in the published file.
+* Tables and report: the last event of the ledger in the published file.
 
 **Inputs**: the newest materialization of what is above when this one was made, by its id in Dagster's event log. A
 partition has one partition above it. A table has all of them, for which the newest id stands, however many there are.
@@ -27,6 +28,7 @@ from typing import Final
 import dagster as dg
 from dagster import DagsterEventType
 
+from extend_pipeline.report.write import code_version
 from extend_pipeline.warehouse.definitions import schema_version
 
 VIDEOS_CODE_VERSION: Final = "1"
@@ -44,6 +46,11 @@ Tags = dict[str, str]
 def tables_code_version() -> str:
     """Return the code version of the tables."""
     return schema_version()
+
+
+def report_code_version() -> str:
+    """Return the code version of the report."""
+    return f"{tables_code_version()}-{code_version()}"
 
 
 def version_tags(data_version: str, code_version: str, inputs: Mapping[str, str]) -> Tags:

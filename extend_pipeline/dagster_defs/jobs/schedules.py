@@ -8,6 +8,7 @@ import dagster as dg
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.dagster_defs.jobs.reconcile import RECONCILE_JOB
+from extend_pipeline.dagster_defs.jobs.report import REPORT_JOB
 from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.advance import declare_catalogue
@@ -37,11 +38,7 @@ def build_nightly_backfill_schedule(mount: Mount, timezone: str) -> dg.ScheduleD
             wrong = summarize_mistakes(mistakes(pipeline))
             if wrong:
                 context.log.warning(wrong)
-            if (now := pipeline.configuration.timezone) != timezone:
-                context.log.warning(
-                    f"the home's timezone is now {now}, and schedules still run by {timezone}: reload the code "
-                    f"location in Dagster"
-                )
+            _warn_of_another_timezone(context, pipeline.configuration.timezone, timezone)
             with pipeline.ledger.read() as connection:
                 unfinished = queries.videos(connection, unfinished=True)
         if not unfinished:
@@ -69,3 +66,36 @@ def build_daily_reconciliation_schedule(mount: Mount, timezone: str) -> dg.Sched
         default_status=mount.schedule_status(),
         description="Once a day: compares the ledger with the lists and bills of every account that was used.",
     )
+
+
+def build_report_schedule(mount: Mount, timezone: str) -> dg.ScheduleDefinition:
+    """Return the daily schedule of report_job, at an hour of a time zone (an IANA name)."""
+
+    @dg.schedule(
+        name=mount.name("report_schedule"),
+        job_name=mount.name(REPORT_JOB),
+        # when the night's run is over, which lasts for six hours at most, and on one day of the year until 7:05
+        cron_schedule="30 7 * * *",
+        execution_timezone=timezone,
+        default_status=mount.schedule_status(),
+        required_resource_keys={mount.home_key},
+        description="Every morning: the report about the warehouse file as it was published last.",
+    )
+    def report_schedule(context: dg.ScheduleEvaluationContext, **_resources: object) -> dg.RunRequest | dg.SkipReason:
+        """Request the run of a day, once there is a published file. Nothing is published for it."""
+        home = mount.home_of(context)
+        if (reason := home.why_not_set_up()) or not home.settings().warehouse_path.exists():
+            return dg.SkipReason(reason or "nothing has been published yet: the first run of advance_job does it")
+        _warn_of_another_timezone(context, home.timezone(), timezone)
+        day = context.scheduled_execution_time.astimezone(ZoneInfo(timezone)).date().isoformat()
+        return dg.RunRequest(run_key=f"report-{day}")
+
+    return report_schedule
+
+
+def _warn_of_another_timezone(context: dg.ScheduleEvaluationContext, now: str, timezone: str) -> None:
+    if now != timezone:
+        context.log.warning(
+            f"the home's timezone is now {now}, and schedules still run by {timezone}: reload the code location in "
+            "Dagster"
+        )
