@@ -96,12 +96,8 @@ def _cost_chart(currency: str, costs: Sequence[DayCost], days: tuple[date, date]
         for cost in costs
     ]
     svg = _svg(_day_bars(values, days, axis=currency, names=names))
-    return Chart(
-        title,
-        svg,
-        _in_words(by_day, days, lambda amount: f"{currency} {money(amount)}")
-        + _by_account(by_account, ranked, currency),
-    )
+    words = _in_words(by_day, days, lambda amount: f"{currency} {money(amount)}")
+    return Chart(title, svg, f"{words} {_by_account(by_account, ranked, currency)}")
 
 
 def _seconds_chart(contents: Contents, days: tuple[date, date]) -> Chart:

@@ -4,7 +4,7 @@ end at a limit, and say how many rows they leave out."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -119,7 +119,7 @@ class DoubtRow:
     account: str
     amount: Decimal
     currency: str
-    since: datetime | None
+    in_doubt_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ def _read(connection: DuckDBPyConnection, about: tuple[Any, ...], timezone: str)
     first_day = min(
         [last_day - timedelta(days=MIN_DAYS - 1), *(row.day for row in day_costs), *(row.day for row in day_seconds)]
     )
-    doubts = [DoubtRow(*row, since and since.astimezone(zone)) for *row, since in rows(_DOUBTS, MAX_NEEDS)]
+    doubts = [DoubtRow(*row) for row in rows(_DOUBTS, MAX_NEEDS)]
     return Contents(
         timezone=timezone,
         published_at=published_at,
@@ -310,7 +310,7 @@ def _read(connection: DuckDBPyConnection, about: tuple[Any, ...], timezone: str)
             for account, reason, detail, videos, keys in rows(_BLOCKED, MAX_NEEDS)
         ],
         blocked_count=rows(_BLOCKED_COUNT)[0][0],
-        doubts=doubts,
+        doubts=[replace(row, in_doubt_at=row.in_doubt_at and row.in_doubt_at.astimezone(zone)) for row in doubts],
         doubt_count=rows(_DOUBT_COUNT)[0][0],
     )
 

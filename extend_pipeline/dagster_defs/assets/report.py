@@ -86,8 +86,8 @@ def _summary(about: Contents) -> str:
     """Return a few lines of markdown. Only numbers and currencies are in it, because names could be markdown."""
     totals = about.totals
     lines = [
-        f"{number(totals.complete)} videos finished, {number(totals.growing)} growing, {number(totals.blocked)} waiting "
-        "for a person",
+        f"{number(totals.complete)} videos finished, {number(totals.growing)} growing",
+        f"{number(totals.blocked)} videos waiting for a person",
         f"{number(totals.hops)} hops, {number(totals.added_s)} seconds gained",
         *(f"{row.currency} {money(row.spent)} spent, {money(row.reserved)} reserved" for row in about.money),
         f"as published at {about.published_at:%Y-%m-%d %H:%M} ({about.timezone})",
