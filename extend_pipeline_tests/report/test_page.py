@@ -1,0 +1,171 @@
+"""The page shows what the views give, to the last digit, and nothing in it is taken for HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.report.write import write_report
+from extend_pipeline.warehouse.read import query
+from extend_pipeline_tests.report.conftest import CNY, FREE, SCRIPT, WORDS, Fill, progress
+from extend_pipeline_tests.report.page import Page
+from extend_pipeline_tests.support.ledger.events import append_attempt, declare_video
+
+D = Decimal
+
+
+@pytest.fixture
+def page(odd: Path, tmp_path: Path) -> Page:
+    return Page.of(write_report(odd, tmp_path / "report.html", timezone="Europe/Berlin").path)
+
+
+def exact(cell: str) -> Decimal:
+    """Return the number in a cell, with or without a unit behind it."""
+    return D(cell.split()[0].replace(",", ""))
+
+
+def test_money_is_that_of_the_views_and_apart_for_each_currency(page: Page, odd: Path) -> None:
+    shown = {currency: list(map(exact, amounts)) for currency, *amounts in page.body("money")}
+    assert shown == {
+        # spent, reported, from bills, estimated, without a result, reserved
+        "CNY": [D("3"), D(0), D(0), D("3"), D("1.5"), D("1.5")],
+        # dawn's 2 - 0.5 and branch's 2 units, of which 0.5 were reported back
+        "USD": [D("0.49"), D("-0.07"), D(0), D("0.56"), D(0), D(0)],
+    }
+    sums = "SELECT currency, sum(spent_amount), sum(reserved_amount) FROM cost_by_account GROUP BY currency"
+    assert {currency: (row[0], row[-1]) for currency, row in shown.items()} == {
+        currency: (spent, reserved) for currency, spent, reserved in query(odd, sums).rows
+    }
+
+
+def test_accounts_and_videos_are_the_rows_of_the_views(page: Page, odd: Path) -> None:
+    columns = ("account", "spent", "a second")
+    accounts = query(odd, "SELECT account, spent_amount, amount_per_second FROM cost_per_second").rows
+    assert {account for account, *_ in accounts} == {"kling-main", CNY["account"], FREE["account"]}
+    assert [(row[0], exact(row[1]), exact(row[2])) for row in page.cells("accounts", *columns)] == accounts
+    counted = {row[0]: row[1:] for row in page.cells("accounts", "account", "hops stored", "failed")}
+    assert counted == {"kling-main": ["2", "0"], CNY["account"]: ["1", "1"], FREE["account"]: ["1", "0"]}
+
+    dearest = "SELECT video_key, spent_amount FROM cost_by_video WHERE currency = 'USD' ORDER BY spent_amount DESC"
+    assert [(key, exact(spent)) for key, spent in page.cells("videos-USD", "video", "spent")] == query(
+        odd, dearest
+    ).rows
+    [[key, state, hops, before, reached, spent]] = page.cells(
+        "videos-CNY", "video", "state", "hops", "seconds before", "seconds reached", "spent"
+    )
+    assert (key, state, hops, before, reached, spent) == (SCRIPT, "blocked", "1", "5.1", "9.6", "3.00")
+    assert ["branch", "–"] in page.cells("videos-USD", "video", "seconds before")
+
+
+def test_totals_count_videos_and_seconds(page: Page) -> None:
+    figures = page.text.partition("In total")[2].partition("Money")[0]
+    for words in (
+        "videos finished 1",
+        "videos growing 2",
+        "videos that wait for a person 1",
+        "videos withdrawn from the catalogue 1",
+        "hops stored 4",
+        "seconds before, declared 20.4",
+        "seconds reached 29.4",
+        "seconds gained, measured 18",
+        "1 of the videos are branches",
+    ):
+        assert words in figures
+
+
+def test_what_waits_for_a_person_is_named_with_its_words_in_the_homes_time(page: Page) -> None:
+    [[account, videos, why, which]] = page.body("blocked")
+    assert (account, videos, which) == (CNY["account"], "1", SCRIPT)
+    assert why == f"failed: {WORDS.replace('2026-11-06 16:00 UTC', '2026-11-06 17:00 +01:00')}"
+    [[video, hop, _, at_stake, since]] = page.body("doubts")
+    assert (video, hop, at_stake, since) == (SCRIPT, "3", "1.50 CNY", "2026-11-07 12:00")
+
+
+def test_what_users_and_providers_wrote_is_text(page: Page) -> None:
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "iframe", "link", "object", "image", "use", "a", "foreignobject"}
+    names = {name for _, attributes in page.elements for name in attributes}
+    assert not {name for name in names if name.startswith("on")}
+    addresses = {
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if not name.startswith("xmlns") and "://" in (value or "")
+    }
+    assert addresses == set()
+
+
+def test_days_are_those_of_the_home(odd: Path, tmp_path: Path) -> None:
+    berlin = write_report(odd, tmp_path / "berlin.html", timezone="Europe/Berlin").contents
+    utc = write_report(odd, tmp_path / "utc.html", timezone="UTC").contents
+    assert [row.day for row in utc.day_seconds] == [date(2026, 11, 5), date(2026, 11, 6)]
+    assert [row.day for row in berlin.day_seconds] == [date(2026, 11, 5), date(2026, 11, 7)]
+    assert [row.seconds for row in berlin.day_seconds] == [D("13.5"), D("4.5")]
+    assert (utc.published_at.hour, berlin.published_at.hour) == (12, 13)
+    # budget days are dates of the zone at the claim, and stay
+    assert berlin.day_costs == utc.day_costs
+    assert "As published at 2026-11-07 13:00 (Europe/Berlin)" in Page.of(tmp_path / "berlin.html").text
+
+
+def test_a_chart_has_its_figures_in_words(page: Page) -> None:
+    words = [text for text in page.texts if " on 2 days from " in text or " on 1 day from " in text]
+    assert words == [
+        "CNY 3.00 on 1 day from 2026-10-25 to 2026-11-07; most on 2026-11-05: CNY 3.00. 港口晨曦: CNY 3.00.",
+        "USD 0.49 on 2 days from 2026-10-25 to 2026-11-07; most on 2026-11-06: USD 0.28. kling-main: USD 0.49.",
+        "18 s on 2 days from 2026-10-25 to 2026-11-07; most on 2026-11-05: 13.5 s.",
+    ]
+    pictures = [attributes["aria-labelledby"] for _, attributes in page.elements if attributes.get("role") == "img"]
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert len(pictures) == 5
+    assert {name for picture in pictures for name in (picture or "").split()} <= ids
+
+
+def test_a_file_with_nothing_in_it_says_so(empty: Path, tmp_path: Path) -> None:
+    page = Page.of(write_report(empty, tmp_path / "report.html", timezone="UTC").path)
+    assert page.tables == {}
+    assert "svg" not in {tag for tag, _ in page.elements}
+    for sentence in (
+        "There is no video and no cost yet.",
+        "Nothing in the published file waits for a person.",
+        "No measured second was stored on the days from 2026-10-25 to 2026-11-07.",
+        "No account has been used yet.",
+        "No video has cost anything yet.",
+    ):
+        assert sentence in page.text
+
+
+def test_of_many_videos_the_dearest_are_shown_and_how_many_are_left_out(
+    published: Callable[[Fill], Path], tmp_path: Path
+) -> None:
+    def append(tx: LedgerTransaction) -> None:
+        for number in range(3_000):
+            key = f"film-{number:04}"
+            declare_video(tx, key, account=f"account-{number % 60:02}")
+            micros = 1_000_000 + number * 1_000
+            append_attempt(
+                tx,
+                f"a{number}",
+                video=key,
+                account=f"account-{number % 60:02}",
+                until="failed" if number % 3 else "stored",
+                predicted_micros=micros,
+            )
+            progress(tx, key, VideoState.BLOCKED, 9_600, f"hop 1 of {key} failed")
+
+    written = write_report(published(append), tmp_path / "report.html", timezone="UTC")
+    page = Page.of(written.path)
+    assert [row[0] for row in page.cells("videos-USD", "video")] == [f"film-{2_999 - n:04}" for n in range(50)]
+    assert len(page.body("accounts")) == 50
+    assert len(page.body("blocked")) == 10
+    assert "2,950 more videos are left out." in page.text
+    assert "10 more rows are left out." in page.text  # of 60 accounts
+    assert "2,990 more rows are left out." in page.text
+    assert written.contents.totals.blocked == 3_000
+    assert "52 other accounts" in page.text
+    assert written.size < 150_000
