@@ -24,8 +24,9 @@ DEEP: Final = (
     "machine/test_machine.py",
     # the demo through a real Dagster, in a checkout and from the wheel
     "cli/test_demo.py::test_the_demo_ends_by_itself",
-    # Dagster's UI in a browser
+    # Dagster's UI, and the report, in a browser
     "dagster_defs/ui/test_ui.py",
+    "report/test_in_browser.py",
     # a run of a real Dagster that is killed
     "dagster_defs/jobs/test_killed_runs.py",
     "dagster_defs/jobs/test_alive.py::test_a_run_that_others_have_ended_learns_it",

@@ -1,6 +1,6 @@
 """Draw the charts of a report as SVG with Altair, which is imported only when a chart is drawn.
 
-A chart shows rounded numbers, as any picture does; its text gives the exact ones. Colours of words and lines are those
+A chart shows rounded numbers; its text gives the exact ones. Colours of words and lines are those
 of the page, which sets them by CSS for light, dark and paper.
 """
 
@@ -37,8 +37,7 @@ COLOURS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart: its title, the picture, and what it shows in words. Without data there is no picture, and `text` says
-    so."""
+    """A chart: its title, its SVG, and what it shows in words. Without data there is no SVG, and `text` says so."""
 
     title: str
     svg: str

@@ -19,7 +19,7 @@ LOADING = """
 import sys
 from extend_pipeline.definitions import defs
 defs.get_repository_def()
-print([name for name in ("pandas", "numpy", "av", "duckdb", "alembic") if name in sys.modules])
+print([name for name in ("pandas", "numpy", "av", "duckdb", "alembic", "altair", "vl_convert") if name in sys.modules])
 """
 
 

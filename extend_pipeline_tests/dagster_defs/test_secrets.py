@@ -63,6 +63,7 @@ def test_no_key_is_in_dagster_s_home_or_ours_after_runs_that_failed(
         )
         run_config = {"ops": {"advance": {"config": {"linger_s": 0.5}}}}
         defs.resolve_job_def("advance_job").execute_in_process(instance=instance, run_config=run_config)
+        assert defs.resolve_job_def("report_job").execute_in_process(instance=instance).success
         assert not manual.success
         assert sum(fault["fired"] for fault in sandbox.faults()) >= 4
         assert sandbox.charges()["charges"]

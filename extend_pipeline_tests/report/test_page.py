@@ -83,8 +83,8 @@ def test_what_waits_for_a_person_is_named_with_its_words_in_the_homes_time(page:
     [[account, videos, why, which]] = page.body("blocked")
     assert (account, videos, which) == (CNY["account"], "1", SCRIPT)
     assert why == f"failed: {WORDS.replace('2026-11-06 16:00 UTC', '2026-11-06 17:00 +01:00')}"
-    [[video, hop, _, at_stake, since]] = page.body("doubts")
-    assert (video, hop, at_stake, since) == (SCRIPT, "3", "1.50 CNY", "2026-11-07 12:00")
+    [[video, hop, _, exposure, since]] = page.body("doubts")
+    assert (video, hop, exposure, since) == (SCRIPT, "3", "1.50 CNY", "2026-11-07 12:00")
 
 
 def test_what_users_and_providers_wrote_is_text(page: Page) -> None:
@@ -120,10 +120,10 @@ def test_a_chart_has_its_figures_in_words(page: Page) -> None:
         "USD 0.49 on 2 days from 2026-10-25 to 2026-11-07; most on 2026-11-06: USD 0.28. kling-main: USD 0.49.",
         "18 s on 2 days from 2026-10-25 to 2026-11-07; most on 2026-11-05: 13.5 s.",
     ]
-    pictures = [attributes["aria-labelledby"] for _, attributes in page.elements if attributes.get("role") == "img"]
+    drawn = [attributes["aria-labelledby"] for _, attributes in page.elements if attributes.get("role") == "img"]
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
-    assert len(pictures) == 5
-    assert {name for picture in pictures for name in (picture or "").split()} <= ids
+    assert len(drawn) == 5
+    assert {name for chart in drawn for name in (chart or "").split()} <= ids
 
 
 def test_a_file_with_nothing_in_it_says_so(empty: Path, tmp_path: Path) -> None:

@@ -45,11 +45,13 @@ def ask(instance: dg.DagsterInstance, query: str, **variables: Any) -> Any:
     return result.data
 
 
-def unsynced(instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, str]:
+def unsynced(
+    instance: dg.DagsterInstance, partitions: Sequence[str], *, tables: Sequence[str] = TABLES
+) -> dict[str, str]:
     """Return what the UI shows of each table, and of each asset's partitions, that does not read "Synced": MISSING, or
     by what it is "Unsynced" (DATA, CODE, DEPENDENCIES). A partition is named as `asset/partition`."""
     shown: list[tuple[str, str, list[dict[str, str]]]] = []
-    for node in ask(instance, _OF_TABLES, keys=_keys(TABLES))["assetNodes"]:
+    for node in ask(instance, _OF_TABLES, keys=_keys(tables))["assetNodes"]:
         shown.append((node["assetKey"]["path"][0], node["staleStatus"], node["staleCauses"]))
     for node in ask(instance, _OF_PARTITIONS, keys=_keys(VIDEOS), partitions=list(partitions))["assetNodes"]:
         places = [f"{node['assetKey']['path'][0]}/{key}" for key in partitions]

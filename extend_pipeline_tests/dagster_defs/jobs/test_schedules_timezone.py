@@ -23,7 +23,11 @@ def zones_of(home: Path) -> set[str]:
     """Return the time zones of a home's schedules."""
     defs = build_mounted(OWN, HomeResource(home=str(home)))
     schedules = defs.get_repository_def().schedule_defs
-    assert {schedule.name for schedule in schedules} == {"nightly_backfill_schedule", "daily_reconciliation_schedule"}
+    assert {schedule.name for schedule in schedules} == {
+        "nightly_backfill_schedule",
+        "daily_reconciliation_schedule",
+        "report_schedule",
+    }
     return {schedule.execution_timezone or "" for schedule in schedules}
 
 

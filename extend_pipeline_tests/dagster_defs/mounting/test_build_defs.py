@@ -109,6 +109,7 @@ def test_sensors_and_schedules_are_stopped_unless_they_are_set_to_run(tmp_path: 
         assert schedules == {
             "daily_reconciliation_schedule": start.upper(),
             "nightly_backfill_schedule": "STOPPED",
+            "report_schedule": start.upper(),
         }
 
 

@@ -19,8 +19,10 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from extend_pipeline.base.days import day_bounds, day_of
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.dagster_defs.build import build_mounted
+from extend_pipeline.dagster_defs.jobs.advance import RUN_S
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.publish import publish_if_changed
 from extend_pipeline_tests.dagster_defs.time_travel.conftest import Traveller, Travelling
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -72,6 +74,16 @@ def test_the_nightly_schedule_ticks_in_the_first_minutes_of_each_day_with_a_new_
         assert to_ms(tick) - begins_ms == 5 * 60_000
 
 
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_report_is_written_on_each_morning_when_the_nights_run_is_over(tmp_path: Path, zone: str) -> None:
+    schedules = schedules_of(tmp_path, zone)
+    nights = ticks_of(schedules["nightly_backfill_schedule"], date(2026, 1, 1), 365)
+    mornings = ticks_of(schedules["report_schedule"], date(2026, 1, 1), 365)
+    for night, morning in zip(nights, mornings, strict=True):
+        assert f"{morning.astimezone(ZoneInfo(zone)):%H:%M}" == "07:30"
+        assert timedelta(seconds=RUN_S) < morning - night < timedelta(hours=9)
+
+
 @pytest.mark.parametrize(
     ("zone", "day", "hour", "offset"),
     [
@@ -91,13 +103,15 @@ def test_a_schedule_of_an_operator_at_half_past_two_ticks_once(zone: str, day: d
     assert tick.astimezone(ZoneInfo(zone)).isoformat() == f"{day}T{hour}:00{offset}"
 
 
-def nightly(at: Traveller, instance: dg.DagsterInstance, tick: datetime) -> Any:
-    """Evaluate the nightly schedule of a home as it is defined now; return the ScheduleExecutionData."""
+def evaluate(
+    at: Traveller, instance: dg.DagsterInstance, tick: datetime, name: str = "nightly_backfill_schedule"
+) -> Any:
+    """Evaluate a schedule of a home as it is defined now; return the ScheduleExecutionData."""
     defs = build_mounted(OWN, at.place.resource)
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=tick, resources={"home": at.place.resource}
     ) as context:
-        return defs.resolve_schedule_def("nightly_backfill_schedule").evaluate_tick(context)
+        return defs.resolve_schedule_def(name).evaluate_tick(context)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +131,7 @@ def test_a_night_has_one_run_key_also_if_its_tick_is_repeated(
         for tick in ticks:
             at.go_to(tick)
             for _ in range(2):  # a scheduler that was killed evaluates its last tick again
-                keys += [request.run_key for request in nightly(at, instance, tick).run_requests or ()]
+                keys += [request.run_key for request in evaluate(at, instance, tick).run_requests or ()]
     nights = [f"nightly-{first + timedelta(days=days)}" for days in range(3)]
     assert keys == [key for key in nights for _ in range(2)]
 
@@ -130,16 +144,46 @@ def test_the_nightly_schedule_skips_while_a_run_goes_on_and_when_all_is_done(
     at.place.write([video("one", extend={"steps": 1, "prompt": "x"})])
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         at.place = replace(at.place, instance=instance)
-        [request] = nightly(at, instance, nights[0]).run_requests
+        [request] = evaluate(at, instance, nights[0]).run_requests
         assert request.run_config == {"ops": {"advance": {"config": {"linger_s": 1800.0}}}}
         run = at.start_run()
-        skipped = nightly(at, instance, nights[0])
+        skipped = evaluate(at, instance, nights[0])
         assert not skipped.run_requests
         assert run.run_id in skipped.skip_message
         at.go_to(nights[1])  # its process never gave a sign of life
-        assert len(nightly(at, instance, nights[1]).run_requests) == 1
+        assert len(evaluate(at, instance, nights[1]).run_requests) == 1
         at.work()
         at.go_to(nights[2])
-        done = nightly(at, instance, nights[2])
+        done = evaluate(at, instance, nights[2])
         assert not done.run_requests
         check_user_text(done.skip_message)
+
+
+@pytest.mark.parametrize(
+    ("zone", "first"),
+    [("Europe/Berlin", "2026-03-28"), ("Europe/Berlin", "2026-10-24"), ("America/Havana", "2026-10-31")],
+)
+def test_a_report_is_requested_once_a_day_and_first_when_something_was_published(
+    travelling: Travelling, tmp_path: Path, zone: str, first: str
+) -> None:
+    begins = date.fromisoformat(first)
+    ticks = ticks_of(schedules_of(tmp_path / "zone", zone)["report_schedule"], begins, 3)
+    at = travelling(ticks[0])
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        skipped = evaluate(at, instance, ticks[0], "report_schedule")
+        assert not skipped.run_requests
+        assert "accounts.yaml" in skipped.skip_message
+        at.place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+        at.set_timezone(zone)
+        skipped = evaluate(at, instance, ticks[0], "report_schedule")
+        assert not skipped.run_requests
+        check_user_text(skipped.skip_message)
+        with at.place.resource.open() as pipeline:
+            publish_if_changed(pipeline)
+        keys: list[str | None] = []
+        for tick in ticks:
+            at.go_to(tick)
+            for _ in range(2):  # a scheduler that was killed evaluates its last tick again
+                keys += [request.run_key for request in evaluate(at, instance, tick, "report_schedule").run_requests]
+    days = [f"report-{begins + timedelta(days=days)}" for days in range(3)]
+    assert keys == [key for key in days for _ in range(2)]
