@@ -74,7 +74,7 @@ def test_totals_count_videos_and_seconds(page: Page) -> None:
         "seconds before, declared 20.4",
         "seconds reached 29.4",
         "seconds gained, measured 18",
-        "1 of the videos are branches",
+        "Not in the seconds before and reached: 1 that",
     ):
         assert words in figures
 

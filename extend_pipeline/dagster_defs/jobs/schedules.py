@@ -85,9 +85,8 @@ def build_report_schedule(mount: Mount, timezone: str) -> dg.ScheduleDefinition:
         """Request the run of a day, once there is a published file. Nothing is published for it."""
         home = mount.home_of(context)
         if (reason := home.why_not_set_up()) or not home.settings().warehouse_path.exists():
-            return dg.SkipReason(
-                reason or "nothing has been published yet: a run of advance_job or reconcile_job does it"
-            )
+            unpublished = f"nothing has been published yet: a run of {mount.name(ADVANCE_JOB)} does it"
+            return dg.SkipReason(reason or unpublished)
         _warn_of_another_timezone(context, home.timezone(), timezone)
         day = context.scheduled_execution_time.astimezone(ZoneInfo(timezone)).date().isoformat()
         return dg.RunRequest(run_key=f"report-{day}")
