@@ -149,8 +149,8 @@ class Mount(BaseModel):
     )
     schedules: Start = Field(
         default="stopped",
-        description="running: the daily reconciliation runs from the start; the nightly backfill is stopped in any "
-        "case. stopped: an operator starts them in the UI. none: they are left out.",
+        description="running: the daily reconciliation and the daily report run from the start; the nightly backfill "
+        "is stopped in any case. stopped: an operator starts them in the UI. none: they are left out.",
         examples=["stopped", "running", "none"],
     )
     tags: Tags = Field(default={}, description="Tags of all assets.", examples=[{"team": "studio", "tier": "1"}])
