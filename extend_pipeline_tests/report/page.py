@@ -7,17 +7,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 VOID = {"meta", "rect", "path", "line"}
+PROSE = {"p", "figcaption"}
 
 
 class Page(HTMLParser):
     """A page that was parsed: `tables` holds the rows of texts by id, the head first; `elements` each tag with its
-    attributes; `texts` what is read outside of styles."""
+    attributes; `texts` what is read outside of styles; `sentences` the paragraphs and captions."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tables: dict[str, list[list[str]]] = {}
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self.sentences: list[str] = []
         self._rows: list[list[str]] = []
         self._open: list[str] = []
         self.feed(html)
@@ -47,6 +49,8 @@ class Page(HTMLParser):
             self._open.append(tag)
         if tag == "table":
             self._rows = self.tables[dict(attrs)["id"] or ""] = []
+        elif tag in PROSE:
+            self.sentences.append("")
         elif tag == "tr":
             self._rows.append([])
         elif tag in ("th", "td"):
@@ -60,5 +64,7 @@ class Page(HTMLParser):
         if "style" in self._open:
             return
         self.texts.append(data)
+        if PROSE.intersection(self._open):
+            self.sentences[-1] += data
         if "td" in self._open or "th" in self._open:
             self._rows[-1][-1] += data

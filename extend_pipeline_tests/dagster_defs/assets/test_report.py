@@ -84,7 +84,7 @@ def test_a_run_writes_the_file_records_its_numbers_and_reads_synced(place: Place
         assert unsynced(place.instance, [], tables=ALL) == {}
 
 
-def test_a_home_that_has_published_nothing_is_told_what_to_run(place: Place) -> None:
+def test_in_a_home_that_has_published_nothing_it_says_what_to_run(place: Place) -> None:
     place.write([video("one")])
     result = report(place)
     assert not result.success
