@@ -82,9 +82,8 @@ def _cost_chart(currency: str, costs: Sequence[DayCost], days: tuple[date, date]
         by_day[cost.day] += cost.amount
     ranked = sorted(by_account, key=lambda account: (-by_account[account], account))
     series = {account: account for account in ranked}
-    if len(ranked) > MAX_SERIES + 1:
-        others = f"{len(ranked) - MAX_SERIES} other accounts"
-        series |= dict.fromkeys(ranked[MAX_SERIES:], others)
+    if others := ranked[MAX_SERIES:]:
+        series |= dict.fromkeys(others, counted(len(others), "other account"))
     names = list(dict.fromkeys(series.values()))
     values = [
         {
@@ -118,11 +117,11 @@ def _per_second_chart(currency: str, accounts: Iterable[AccountRow]) -> Chart:
     known = [(_label(row), row.per_second) for row in accounts if row.per_second is not None]
     if not known:
         return Chart(title, "", f"No account has a measured second that was paid in {currency}.")
-    dearest = sorted(known, key=lambda bar: (-bar[1], bar[0]))[:MAX_BARS]
-    bars = [{"account": label, "value": float(cost)} for label, cost in dearest]
-    text = "; ".join(f"{label}: {money(cost)}" for label, cost in dearest)
-    if len(known) > len(dearest):
-        text += f"; and {counted(len(known) - len(dearest), 'account')} below these"
+    highest = sorted(known, key=lambda bar: (-bar[1], bar[0]))[:MAX_BARS]
+    bars = [{"account": label, "value": float(cost)} for label, cost in highest]
+    text = "; ".join(f"{label}: {money(cost)}" for label, cost in highest)
+    if len(known) > len(highest):
+        text += f"; and {counted(len(known) - len(highest), 'account')} below these"
     return Chart(title, _svg(_account_bars(bars, axis=f"{currency} a second")), f"{text}.")
 
 

@@ -210,25 +210,29 @@ _DAY_SECONDS: Final = """
     GROUP BY day HAVING added IS NOT NULL ORDER BY day
 """
 _ACCOUNTS: Final = """
+    WITH highest AS (
+        SELECT *, row_number() OVER (PARTITION BY currency ORDER BY spent_amount DESC, account, provider, unit) AS place
+        FROM cost_per_second QUALIFY place <= ?
+    )
     SELECT s.account, s.provider, s.unit, s.currency, s.extensions, coalesce(r.failed, 0), coalesce(r.lost, 0),
         s.spent_units, s.spent_amount, c.amount_without_result, c.reserved_amount, s.added_s, s.amount_per_second,
         s.amount_per_second_with_failures
-    FROM cost_per_second AS s
+    FROM highest AS s
     JOIN cost_by_account AS c
         ON c.account = s.account AND c.provider = s.provider AND c.unit = s.unit AND c.currency = s.currency
     LEFT JOIN success_rates AS r ON r.account = s.account AND r.provider = s.provider
-    ORDER BY s.account, s.provider, s.unit, s.currency LIMIT ?
+    ORDER BY s.currency, s.place
 """
 _ACCOUNT_COUNT: Final = "SELECT count(*) FROM cost_by_account"
 _VIDEOS: Final = """
-    WITH dearest AS (
+    WITH highest AS (
         SELECT video_key, account, currency, extensions, spent_amount, reserved_amount, amount_per_second,
             row_number() OVER (PARTITION BY currency ORDER BY spent_amount DESC, video_key, account, unit) AS place
         FROM cost_by_video QUALIFY place <= ?
     )
     SELECT d.video_key, d.account, d.currency, d.extensions, d.spent_amount, d.reserved_amount, d.amount_per_second,
         v.state, v.duration_s, v.current_duration_s
-    FROM dearest AS d LEFT JOIN source_videos AS v ON v.video_key = d.video_key
+    FROM highest AS d LEFT JOIN source_videos AS v ON v.video_key = d.video_key
     ORDER BY d.currency, d.place
 """
 _VIDEO_COUNTS: Final = "SELECT currency, count(*) FROM cost_by_video GROUP BY currency"

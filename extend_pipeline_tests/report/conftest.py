@@ -30,7 +30,7 @@ CNY: Final[dict[str, Any]] = {
     "predicted_micros": 1_500_000,
     "unit_price_micros": 1_000_000,
 }
-FREE: Final[dict[str, Any]] = {"account": "trial & error", "unit": "credit", "unit_price_micros": 0}
+FREE: Final[dict[str, Any]] = {"account": "<b>trial</b> & error", "unit": "credit", "unit_price_micros": 0}
 
 
 def progress(tx: LedgerTransaction, key: str, state: VideoState, length_ms: int, detail: str = "") -> None:

@@ -23,13 +23,14 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 VIDEOS: Final = ("source_videos", "extension_requests", "completed_extensions")
 TABLES: Final = ("extension_lineage", "extension_costs", "extension_durations")
-ASSETS: Final = (*VIDEOS, *TABLES)
+REPORT: Final = "extension_report"
+ASSETS: Final = (*VIDEOS, *TABLES, REPORT)
 VIDEO: Final = "harbour-dawn"
 APART: Final = ("cat-dance", "market-evening", "street-dance")
 """Three of the demo's eleven videos, no two of which are neighbours in the list of partitions."""
 
 TOO_OLD: Final = "old-lighthouse"  # can't be extended
-WIDE: Final[ViewportSize] = {"width": 1760, "height": 900}  # so that the boxes of the graph show what is in them
+WIDE: Final[ViewportSize] = {"width": 2160, "height": 900}  # so that the boxes of the graph show what is in them
 LOCATION: Final = "/locations/extend_pipeline"
 DONE_WITHIN_S: Final = 240.0  # the demo's ten other videos
 
@@ -65,6 +66,7 @@ def test_a_person_follows_the_videos(tmp_path: Path) -> None:
         extends_three_in_one_run(screen)
         reads_what_needs_a_person(screen)
         reads_why_a_sensor_did_nothing(screen)
+        writes_the_report(screen)
         sees_the_tables_synced(screen)
 
 
@@ -173,6 +175,18 @@ def reads_why_a_sensor_did_nothing(screen: Screen) -> None:
         re.compile(r"(nothing is due|run \S+ is (queued|starting|started)); \d+ tasks? polled")
     )
     screen.shoot("tick")
+
+
+def writes_the_report(screen: Screen) -> None:
+    """Materialize the report, which takes one click, and look at its numbers."""
+    page = screen.page
+    screen.open(f"/assets/{REPORT}")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_role("link", name="View", exact=True).click()
+    ends_well(screen)
+    screen.open_until(f"/assets/{REPORT}?view=events", "Materialized", within_s=RUN_ENDED_S)
+    expect(page.get_by_role("row", name="videos_complete")).to_contain_text("10")
+    screen.shoot("report")
 
 
 def sees_the_tables_synced(screen: Screen) -> None:
