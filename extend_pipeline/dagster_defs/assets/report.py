@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.dagster_defs.assets.numbers import PLOT
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED, data_version
@@ -86,9 +87,9 @@ def _summary(about: Contents) -> str:
     """Return a few lines of markdown. Only numbers and currencies are in it, because names could be markdown."""
     totals = about.totals
     lines = [
-        f"{number(totals.complete)} videos finished, {number(totals.growing)} growing",
-        f"{number(totals.blocked)} videos waiting for a person",
-        f"{number(totals.hops)} hops, {number(totals.added_s)} seconds gained",
+        f"{counted(totals.complete, 'video')} finished, {totals.growing} growing",
+        f"{counted(totals.blocked, 'video')} waiting for a person",
+        f"{counted(totals.hops, 'hop')}, {number(totals.added_s)} seconds gained",
         *(f"{row.currency} {money(row.spent)} spent, {money(row.reserved)} reserved" for row in about.money),
         f"as published at {about.published_at:%Y-%m-%d %H:%M} ({about.timezone})",
     ]
