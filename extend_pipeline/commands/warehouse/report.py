@@ -24,9 +24,9 @@ def report(out: Path | None) -> None:
     """Write an HTML report about the published warehouse.
 
     One file without scripts that opens in any browser, also without a network: what is finished, growing and waiting
-    for a person, what was spent by currency, day and account, and the dearest videos. It is about the file that was
-    published last; `publish` brings that up to date. Days and times are those of the home's timezone. Charts need the
-    extra `report`.
+    for a person, what was spent by currency, day and account, and the videos that cost most. It is about the file that
+    was published last; `publish` brings that up to date. Days and times are those of the home's timezone. It needs the
+    extra `report`, for its charts.
     """
     from extend_pipeline.report.charts import NotInstalledError
     from extend_pipeline.report.write import write_report
