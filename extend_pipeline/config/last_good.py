@@ -1,16 +1,13 @@
 """The last valid accounts, saved in the home's state folder. Paid tasks are polled and fetched with them while
 accounts.yaml has issues, is missing, or lacks the account. They hold no secret, only names of variables."""
 
-import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.base.private import make_private_folder, replace_private
 
 _NAME: Final = "accounts.last-good.yaml"
 _HEAD: Final = """\
@@ -29,18 +26,8 @@ def write_last_good(
 ) -> None:
     """Replace the saved file atomically by `entries` (by account name, as they are written), the home's time zone and
     the section `alerts`. Raises OSError."""
+    document: dict[str, object] = {"timezone": timezone, "accounts": list(entries.values())}
+    document |= {} if alerts is None else {"alerts": dict(alerts)}
+    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
     make_private_folder(state_dir)
-    part = state_dir / f"{_NAME}.{secrets.token_hex(8)}.part"
-    try:
-        with open_private(part, "x") as file:
-            file.write(_HEAD)
-            document: dict[str, object] = {"timezone": timezone, "accounts": list(entries.values())}
-            document |= {} if alerts is None else {"alerts": dict(alerts)}
-            yaml.safe_dump(document, file, allow_unicode=True, sort_keys=False)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(last_good_path(state_dir))
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+    replace_private(last_good_path(state_dir), f"{_HEAD}{text}")

@@ -5,14 +5,13 @@ with another ledger everything is proved, so that losing it costs only time. It 
 """
 
 import json
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.base.private import make_private_folder, replace_private
 from extend_pipeline.base.version import program_version
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.database import SCHEMA_HEAD
@@ -80,9 +79,6 @@ def _write(path: Path, writer: list[str | None], mark: Mark) -> None:
         "event": mark.held.event,
         "sums": sums,
     }
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     with suppress(OSError):
         make_private_folder(path.parent)
-        with open_private(part, "x") as file:
-            json.dump(fields, file)
-        part.replace(path)
+        replace_private(path, json.dumps(fields))

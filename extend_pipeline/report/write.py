@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from extend_pipeline.base.disk import sync_folder
-from extend_pipeline.base.private import open_private
+from extend_pipeline.base.private import replace_private
 from extend_pipeline.base.version import program_version
 from extend_pipeline.report.charts import Chart, draw_charts
 from extend_pipeline.report.contents import Contents, read_contents
@@ -45,7 +43,7 @@ def write_report(warehouse: Path, out: Path, *, timezone: str) -> Written:
     """
     contents = read_contents(warehouse, timezone=timezone)
     page = render(contents, draw_charts(contents), written_at=datetime.now(UTC))
-    _replace(out, page)
+    replace_private(out, page)
     return Written(out, len(page.encode()), contents)
 
 
@@ -68,15 +66,3 @@ def render(contents: Contents, charts: Sequence[Chart], *, written_at: datetime)
         written_at=written_at.astimezone(ZoneInfo(contents.timezone)),
         version=program_version(),
     )
-
-
-def _replace(out: Path, page: str) -> None:
-    part = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
-    try:
-        with open_private(part, "x") as file:
-            file.write(page)
-        part.replace(out)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(out.parent)
