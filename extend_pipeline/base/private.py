@@ -29,7 +29,7 @@ def open_private(path: Path, mode: Literal["a", "w", "x"]) -> TextIO:
 
 
 def replace_private(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8) by a new one of mode 0600. Whoever reads it, also after a power cut, finds the old
+    """Replace a text file (UTF-8) by a new one of mode 0600. A reader, also one after a power cut, finds the old
     text or the new one. Raises OSError."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
