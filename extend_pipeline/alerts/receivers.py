@@ -1,11 +1,13 @@
 """The receivers of alerts: a webhook that is sent signed JSON, and a command that reads it."""
 
 import os
+import re
 import selectors
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,7 +33,7 @@ MAX_REPLY: Final = 4_096  # bytes of a response or of a command's output that ar
 MAX_SHOWN: Final = 200  # characters of them in a reason
 POLL_S: Final = 0.05  # until it is seen that a program has ended
 KILL_S: Final = 2.0  # until a program that is killed has ended
-MIN_SECRET: Final = 8  # characters of a part of an address: a shorter one is no secret, and is found in any text
+MIN_SECRET: Final = 8  # characters of a part that may be a secret: a shorter one is none, and is found in any text
 
 _PASSED_ON: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
@@ -188,7 +190,7 @@ class CommandReceiver:
                 os.killpg(process.pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=KILL_S)
-        words = _shown(output)
+        words = _shown(output, secrets=_parts_of_arguments(self.arguments[1:]))
         said = f": {words}" if words else ""
         if process.returncode is None:
             return Undelivered(f"{self.arguments[0]} still runs after {self.deadline_s:g} s and can't be killed{said}")
@@ -249,4 +251,15 @@ def _parts(target: str) -> tuple[str, ...]:
     values = (pair.partition("=")[2] or pair for pair in query.split("&"))
     parts = {target, path, query, *path.split("/"), *values}
     parts |= {plain for part in parts for plain in (unquote(part), unquote_plus(part))}
+    return _longest_first(parts)
+
+
+def _parts_of_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Return the arguments of a command, and the parts of them, that may be secrets, the longest first: programs such
+    as `ntfy` print what they were given."""
+    parts = {part for argument in arguments for part in (argument, *re.split(r"[\s/=?&]+", argument))}
+    return _longest_first(parts)
+
+
+def _longest_first(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted((part for part in parts if len(part) >= MIN_SECRET), key=len, reverse=True))

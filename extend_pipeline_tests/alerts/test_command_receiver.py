@@ -64,6 +64,18 @@ def test_a_command_that_fails_is_said_with_the_beginning_of_its_output(tmp_path:
     check_user_text(delivery.reason, without={sys.executable: "PYTHON"})
 
 
+@pytest.mark.parametrize(
+    "argument", ["tk_Zq81xT0pic", "--topic=tk_Zq81xT0pic", "curl -d @- https://ntfy.sh/tk_Zq81xT0pic"]
+)
+@pytest.mark.parametrize("status", [0, 3])
+def test_no_argument_that_a_command_repeats_is_shown(tmp_path: Path, argument: str, status: int) -> None:
+    source = f"import sys\nprint('sent to', sys.argv[2], 'topic tk_Zq81xT0pic')\nsys.exit({status})\n"
+    delivery = CommandReceiver((*program(tmp_path, source), argument)).deliver(MESSAGE, now_ms=NOW_MS)
+    text = delivery.note if isinstance(delivery, Delivered) else delivery.reason
+    assert f"ended with {status}: sent to" in text
+    assert "Zq81x" not in text
+
+
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     arguments = program(
         tmp_path,
