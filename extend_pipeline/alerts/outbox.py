@@ -90,6 +90,15 @@ class Outbox:
         return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
 
+    def of_settings(self, settings: str) -> Self:
+        """Return the state of the receiver with these settings. Where they have changed it knows nothing, because it
+        may be another one; the failed runs of a pending message are read again."""
+        if self.settings == settings:
+            return self
+        runs_after = self.runs_after if self.pending is None else self.pending.runs_before
+        return type(self)(runs_after=runs_after, settings=settings, has_lost=self.has_lost)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """What there is to report: what waits, and the failed runs since a receiver's last message, with the place in
@@ -146,9 +155,6 @@ def deliver(outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[O
     pending = outbox.pending
     if pending is None:
         return outbox, ""
-    if outbox.settings != receiver.settings_digest:  # the operator may have corrected them
-        pending = replace(pending, next_s=0)
-        outbox = replace(outbox, settings=receiver.settings_digest, pending=pending)
     wait_s = pending.next_s - now_s
     if 0 < wait_s <= MAX_GAP_S:
         tried = f"not delivered after {pending.tries} {'try' if pending.tries == 1 else 'tries'}"

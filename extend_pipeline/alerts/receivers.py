@@ -42,6 +42,9 @@ _PASSED_ON: Final = frozenset(
 _PASSED_ON_PREFIXES: Final = ("LC_", "ALERT_COMMAND_")
 """The variables that a command gets. All others may be secrets: of accounts, of the ledger, of other homes."""
 
+_OF_A_WEBHOOK: Final = {"secret_env", "network", "allow_local", "ca", "proxy", "proxy_login_env"}
+"""The fields that decide which receiver is reached and whether it takes a message, beside its address."""
+
 _LATER: Final = frozenset({408, 425, 429})
 """The statuses of a refusal that say nothing against the message."""
 
@@ -83,8 +86,8 @@ class WebhookReceiver:
 
     @property
     def settings_digest(self) -> str:
-        """Return a digest of the address and the network settings."""
-        return digest([self._address(), self.alerts.as_written])[:16]
+        """Return a digest of the address, and of the settings of the network and the signature."""
+        return digest([self._address(), self.alerts.model_dump(mode="json", include=_OF_A_WEBHOOK)])[:16]
 
     def fault(self) -> str:
         """Return what keeps it from being tried, with the name of a variable that has to change; empty if nothing."""

@@ -60,7 +60,7 @@ class Ticks:
         self.now_s += after_s
         waiting = [thing(name) for name in names]
         outbox = compose(
-            Outbox.loaded(self.text),
+            Outbox.loaded(self.text).of_settings(self.receiver.settings_digest),
             News(waiting=waiting, **news),  # type: ignore[arg-type]
             SENDER,
             now_s=self.now_s,
@@ -136,6 +136,30 @@ def test_changed_settings_are_tried_at_once() -> None:
     ticks.receiver.settings_digest, ticks.receiver.reply = "b", Delivered("HTTP 200")
     ticks.tick("a", after_s=1)
     assert len(ticks.receiver.messages) == tries + 1
+
+
+def test_a_new_address_hears_of_all_that_waits_and_of_no_end_of_what_it_never_heard() -> None:
+    ticks = Ticks()
+    ticks.tick("a", "b", runs_after=5)
+    ticks.receiver.settings_digest = "b"
+    ticks.tick("a", "b", runs_after=7)
+    assert ticks.listed == [["a failed", "b failed"]] * 2
+    assert Outbox.loaded(ticks.text).runs_after == 7
+    ticks.receiver.settings_digest = "c"
+    assert ticks.tick(runs_after=9, after_s=GAP_S) == ""
+    assert Outbox.loaded(ticks.text).runs_after == 9
+
+
+def test_settings_that_are_corrected_while_a_message_waits_bring_all_that_waits_and_its_failed_runs() -> None:
+    ticks, run = Ticks(), FailedRun(run_id="r1", job="advance_job", error="boom", ended_at="")
+    ticks.tick("a", runs_after=5)  # to a place that takes it and shows it to no reader
+    ticks.receiver.reply = Undelivered("HTTP 404")
+    ticks.tick("a", "b", failed_runs=[run], runs_after=7, after_s=GAP_S)
+    ticks.receiver.settings_digest, ticks.receiver.reply = "b", Delivered("HTTP 200")
+    assert Outbox.loaded(ticks.text).of_settings("b").runs_after == 5, "they are read from there on"
+    ticks.tick("a", "b", failed_runs=[run], runs_after=7)
+    assert ticks.listed[-1] == ["a failed", "b failed"]
+    assert [entry["run_id"] for entry in ticks.receiver.messages[-1]["failed_runs"]] == ["r1"]
 
 
 def test_failed_runs_are_reported_once_and_wait_with_what_is_gathered() -> None:

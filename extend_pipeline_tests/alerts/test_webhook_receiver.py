@@ -184,3 +184,11 @@ def test_a_receiver_that_is_not_there(receiver: Receiver) -> None:
     assert isinstance(delivery, Undelivered)
     assert not delivery.is_setting
     assert "secret-path" not in delivery.reason
+
+
+def test_which_settings_make_a_webhook_another_one(receiver: Receiver) -> None:
+    digest = webhook(receiver).settings_digest
+    same = {"again_after_hours": 1, "warnings": False, "command": ("mail",), "dagster_url": "https://dagster.test"}
+    assert webhook(receiver, **same).settings_digest == digest
+    others = [{"secret_env": "ANOTHER"}, {"proxy": "http://proxy:3128"}, {"webhook": f"{receiver.url}/other"}]
+    assert len({digest, *(webhook(receiver, **changes).settings_digest for changes in others)}) == 4

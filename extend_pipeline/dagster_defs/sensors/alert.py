@@ -146,7 +146,7 @@ def _report(
     parts = []
     for receiver in receivers:
         key = key_of[receiver.name]
-        outbox = Outbox.loaded(stored.get(key, ""))
+        outbox = Outbox.loaded(stored.get(key, "")).of_settings(receiver.settings_digest)
         if outbox.pending is None:
             news = _news(context.instance, own, outbox, look, alerts)
             outbox = compose(outbox, news, sender, now_s=now_s, again_after_s=again_s, warnings=alerts.warnings)
