@@ -89,7 +89,6 @@ class Outbox:
         }
         return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
-
     def of_settings(self, settings: str) -> Self:
         """Return the state of the receiver with these settings. Where they have changed it knows nothing, because it
         may be another one; the failed runs of a pending message are read again."""

@@ -24,6 +24,9 @@ from extend_pipeline.ledger.write import files
 DOUBT_S: Final = 3_600
 """Seconds: six settle windows of class A. An attempt that is in doubt for longer needs a look."""
 
+MAX_MISTAKES: Final = 100
+"""So many mistakes in the files are told from each other: beside them one more is no news."""
+
 _STOPS: Final = (BlockReason.ACCOUNT_STOPPED, BlockReason.WRONG_CLOCK)
 _OF_AN_ACCOUNT: Final = frozenset(
     {
@@ -104,7 +107,7 @@ def needs_of(
 ) -> list[Need]:
     """Return what the videos wait for, once for all videos that wait for the same. A mistake in the files holds up
     every video, and is not part of it."""
-    words_of = {account.account: account.stopped_message for account in accounts}
+    stopped = {account.account: account for account in accounts if account.stop is not None}
     late = {doubt.attempt.where for doubt in doubts if doubt.age_s > DOUBT_S} | {item.where for item in expiring}
     groups: dict[tuple[str, str], list[Need]] = {}
     for video in videos:
@@ -112,11 +115,12 @@ def needs_of(
         if blocker is None or not video.needs_person or blocker.reason is BlockReason.CONFIGURATION:
             continue
         is_stop = blocker.reason in _STOPS
-        words = words_of.get(video.account) if is_stop else video.running and video.running.error_message
+        stop = stopped.get(video.account) if is_stop else None
+        words = stop.stopped_message if stop else video.running and video.running.error_message
         need = Need(
             kind=blocker.reason.value,
             videos=(video.key,),
-            ids=(_id(blocker.reason.value, video.account, None),) if blocker.reason in _OF_AN_ACCOUNT else (),
+            ids=_ids_of(video, blocker.reason, stop),
             hop=video.hops_done + 1 if video.edit is None else video.edit.hop,
             account=video.account,
             message=blocker.message,
@@ -142,6 +146,23 @@ def _together(needs: Sequence[Need]) -> Need:
     )
 
 
+def _ids_of(video: VideoPlan, reason: BlockReason, stop: AccountStatus | None) -> tuple[str, ...]:
+    """Return the ids of what holds up an account as a whole, or of an edit, each of which is a question of its own; of
+    anything else none, because its place tells it."""
+    if reason in _STOPS:
+        return (_stop(reason, video.account, stop),)
+    if reason in _OF_AN_ACCOUNT:
+        return (_id(reason.value, video.account, None),)
+    if video.edit is not None:
+        edited = " ".join(choice.chain_digest for choice in video.edit.pay)
+        return (_id(reason.value, f"{video.key}/{video.edit.hop} {edited}", video.running),)
+    return ()
+
+
+def _stop(reason: BlockReason, account: str, stop: AccountStatus | None) -> str:
+    return _id(reason.value, f"{account} {stop.stop_id if stop else ''}", None)
+
+
 def _id(kind: str, place: str, attempt: AttemptRow | None) -> str:
     return f"{kind} {place} {'' if attempt is None else attempt.attempt_id}"
 
@@ -158,9 +179,15 @@ def _of_the_home(pipeline: Pipeline, planned: Plan) -> Iterator[Need]:
             videos=tuple(held),
             message=f"{counted(len(wrong), 'mistake')} in the catalogue or the accounts: {wrong[0]}",
             todo="correct the file; extend-pipeline status names every mistake",
+            ids=tuple(_id("configuration", text, None) for text in dict.fromkeys(_without_lines(pipeline))),
         )
     if pipeline.store_doubt and all(blocker.reason is not BlockReason.MEDIA_STORE for blocker in blockers):
         yield Need(kind=BlockReason.MEDIA_STORE.value, message=pipeline.store_doubt, todo=DOUBT_TODO)
+
+
+def _without_lines(pipeline: Pipeline) -> Iterator[str]:
+    """Yield the first mistakes in the files without their lines, which move with what stands above them."""
+    return (replace(problem, line=None).text() for problem in pipeline.configuration.problems[:MAX_MISTAKES])
 
 
 def _of_accounts(
@@ -177,6 +204,7 @@ def _of_accounts(
                 words=account.stopped_message,
                 todo=account.stop.todo,
                 is_urgent=True,
+                ids=(_stop(account.stop.reason, account.account, account),),
             )
     keyless = {need.account for need in needs if need.kind == BlockReason.NO_KEY.value}
     for name, fault in keyless_accounts(pipeline, planned).items():
@@ -267,6 +295,7 @@ def _of_the_providers(pipeline: Pipeline, covered: set[str]) -> Iterator[Need]:
                 message=statement.unavailable_text,
                 words=statement.unavailable_message or "",
                 todo=f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}",
+                ids=(f"statement_unavailable {statement.account}/{statement.source} {statement.unavailable_since}",),
             )
 
 
@@ -283,4 +312,5 @@ def _lost_films(pipeline: Pipeline) -> Iterator[Need]:
             message=missing.describe(),
             words=missing.last_try,
             todo=what_to_do(missing),
+            ids=(f"film_lost {row.owner} {row.role.value} {row.since}",),
         )

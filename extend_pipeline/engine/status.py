@@ -7,7 +7,7 @@ from decimal import Decimal
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, retention, urgent
-from extend_pipeline.engine.guards.clock import ledger_ahead_ms
+from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE, ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -23,7 +23,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.read.rows import ReconciliationRow
+from extend_pipeline.ledger.read.rows import AccountRow, ReconciliationRow
 from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.providers.registry import spec_of
@@ -61,6 +61,9 @@ class AccountStatus:
     """Why it is stopped, and what to do."""
     stopped_message: str = ""
     """The provider's own words about the stop."""
+    stop_id: str = ""
+    """What tells this stop from another one of the account: its reason, and when it was made. A stop for a cause in
+    this machine ends by itself and may come back each minute, so that its reason alone tells it."""
 
     @property
     def silence(self) -> str:
@@ -209,7 +212,8 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     with pipeline.ledger.read() as connection:
         zone = pipeline.configuration.timezone
         totals = account_totals(connection, pipeline.accounts, pipeline.now_ms(), zone=zone)
-    return tuple(_account(pipeline, name, totals[name]) for name in pipeline.accounts)
+        rows = queries.accounts(connection)
+    return tuple(_account(pipeline, name, totals[name], _stop_id(rows.get(name))) for name in pipeline.accounts)
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
@@ -235,7 +239,13 @@ def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
         return tuple(reconciliation_queries.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountStatus:
+def _stop_id(row: AccountRow | None) -> str:
+    if row is None or row.stopped_reason is None:
+        return ""
+    return row.stopped_reason if row.stopped_reason in OF_THIS_MACHINE else f"{row.stopped_reason} {row.stopped_at}"
+
+
+def _account(pipeline: Pipeline, name: str, totals: AccountTotals, stop_id: str) -> AccountStatus:
     account = pipeline.accounts[name]
     amount = amount_micros(units_micros=totals.committed_micros, unit_price_micros=account.price.unit_price_micros)
     stopped = f"{totals.stopped_reason}: {totals.stopped_message}" if totals.stopped_reason else None
@@ -261,5 +271,6 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         asked_at_ms=totals.ask_at or None,
         stop=stop_blocker(name, totals) if totals.stopped_reason else None,
         stopped_message=totals.stopped_message or "",
+        stop_id=stop_id,
         last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )

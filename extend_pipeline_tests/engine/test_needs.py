@@ -10,7 +10,8 @@ import pytest
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.config.last_good import last_good_path
-from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.advance import advance, declare_catalogue
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
 from extend_pipeline.engine.store.watch import watch_store
@@ -29,6 +30,12 @@ def only(pipeline: Pipeline) -> Need:
     """Return the one thing that waits."""
     (need,) = needs_now(pipeline)
     return need
+
+
+def sources(pipeline: Pipeline) -> list[str]:
+    """Return the paths of the videos' sources in the store."""
+    with pipeline.ledger.read() as connection:
+        return [row.source_path for row in queries.videos(connection) if row.source_path is not None]
 
 
 def test_nothing_waits_in_a_finished_home(home: EngineHome) -> None:
@@ -167,3 +174,98 @@ def test_of_videos_that_wait_for_the_same_each_has_an_id_of_its_own(home: Engine
         three = only(pipeline).ids
     assert (len(set(two)), len(set(three))) == (2, 3)
     assert set(two) < set(three)
+
+
+def test_each_stop_is_a_thing_of_its_own_unless_it_ends_by_itself(home: EngineHome) -> None:
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        by_video, by_account = [], []
+        for reason in ("balance", "balance", "forbidden", "clock", "clock", "proxy"):
+            with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+                controls.resume(tx, "k", why="t")
+                controls.stop_account(tx, "k", reason=reason, message="empty")
+            by_video += only(pipeline).ids
+            assert only(pipeline).videos == ("v000",)
+            clock.skip(1)
+        home.catalogue([])
+        pipeline.refresh()
+        by_account += only(pipeline).ids
+    first, second, other, early, late, proxy = by_video
+    assert len({first, second, other, early, proxy}) == 5
+    assert early == late, "it may come and go each minute"
+    assert by_account == [proxy], "with and without a video that waits for it"
+
+
+def test_a_second_refusal_of_a_hop_is_another_thing(home: EngineHome) -> None:
+    home.seeded(1)
+    home.sandbox.faults([{"kind": "content_refusal", "where": "submit", "times": 2}])
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        first = only(pipeline)
+        assert isinstance(resolve.resubmit(pipeline, "v000/1", who="t", why="t"), resolve.Resolved)
+        drive(pipeline)
+        second = only(pipeline)
+    assert (first.kind, first.where) == (second.kind, second.where) == ("rejected", "v000/1")
+    assert set(first.ids).isdisjoint(second.ids)
+
+
+def test_a_second_mistake_is_new_and_one_that_moves_or_goes_is_not(home: EngineHome) -> None:
+    entries = home.seeded(3)
+    with home.open(JumpClock()) as pipeline:
+        seen = []
+        for wrong in (("v002",), ("v000", "v002"), ("v000",)):
+            home.catalogue([entry | ({"oops": 1} if entry["key"] in wrong else {}) for entry in entries])
+            pipeline.refresh()
+            seen.append(set(only(pipeline).ids))
+        home.catalogue([entries[1], entries[0] | {"oops": 1}])
+        pipeline.refresh()
+        moved = set(only(pipeline).ids)
+    one, two, rest = seen
+    assert (len(one), len(two), two - one) == (1, 2, rest)
+    assert moved == rest
+
+
+def test_each_edit_of_a_paid_hop_is_a_question_of_its_own(home: EngineHome) -> None:
+    entries = home.seeded(1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        ids = []
+        for prompt in ("one", "one", "two"):
+            home.catalogue([entries[0] | {"extend": entries[0]["extend"] | {"prompt": prompt}}])
+            pipeline.refresh()
+            declare_catalogue(pipeline)
+            need = only(pipeline)
+            assert need.kind == "repurchase"
+            ids += need.ids
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_two_statements_of_one_account_are_two_things(home: EngineHome) -> None:
+    home.seeded(2)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+            for source in ("bill", "list"):
+                statements.record_unavailable(tx, account="k", source=source, message="no rights")
+        clock.skip(3 * DAY_MS)
+        first, second = needs_now(pipeline)
+        assert set(first.ids).isdisjoint(second.ids)
+
+
+def test_the_lost_sources_of_one_account_are_things_of_their_own(home: EngineHome) -> None:
+    home.seeded(2)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        for row in sources(pipeline):
+            Path(pipeline.store.location(MediaRef.parse(row))).unlink()
+        pipeline.store.forget_look()
+        watch_store(pipeline)
+        with pipeline.ledger.read() as connection:
+            gone = files.found_missing(connection)
+        assert [file.where for file in gone] == ["v000", "v001"]
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="t") as tx:
+            for file in gone:
+                files.record_lost(tx, file.key, file, WORDS)
+        assert len({name for need in needs_now(pipeline) for name in need.ids}) == 2

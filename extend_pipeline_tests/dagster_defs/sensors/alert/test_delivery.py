@@ -45,6 +45,30 @@ def test_each_thing_is_sent_once_again_after_a_day_and_when_it_is_over(ticks: Ti
     check_user_text(ticks.last["text"])
 
 
+def test_an_account_that_stops_again_after_a_person_has_resumed_it_is_reported_within_minutes(ticks: Ticks) -> None:
+    ticks.write()
+    ticks.stop()
+    ticks.tick()
+    ticks.stop(resume=True)
+    ticks.stop()
+    assert ticks.checks(ticks.tick(2 * MINUTE))["nobody_is_needed"].severity is ERROR
+    ticks.stop(resume=True)
+    ticks.tick()
+    ticks.stop()
+    ticks.tick(2 * MINUTE)
+    assert [message["kind"] for message in ticks.receiver.messages] == ["alert"] * 3
+
+
+def test_a_corrected_address_gets_all_that_waits(ticks: Ticks) -> None:
+    ticks.write()
+    ticks.stop()
+    ticks.tick()
+    ticks.configure({"webhook": f"{ticks.receiver.url}/corrected", "secret_env": SECRET, "allow_local": True})
+    ticks.tick()
+    first, second = ticks.receiver.messages
+    assert first["waiting"] == second["waiting"]
+
+
 def test_a_refused_delivery_is_said_by_the_tick_and_repeated_with_its_id(ticks: Ticks) -> None:
     ticks.write()
     ticks.stop()
