@@ -20,6 +20,7 @@ from extend_pipeline.commands.render.tables import (
     print_doubts,
     print_lower_prices,
     print_missing,
+    print_withdrawn,
 )
 from extend_pipeline.commands.render.text import iso, minute, visible
 from extend_pipeline.commands.shared import interruptible
@@ -200,5 +201,6 @@ def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool) -> 
     print_accounts(status.accounts)
     print_lower_prices(status)
     print_doubts(status)
+    print_withdrawn(status)
     print_missing(status)
     print_blockers(status.plan)

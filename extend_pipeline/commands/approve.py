@@ -1,9 +1,11 @@
-"""`approve`: record an operator's decision about edits that would pay for a hop again."""
+"""`approve`: record an operator's decision about edits of the catalogue that would pay for a hop again, or that took
+many videos out."""
 
 from typing import Any
 
 import click
 
+from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, say
@@ -11,7 +13,7 @@ from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, decide_edits
+from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, confirm_withdrawn, decide_edits
 from extend_pipeline.engine.home import Pipeline, open_home
 
 
@@ -20,20 +22,28 @@ from extend_pipeline.engine.home import Pipeline, open_home
 @click.option("--keep", "decision", flag_value="keep", help="Keep what is paid; the edit holds from the next hop on.")
 @click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
 @click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")
+@click.option("--withdrawn", is_flag=True, help="The videos that left the catalogue at once were meant to leave.")
 @decision_options
 def approve(
     videos: tuple[str, ...],
     decision: Decision | None,
     everything: bool,
+    withdrawn: bool,
     why: str,
     who: str,
     as_json: bool,
 ) -> None:
-    """Decide about edits that would pay again: keep what is paid, or pay.
+    """Decide about edits that would pay again: keep what is paid, or pay. With --withdrawn, say that an edit which took
+    many videos out of the catalogue was meant.
 
     `status` shows each edit with its price. To undo an edit instead, restore the old text in the catalogue. Nothing is
     submitted by this command.
     """
+    if withdrawn:
+        if decision is not None or everything or videos:
+            raise click.UsageError("--withdrawn stands alone: it is about all videos that left the catalogue.")
+        _approve_withdrawn(who=who, why=why, as_json=as_json)
+        return
     if decision is None:
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
     if everything == bool(videos):
@@ -56,6 +66,18 @@ def approve(
             say("no edit waits for a decision")
         if decided:
             say(f"→ {with_home_option('extend-pipeline advance')} goes on with it")
+
+
+def _approve_withdrawn(*, who: str, why: str, as_json: bool) -> None:
+    with open_home(home_settings()) as pipeline:
+        declare_catalogue(pipeline)
+        videos = confirm_withdrawn(pipeline, who=who, why=why)
+    if as_json:
+        emit({"decision": "withdrawn", "who": who, "videos": list(videos)})
+    elif videos:
+        say(f"recorded: {counted(len(videos), 'video')} left the catalogue as was meant: {first_names(videos)}")
+    else:
+        say("no videos that left the catalogue wait for a decision")
 
 
 def _line(pipeline: Pipeline, edit: DecidedEdit, decision: Decision) -> str:

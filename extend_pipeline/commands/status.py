@@ -15,6 +15,7 @@ from extend_pipeline.commands.render.tables import (
     print_lower_prices,
     print_missing,
     print_unplanned,
+    print_withdrawn,
     print_zone,
 )
 from extend_pipeline.commands.render.videos import print_videos
@@ -58,6 +59,7 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
                 say(f"clock: {describe_ahead(current.ledger_ahead_ms)}")
             print_lower_prices(current)
             print_doubts(current)
+            print_withdrawn(current)
             print_unplanned(current)
             print_expiring(current, pipeline.now_ms())
             print_missing(current)

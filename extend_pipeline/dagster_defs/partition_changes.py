@@ -2,13 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from extend_pipeline.ledger.read.declared_keys import DeclaredKey, InFlight
-
-FEW: Final = 10
-"""So many partitions may always go at once. More of them go only while they are not most of all, because then a wrong
-file was probably saved."""
+from extend_pipeline.ledger.write.catalog_sync import FEW
 
 
 @dataclass(frozen=True, slots=True)

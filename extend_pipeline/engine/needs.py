@@ -7,7 +7,13 @@ from typing import Final
 
 from extend_pipeline.base.wording import counted, first_names
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, unfetched
-from extend_pipeline.engine.guards.process import DOUBT_TODO, keyless_accounts, mistakes
+from extend_pipeline.engine.guards.process import (
+    DOUBT_TODO,
+    WITHDRAWN_TODO,
+    keyless_accounts,
+    mistakes,
+    withdrawn_at_once,
+)
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import leftover_tasks
 from extend_pipeline.engine.plan.inputs import plan_input
@@ -19,13 +25,14 @@ from extend_pipeline.engine.store.missing import MissingFile, what_to_do
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.ledger.states import WITHDRAWN_WITH_MANY
 from extend_pipeline.ledger.write import files
 
 DOUBT_S: Final = 3_600
 """Seconds: six settle windows of class A. An attempt that is in doubt for longer needs a look."""
 
 MAX_MISTAKES: Final = 100
-"""So many mistakes in the files are told from each other: beside them one more is no news."""
+"""So many mistakes in the files have an id each: beside them one more is no news."""
 
 _STOPS: Final = (BlockReason.ACCOUNT_STOPPED, BlockReason.WRONG_CLOCK)
 _OF_AN_ACCOUNT: Final = frozenset(
@@ -180,6 +187,14 @@ def _of_the_home(pipeline: Pipeline, planned: Plan) -> Iterator[Need]:
             message=f"{counted(len(wrong), 'mistake')} in the catalogue or the accounts: {wrong[0]}",
             todo="correct the file; extend-pipeline status names every mistake",
             ids=tuple(_id("configuration", text, None) for text in dict.fromkeys(_without_lines(pipeline))),
+        )
+    if (withdrawn := withdrawn_at_once(pipeline)) is not None:
+        yield Need(
+            kind=WITHDRAWN_WITH_MANY,
+            videos=withdrawn.videos,
+            message=withdrawn.message,
+            todo=WITHDRAWN_TODO,
+            ids=(f"{WITHDRAWN_WITH_MANY} {withdrawn.seq}",),
         )
     if pipeline.store_doubt and all(blocker.reason is not BlockReason.MEDIA_STORE for blocker in blockers):
         yield Need(kind=BlockReason.MEDIA_STORE.value, message=pipeline.store_doubt, todo=DOUBT_TODO)

@@ -9,7 +9,7 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE, ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskSpace
-from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
+from extend_pipeline.engine.guards.process import Withdrawn, accounts_left_alone, mistakes, withdrawn_at_once
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import LeftoverTask, leftover_tasks
 from extend_pipeline.engine.plan.budget import stop_blocker
@@ -137,6 +137,9 @@ class Status:
 
     leftover_tasks: tuple[LeftoverTask, ...] = ()
     """Paid tasks of videos that were removed from the catalogue and that need an operator."""
+
+    withdrawn: Withdrawn | None = None
+    """Unfinished videos that left the catalogue with so many others that it may be a mistake."""
     store: StoreNow = field(default_factory=lambda: StoreNow("", (), 0))
     """Whether the media store has the films that the ledger lists."""
 
@@ -161,6 +164,7 @@ class Status:
             nearly_lost,
             self.disagreements,
             self.leftover_tasks,
+            self.withdrawn,
             any(statement.is_long_unavailable(self.plan.now_ms) for statement in self.statements),
             not self.store.is_complete,
         )
@@ -202,6 +206,7 @@ def status(pipeline: Pipeline, *, brief: bool = False, counts_running: bool = Fa
         lower_prices=lower_prices_now(pipeline),
         statements=statements_now(pipeline),
         leftover_tasks=leftover_tasks(pipeline),
+        withdrawn=withdrawn_at_once(pipeline),
         store=store,
     )
 

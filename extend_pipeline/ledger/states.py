@@ -71,5 +71,9 @@ FINISHED: Final = frozenset({VideoState.COMPLETE, VideoState.WITHDRAWN})
 
 UNFINISHED: Final = frozenset(VideoState) - FINISHED
 
+WITHDRAWN_WITH_MANY: Final = "withdrawn_with_many"
+"""The reason of a withdrawn video that was unfinished and left the catalogue with so many others at once that it may be
+a mistake, until it is back or an operator says that it was meant."""
+
 ADOPTED: Final = "orphan"
 """The chain digest of a task that was adopted from a provider's statement: it belongs to no step of the catalogue."""

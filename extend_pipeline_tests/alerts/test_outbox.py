@@ -138,7 +138,7 @@ def test_changed_settings_are_tried_at_once() -> None:
     assert len(ticks.receiver.messages) == tries + 1
 
 
-def test_a_new_address_hears_of_all_that_waits_and_of_no_end_of_what_it_never_heard() -> None:
+def test_a_new_address_gets_all_that_waits_and_no_all_clear_without_an_alert() -> None:
     ticks = Ticks()
     ticks.tick("a", "b", runs_after=5)
     ticks.receiver.settings_digest = "b"

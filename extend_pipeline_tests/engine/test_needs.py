@@ -12,8 +12,10 @@ from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.decisions import resolve
+from extend_pipeline.engine.decisions.edits import confirm_withdrawn
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.needs import Need, needs_now
+from extend_pipeline.engine.status import status
 from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls, files, reconciliation, statements
@@ -269,3 +271,28 @@ def test_the_lost_sources_of_one_account_are_things_of_their_own(home: EngineHom
             for file in gone:
                 files.record_lost(tx, file.key, file, WORDS)
         assert len({name for need in needs_now(pipeline) for name in need.ids}) == 2
+
+
+def test_many_videos_that_left_the_catalogue_at_once_are_one_thing(home: EngineHome) -> None:
+    entries = home.seeded(14)
+    with home.open(JumpClock()) as pipeline:
+        declare_catalogue(pipeline)
+        home.catalogue(entries[13:])
+        pipeline.refresh()
+        assert len(declare_catalogue(pipeline).withdrawn) == 13
+        first = only(pipeline)
+        assert (first.kind, len(first.videos), first.is_urgent) == ("withdrawn_with_many", 13, False)
+        check_user_text(f"{first.where}: {first.message} → {first.todo}")
+        assert status(pipeline).exit_code == 1
+        home.catalogue(entries)
+        pipeline.refresh()
+        declare_catalogue(pipeline)
+        assert needs_now(pipeline) == []
+        home.catalogue([])
+        pipeline.refresh()
+        declare_catalogue(pipeline)
+        second = only(pipeline)
+        assert (len(second.videos), second.ids == first.ids) == (14, False)
+        assert len(confirm_withdrawn(pipeline, who="ann")) == 14
+        assert (needs_now(pipeline), status(pipeline).exit_code) == ([], 0)
+        assert confirm_withdrawn(pipeline, who="ann") == ()

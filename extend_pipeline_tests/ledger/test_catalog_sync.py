@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from sqlalchemy import event
 
 from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.projection.replay import differences, replay
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.declared_keys import withdrawn_with_many
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import catalog_sync
-from extend_pipeline.ledger.write.catalog_sync import Declaration, Declared
+from extend_pipeline.ledger.write.catalog_sync import FEW, Declaration, Declared, Progress
 from extend_pipeline.ledger.write.renames_and_choices import Renames, rename
 
 
@@ -68,3 +72,72 @@ def test_a_key_that_was_anothers_first_names_its_steps_anew(tmp_path: Path) -> N
     assert first["two"] == "one"
     assert first["one"] not in (None, "one")
     assert first["other"] == "lost"
+
+
+def complete(ledger: Ledger, keys: Sequence[str]) -> None:
+    """Record that videos are complete."""
+    done = Progress(VideoState.COMPLETE, "", "", 1, 30_000)
+    with ledger.write(now_ms=2, actor="t") as tx:
+        catalog_sync.record_progress(tx, dict.fromkeys(keys, done))
+
+
+def left_together(ledger: Ledger) -> list[str]:
+    with ledger.read() as connection:
+        return [video.video_key for video in withdrawn_with_many(connection)]
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "completed", "left", "found"),
+    [
+        (14, 0, 13, 13),
+        (FEW, 0, FEW - 1, 0),
+        (30, 0, 14, 0),
+        (14, 100, 13, 13),
+        (14, 100, 114, 14),
+        (0, 40, 40, 0),
+        (2, 1, 3, 2),
+        (2, 1, 2, 0),
+    ],
+    ids=[
+        "most left",
+        "few left",
+        "fewer than half left",
+        "most of the unfinished left",
+        "all left",
+        "complete ones left",
+        "nothing is left of few",
+        "a complete one is left of few",
+    ],
+)
+def test_which_videos_that_leave_at_once_may_have_left_by_a_mistake(
+    ledger: Ledger, unfinished: int, completed: int, left: int, found: int
+) -> None:
+    entries = [declaration(f"v{number:03}") for number in range(unfinished + completed)]
+    declare(ledger, entries)
+    complete(ledger, [entry.video_key for entry in entries[unfinished:]])
+    declare(ledger, entries[left:])
+    assert left_together(ledger) == [entry.video_key for entry in entries[:found]]
+
+
+def test_videos_that_left_together_are_remembered_until_they_are_back_or_a_person_says_so(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    entries = [declaration(f"v{number:02}") for number in range(14)]
+    others = [declaration(f"w{number:02}") for number in range(40)]
+    keys = [entry.video_key for entry in entries]
+    declare(ledger, entries)
+    declare(ledger, entries[12:])
+    declare(ledger, [*entries[12:], *others])
+    assert left_together(ledger) == keys[:12], "other videos that come change nothing"
+    declare(ledger, [*entries[2:], *others])
+    assert left_together(ledger) == keys[:2]
+    with ledger.write(now_ms=3, actor="ann") as tx:
+        assert catalog_sync.confirm_withdrawn(tx, why="meant") == ("v00", "v01")
+    declare(ledger, others)
+    assert left_together(ledger) == [], "fewer than half"
+    declare(ledger, [])
+    assert left_together(ledger) == [entry.video_key for entry in others]
+    again = open_ledger(f"sqlite:///{tmp_path}/again.sqlite")
+    replay(ledger, again)
+    assert differences(ledger, again) == []
+    again.close()

@@ -251,6 +251,7 @@ TAKEN_BACK = (
     "DROP INDEX ix_reconciliations_verdict",
     "DROP INDEX ix_attempts_adopted",
     "DROP INDEX ix_attempts_unknown_kind",
+    "DROP INDEX ix_videos_withdrawn_with_many",
     "DROP TABLE declared_catalogue",
     "DROP TABLE earlier_catalogues",
     "ALTER TABLE accounts DROP COLUMN silent_submits",

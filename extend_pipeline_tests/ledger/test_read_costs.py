@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.read import budget_days, open_work, queries, reconciliation_queries
+from extend_pipeline.ledger.read import budget_days, declared_keys, open_work, queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write import claims, files
 from extend_pipeline.ledger.write.hints import job_queue
@@ -37,6 +37,7 @@ BY_INDEX: dict[str, tuple[Callable[[Connection], object], str]] = {
     "in doubt": (lambda c: queries.predicted_in(c, (AttemptState.IN_DOUBT,)), "ix_attempts_state"),
     "open accounts": (queries.open_accounts, "ix_attempts_state"),
     "unscheduled": (lambda c: job_queue.unscheduled(c, LIVE), "ix_attempts_state"),
+    "withdrawn with many": (declared_keys.withdrawn_with_many, "ix_videos_withdrawn_with_many"),
     "bought": (lambda c: bought(c, ["a purchase"]), "ix_attempts_purchase"),
 }
 

@@ -114,6 +114,7 @@ def status_document(status: Status, accounts: Mapping[str, Account]) -> dict[str
             }
             for task in status.leftover_tasks
         ],
+        "withdrawn_with_many": [] if status.withdrawn is None else list(status.withdrawn.videos),
         "store": {
             "doubt": status.store.doubt,
             "missing": _rows(

@@ -98,7 +98,7 @@ def describe_event(kind: str, data: Mapping[str, Any], attempt: AttemptRow | Non
         case "attempt_absent":
             return "was looked up and not found"
         case "video_withdrawn":
-            return "left the catalogue; what is paid is still fetched"
+            return f"left the catalogue; {message or 'what is paid is still fetched'}"
         case "charged_less":
             charged, predicted = (plain(from_micros(data[f"{name}_micros"])) for name in ("charged", "predicted"))
             return f"was charged {charged} {data['unit']}, {predicted} were predicted; work goes on, status says more"

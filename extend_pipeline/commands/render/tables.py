@@ -12,7 +12,7 @@ from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import age, minute, plain, shortened
 from extend_pipeline.commands.render.videos import MANY
 from extend_pipeline.engine.fetch.retention import Urgency
-from extend_pipeline.engine.guards.process import DOUBT_TODO
+from extend_pipeline.engine.guards.process import DOUBT_TODO, WITHDRAWN_TODO
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.engine.store.missing import what_to_do
@@ -117,6 +117,13 @@ def print_doubts(status: Status) -> None:
     for task in status.leftover_tasks:
         say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_MESSAGE)}")
         say(f"    → {with_home_option(task.todo)}")
+
+
+def print_withdrawn(status: Status) -> None:
+    """Print how many videos left the catalogue at once, if that may be a mistake."""
+    if status.withdrawn is not None:
+        say(f"needs you: {first_names(status.withdrawn.videos)}: {status.withdrawn.message}")
+        say(f"    → {with_home_option(WITHDRAWN_TODO)}")
 
 
 def print_unplanned(status: Status) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
+from extend_pipeline.base.wording import first_names
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.needs import accounts_run, nobody_is_needed, report_needs
 from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome
@@ -19,7 +20,7 @@ from extend_pipeline.dagster_defs.checks.provider import (
 from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.engine.guards.process import WITHDRAWN_TODO, mistakes, withdrawn_at_once
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.proof import prove
 from extend_pipeline.engine.status import accounts_now
@@ -123,8 +124,13 @@ def seams_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
 
 def configuration_is_valid(pipeline: Pipeline) -> dg.AssetCheckResult:
     """The catalogue and the accounts have no mistake. Until a mistake is corrected nothing is submitted; paid tasks are
-    polled and fetched with the valid entries and the last valid accounts."""
-    return outcome(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
+    polled and fetched with the valid entries and the last valid accounts. It is a warning that so many unfinished
+    videos left the catalogue at once that a wrong file may have been saved."""
+    wrong, withdrawn = mistakes(pipeline), withdrawn_at_once(pipeline)
+    if wrong or withdrawn is None:
+        return outcome(wrong, "correct the file; extend-pipeline status names every mistake")
+    finding = f"{first_names(withdrawn.videos)}: {withdrawn.message}"
+    return outcome([finding], WITHDRAWN_TODO, dg.AssetCheckSeverity.WARN)
 
 
 def ledger_is_known(pipeline: Pipeline) -> dg.AssetCheckResult:

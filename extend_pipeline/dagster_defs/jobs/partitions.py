@@ -9,6 +9,7 @@ from extend_pipeline.dagster_defs.jobs.run_log import list_mistakes
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import PARTITIONS_JOB, bring_in_line
 from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.decisions.edits import confirm_withdrawn
 from extend_pipeline.engine.guards.process import mistakes
 
 
@@ -17,7 +18,8 @@ class PartitionsConfig(dg.Config):
 
     remove_many: bool = Field(
         default=False,
-        description="true: remove the partitions of videos that left the catalogue also if they are most of all.",
+        description="true: the videos that left the catalogue were meant to leave, and their partitions go, also if "
+        "they are most of all.",
     )
 
 
@@ -46,6 +48,8 @@ def _bring_in_line(context: dg.OpExecutionContext, config: PartitionsConfig, mou
     with home.open() as pipeline:
         wrong = mistakes(pipeline)
         declare_catalogue(pipeline)
+        if config.remove_many:
+            confirm_withdrawn(pipeline, who=f"run {context.run_id}")
         now = bring_in_line(context.instance, pipeline, mount, afresh=True, remove_many=config.remove_many)
     context.log.info(f"{counted(now.videos or 0, 'video')} in the catalogue: {now.describe(mount)}")
     context.add_output_metadata(

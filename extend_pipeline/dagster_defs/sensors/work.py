@@ -22,7 +22,7 @@ from extend_pipeline.dagster_defs.sensors.one_request import ASKED_BY_TAG, may_r
 from extend_pipeline.dagster_defs.sensors.unrecorded import unrecorded
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.engine.guards.process import mistakes, withdrawn_at_once
 
 TICK_S: Final = 40.0
 """Seconds that a tick works. Dagster ends a tick after 60 s, and its results must be written by then."""
@@ -45,16 +45,17 @@ def build_catalog_sensor(mount: Mount) -> dg.SensorDefinition:
 
 def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.SensorResult:
     """Declare the catalogue in the ledger and bring the partitions in line. The asset check `configuration_is_sound` is
-    evaluated if its outcome has changed, by the cursor, which is a digest of the reported mistakes, or NOTHING. A
+    evaluated if its outcome has changed, by the cursor, which is a digest of what it has reported, or NOTHING. A
     catalogue with mistakes changes nothing: the reason of the tick has them all, and partitions stay in line with the
     last good catalogue."""
     until_s = time.monotonic() + TICK_S
     with home.open() as pipeline:
-        wrong = mistakes(pipeline)
-        reported = digest(wrong)[:32] if wrong else NOTHING
+        declared = declare_catalogue(pipeline)
+        wrong, withdrawn = mistakes(pipeline), withdrawn_at_once(pipeline)
+        found = [*wrong, *([] if withdrawn is None else [withdrawn.message])]
+        reported = digest(found)[:32] if found else NOTHING
         has_changed = reported != (context.cursor or NOTHING)
         checks = [evaluation(pipeline, mount, CONFIGURATION_IS_VALID)] if has_changed else []
-        declared = declare_catalogue(pipeline)
         partitions = bring_in_line(context.instance, pipeline, mount, until_s=until_s)
     if declared.new or declared.changed or declared.withdrawn:
         context.log.info(

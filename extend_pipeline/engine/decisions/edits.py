@@ -1,13 +1,17 @@
-"""The operator's decision about edits that would pay again for paid hops: keep the paid films, or pay again."""
+"""The operator's decisions about edits of the catalogue: of paid hops, to keep the paid films or pay again; and that
+videos were meant to leave it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from extend_pipeline.engine.decisions.resolve import actor_of
+from extend_pipeline.engine.guards.process import withdrawn_at_once
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Edit
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.ledger.write.renames_and_choices import Choice, choose
 
 Decision = Literal["keep", "pay"]
@@ -35,10 +39,19 @@ def decide_edits(
     decided = [DecidedEdit(key, account, edit.hop, *_outcome(edit, decision)) for key, account, edit in edits]
     if not decided:
         return []
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=f"{who} ({why})" if why else who) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         for edit in decided:
             choose(tx, edit.video_key, edit.choices, why=decision)
     return decided
+
+
+def confirm_withdrawn(pipeline: Pipeline, *, who: str, why: str = "") -> tuple[str, ...]:
+    """Record that the videos that left the catalogue with many others at once were meant to leave; return their keys,
+    none if there are none."""
+    if withdrawn_at_once(pipeline) is None:
+        return ()
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
+        return catalog_sync.confirm_withdrawn(tx, why="that was meant")
 
 
 def _outcome(edit: Edit, decision: Decision) -> tuple[tuple[Choice, ...], tuple[int, int] | None]:

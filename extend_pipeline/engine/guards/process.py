@@ -1,13 +1,16 @@
 """Reasons why this process may not submit that don't come from the ledger: mistakes in the catalogue or the accounts,
-missing or refused keys, and a missing media store."""
+missing or refused keys, and a missing media store; and a catalogue that may be a wrong one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.guards.keys import refused_here
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import Blocker, Plan
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.declared_keys import withdrawn_with_many
 from extend_pipeline.ledger.read.rows import AccountRow
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
@@ -18,6 +21,12 @@ DOUBT_TODO: Final = (
     "fetched again, which costs nothing: extend-pipeline media refetch"
 )
 """What the operator can do when the media store seems not to belong to the ledger."""
+
+WITHDRAWN_TODO: Final = (
+    "put them back into the catalogue; or, if they were meant to leave, say so: extend-pipeline approve --withdrawn, "
+    "in Dagster partitions_job with remove_many: true"
+)
+"""What the operator can do when so many videos left the catalogue at once that it may be a mistake."""
 
 MAX_REPORTED: Final = 3  # mistakes in a video's block reason; status lists all of them
 
@@ -41,6 +50,31 @@ def process_blockers(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict
 def mistakes(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the mistakes in the files, one line for each."""
     return tuple(problem.text() for problem in pipeline.configuration.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Unfinished videos that left the catalogue with so many others that it may be a mistake, the last of them by the
+    ledger's event `seq`. A catalogue with a mistake withdraws none."""
+
+    videos: tuple[str, ...]
+    seq: int
+
+    @property
+    def message(self) -> str:
+        """Return a sentence for the operator."""
+        videos = counted(len(self.videos), "unfinished video")
+        return f"{videos} left the catalogue at once, which may be a mistake; nothing more is bought for them"
+
+
+def withdrawn_at_once(pipeline: Pipeline) -> Withdrawn | None:
+    """Return the videos whose withdrawal may be a mistake, until they are back or an operator says that it was meant;
+    None if there are none."""
+    with pipeline.ledger.read() as connection:
+        videos = withdrawn_with_many(connection)
+    if not videos:
+        return None
+    return Withdrawn(tuple(video.video_key for video in videos), max(video.seq for video in videos))
 
 
 def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:

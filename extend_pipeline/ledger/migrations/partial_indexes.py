@@ -7,7 +7,7 @@ would be a twentieth of the time that a command needs to start.
 from sqlalchemy import Column, Index, text
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.states import ADOPTED, LIVE
+from extend_pipeline.ledger.states import ADOPTED, LIVE, WITHDRAWN_WITH_MANY
 
 
 def _index(name: str, *columns: Column[str], where: str, unique: bool = False) -> None:
@@ -27,7 +27,8 @@ _index(
     unique=True,
 )
 _index("ux_attempts_task", _attempts.account, _attempts.task_id, where="task_id IS NOT NULL", unique=True)
-# few rows of many: adopted tasks, and stored files whose kind is unknown
+# few rows of many: adopted tasks, stored files whose kind is unknown, and videos that left together
 _index("ix_attempts_adopted", _attempts.state, where=f"chain_digest = '{ADOPTED}'")
 _index("ix_attempts_unknown_kind", _attempts.account, where="output_kind = 'unknown'")
+_index("ix_videos_withdrawn_with_many", tables.videos.c.video_key, where=f"state_reason = '{WITHDRAWN_WITH_MANY}'")
 _index("ix_missing_files_open", tables.missing_files.c.state, where="state <> 'restored'")

@@ -41,7 +41,8 @@ def _video_declared(rows: StateRows, event: Event) -> None:
 
 
 def _video_withdrawn(rows: StateRows, event: Event) -> None:
-    _set_video(rows, event, state=VideoState.WITHDRAWN.value, state_reason="withdrawn", state_detail="")
+    reason = event.data.get("reason", "withdrawn")
+    _set_video(rows, event, state=VideoState.WITHDRAWN.value, state_reason=reason, state_detail="")
 
 
 def _source_stored(rows: StateRows, event: Event) -> None:

@@ -11,9 +11,15 @@ from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.declared_keys import withdrawn_with_many
 from extend_pipeline.ledger.read.rows import VideoRow
-from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.states import UNFINISHED, WITHDRAWN_WITH_MANY, VideoState
 
+FEW: Final = 10
+"""So many videos may always leave the catalogue at once. More of them may be a mistake if they are most of all, because
+then a wrong file was probably saved."""
+
+_DECLARED: Final = frozenset(VideoState) - {VideoState.WITHDRAWN}
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
 """Columns of a source's file. They are kept when an entry changes, unless its source does."""
 
@@ -162,12 +168,16 @@ def declare(
     """
     table = tables.videos
     known = {row.video_key: row for row in queries.videos(tx.connection, keys=within)}
+    declared = {entry.video_key for entry in declarations}
+    leaving = [k for k, row in known.items() if k not in declared and row.state != VideoState.WITHDRAWN.value]
+    withdrawn = leaving if withdraw else []
+    lost = _lost_at_once(tx.connection, withdrawn, is_empty=not declarations)
     first_keys: set[str] | None = None
     new: list[str] = []
     changed: list[str] = []
     put_back = False
     for entry in declarations:
-        row = known.pop(entry.video_key, None)
+        row = known.get(entry.video_key)
         was_withdrawn = row is not None and row.state == VideoState.WITHDRAWN.value
         if row is not None and row.definition_digest == entry.definition_digest and not was_withdrawn:
             continue
@@ -185,15 +195,33 @@ def declare(
             if first_key is not None:
                 first_keys.add(first_key)
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
-    leaving = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
-    withdrawn = leaving if withdraw else []
     for key in withdrawn:
-        tx.append("video_withdrawn", video_key=key, account=known[key].account)
+        reason = {"reason": WITHDRAWN_WITH_MANY} if key in lost else None
+        tx.append("video_withdrawn", video_key=key, account=known[key].account, data=reason)
     keys_changed = renamed or put_back or bool(new or withdrawn)
     remember(
         tx, digest, home=home, keys_changed=keys_changed, compared_all=within is None, left_over=leaving != withdrawn
     )
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
+
+
+def _lost_at_once(connection: Connection, withdrawn: Sequence[str], *, is_empty: bool) -> Collection[str]:
+    """Return the unfinished ones of the videos that leave the catalogue, if they are so many that it may be a mistake.
+    `is_empty` tells that it has no entry among the compared ones."""
+    if not withdrawn:
+        return ()
+    unfinished = queries.video_keys(connection, UNFINISHED)
+    lost = unfinished.intersection(withdrawn)
+    leaves_none = is_empty and not queries.video_keys(connection, _DECLARED).difference(withdrawn)
+    return lost if 2 * len(lost) > len(unfinished) and (len(lost) > FEW or leaves_none) else ()
+
+
+def confirm_withdrawn(tx: LedgerTransaction, *, why: str) -> tuple[str, ...]:
+    """Record that the videos that left the catalogue with many others were meant to leave; return their keys."""
+    videos = withdrawn_with_many(tx.connection)
+    for video in videos:
+        tx.append("video_withdrawn", video_key=video.video_key, account=video.account, data={"why": why})
+    return tuple(video.video_key for video in videos)
 
 
 def remember(

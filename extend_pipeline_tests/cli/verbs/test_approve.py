@@ -65,3 +65,20 @@ def test_an_incomplete_approval_is_wrong_use(edited: Cli) -> None:
     for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["unlisted", "--keep"]):
         assert edited("approve", *words).exit_code == 2, words
     assert len(_waiting(edited)) == 2
+
+
+def test_an_emptied_catalogue_is_shown_until_a_person_says_that_it_was_meant(home_of: Home) -> None:
+    run = home_of(*(video(f"emptied-{number:02}") for number in range(12)))
+    assert run("approve", "--all", "--keep").exit_code == 0
+    _rewrite(run)
+    assert run("approve", "--all", "--keep").exit_code == 0
+    shown = run("status")
+    assert shown.exit_code == 1
+    check_user_text(line_with(shown.stdout, "left the catalogue"))
+    assert len(run.json("status", code=1)["withdrawn_with_many"]) == 12
+    for words in (["--withdrawn", "--keep"], ["--withdrawn", "--all"], ["--withdrawn", "emptied-00"]):
+        assert run("approve", *words).exit_code == 2, words
+    approved = run("approve", "--withdrawn", "--why", "the films are made elsewhere")
+    check_user_text(approved.stdout.strip())
+    assert run.json("approve", "--withdrawn")["videos"] == []
+    assert run("status").exit_code == 0

@@ -22,6 +22,7 @@ from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
+WARN = dg.AssetCheckSeverity.WARN
 LATER = {"first_after": 900, "every": 900}
 
 
@@ -119,6 +120,28 @@ def test_an_emptied_catalogue_removes_no_partition_until_a_person_says_so(place:
     assert keys(place) == ["one", "two"]
     assert place.advance().success
     assert (place.submits("one"), place.submits("two")) == (1, 1)
+
+
+def test_a_cut_down_catalogue_is_said_by_check_and_status_until_a_person_says_that_it_was_meant(place: Place) -> None:
+    place.write(many(14))
+    cursor = place.sensor("catalog_sensor").cursor
+    place.write(many(1))
+    data = place.sensor("catalog_sensor", cursor=cursor)
+    [check] = data.asset_events
+    assert (check.check_name, check.passed, check.severity) == ("configuration_is_sound", False, WARN)
+    check_user_text(check.description)
+    quiet = place.sensor("catalog_sensor", cursor=data.cursor)
+    assert quiet.asset_events == []
+    [needed] = [e for e in place.sensor("alert_sensor").asset_events if e.check_name == "nobody_is_needed"]
+    assert (needed.passed, needed.severity, needed.metadata["videos"].value) == (False, WARN, 13)
+    check_user_text(needed.description)
+    config = {"ops": {"partitions": {"config": {"remove_many": True}}}}
+    job = place.defs.resolve_job_def("partitions_job")
+    assert job.execute_in_process(instance=place.instance, run_config=config).success
+    assert keys(place) == ["v00"]
+    [check] = place.sensor("catalog_sensor", cursor=data.cursor).asset_events
+    assert check.passed
+    assert all(event.passed for event in place.sensor("alert_sensor").asset_events)
 
 
 @pytest.mark.parametrize(("left", "removed"), [(10, 10), (12, 0)], ids=["few go at once", "most of all are kept"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from extend_pipeline.dagster_defs.partition_changes import FEW, Changes, partition_changes
+from extend_pipeline.dagster_defs.partition_changes import Changes, partition_changes
 from extend_pipeline.ledger.read.declared_keys import DeclaredKey, InFlight
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write.catalog_sync import FEW
 
 
 def videos(*keys: str) -> list[DeclaredKey]:
