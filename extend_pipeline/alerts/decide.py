@@ -77,6 +77,8 @@ def decide(
     if (before.marks or has_lost) and not waiting:
         if is_early:
             return Decision(after=before)
+        if failed_runs:  # a receiver that closes its case with an all clear would hide them: that comes next
+            return Decision(kind=Kind.ALERT, after=replace(before, sent_s=now_s))
         return Decision(kind=Kind.ALL_CLEAR, after=Reported(sent_s=now_s, listed_s=now_s))
     if (new or failed_runs) and not is_early:
         kind = Kind.ALERT

@@ -38,6 +38,16 @@ def test_each_thing_is_reported_once_and_again_after_a_day_and_at_the_end() -> N
     assert at(NOW_S + DAY_S + 2 * GAP_S, [], end.after).kind is None
 
 
+def test_a_failed_run_comes_before_the_all_clear_and_not_with_it() -> None:
+    before = at(NOW_S, ["a"]).after
+    failed = at(NOW_S + GAP_S, [], before, failed=True)
+    assert (failed.kind, failed.listed) == (Kind.ALERT, frozenset())
+    assert at(NOW_S + GAP_S + 60, [], failed.after).kind is None
+    end = at(NOW_S + 2 * GAP_S, [], failed.after)
+    assert end.kind is Kind.ALL_CLEAR
+    assert at(NOW_S + 3 * GAP_S, [], end.after).kind is None
+
+
 def test_what_comes_and_goes_is_one_alert_and_one_all_clear() -> None:
     state, kinds = NEW, []
     for minute in range(60):
