@@ -1,6 +1,7 @@
 """The warehouse's errors, with messages for the operator."""
 
 from pathlib import Path
+from typing import Final
 
 
 class WarehouseError(RuntimeError):
@@ -13,6 +14,17 @@ class NotPublishedError(WarehouseError):
     def __init__(self, target: Path) -> None:
         super().__init__(f"no warehouse has been published at {target} yet; run extend-pipeline publish")
         self.target = target
+
+
+class OpenElsewhereError(WarehouseError):
+    """Another program has the published file open for writing, so that no other can read it. `message` says so, and
+    `todo` what helps."""
+
+    todo: Final = "close that program, or open the file read-only in it"
+
+    def __init__(self, target: Path, program: str) -> None:
+        self.message = f"{target} is open for writing in {program}"
+        super().__init__(f"{self.message}; {self.todo}")
 
 
 class PublishError(WarehouseError):

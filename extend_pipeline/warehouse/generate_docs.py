@@ -9,7 +9,7 @@ from extend_pipeline.warehouse.schema import META_COLUMNS, STORAGE_VERSION, TABL
 HEAD = f"""# The warehouse
 
 `{{home}}/state/warehouse.duckdb` is a file for reading: any DuckDB from 1.2 on opens it (storage {STORAGE_VERSION}),
-at any time, while the pipeline runs.
+at any time, while the pipeline runs, **read-only**:
 
 ```python
 import duckdb
@@ -17,6 +17,10 @@ import duckdb
 with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
     warehouse.sql("FROM cost_by_video").show()
 ```
+
+A program that opens it for writing (`duckdb FILE` without `-readonly`; many database tools by default) keeps all others
+from reading it, until it closes the file or the next publish replaces it. Work goes on meanwhile; the checks that read
+the file warn, and name that program.
 
 A new file replaces the old one as a whole. **An open connection shows the file that was published when it was opened**,
 and every further connection of the same process to the same path shows that file too. Connect anew for each query, as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -9,16 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from extend_pipeline.base.days import UTC_ZONE
 from extend_pipeline.warehouse import definitions, schema
-from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
+from extend_pipeline.warehouse.errors import NotPublishedError, OpenElsewhereError, QueryError, WarehouseError
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+_HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
+"""Where DuckDB's message names the process that has a file open for writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Meta:
 @contextmanager
 def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConnection]:
     """Yield a read-only connection to the file. All reads see one file, even if it is replaced meanwhile. Raises
-    NotPublishedError, or WarehouseError if it is no warehouse."""
+    NotPublishedError, OpenElsewhereError, or WarehouseError if it is no warehouse."""
     import duckdb
 
     if not target.exists():
@@ -59,9 +63,7 @@ def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConne
         try:
             connection.execute(f"ATTACH '{path}' AS warehouse (READ_ONLY)")
         except duckdb.Error as error:
-            raise WarehouseError(
-                f"{target} can't be read: {error}. Remove it and run extend-pipeline publish."
-            ) from error
+            raise _unreadable(target, str(error)) from error
         connection.execute("USE warehouse")
         connection.execute("SET TimeZone = 'UTC'")
         if timezone != UTC_ZONE:
@@ -75,6 +77,14 @@ def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConne
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
+
+
+def _unreadable(target: Path, message: str) -> WarehouseError:
+    """Return the error for a file that DuckDB could not open, by DuckDB's message."""
+    if "Could not set lock" not in message:
+        return WarehouseError(f"{target} can't be read: {message}. Remove it and run extend-pipeline publish.")
+    holder = _HOLDER.search(message)
+    return OpenElsewhereError(target, f"{holder[1]} (process {holder[2]})" if holder else "another program")
 
 
 def query(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, Ware
 from extend_pipeline.warehouse.publish import Published
 from extend_pipeline.warehouse.read import query, reading, table_frame
 from extend_pipeline_tests.support.ledger.events import append_attempt, seed_attempt, seed_video
+from extend_pipeline_tests.support.processes.open_for_writing import open_for_writing
 from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
 
@@ -209,6 +211,17 @@ def test_a_file_that_is_no_database_is_reported(place: Place) -> None:
     with pytest.raises(WarehouseError) as caught:
         query(place.target, "SELECT 1")
     check_user_text(str(caught.value))
+
+
+def test_a_file_that_a_program_has_open_for_writing_names_the_program(small_ledger: Ledger, place: Place) -> None:
+    place.publish(small_ledger)
+    with open_for_writing(place.target) as pid:
+        with pytest.raises(WarehouseError, match=rf"process {pid}\b") as caught:
+            query(place.target, "SELECT 1")
+        program = re.search(r"in (\S+) \(process", str(caught.value))
+        assert program is not None
+        check_user_text(str(caught.value), without={program[1]: "PROGRAM", f"process {pid}": "process ID"})
+    assert query(place.target, "SELECT 1").rows == [(1,)]
 
 
 def test_a_frame_keeps_money_exact_ids_as_text_and_moments_in_utc(small_ledger: Ledger, place: Place) -> None:

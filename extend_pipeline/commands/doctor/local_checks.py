@@ -115,11 +115,13 @@ def _awaited(settings: Settings) -> int:
 
 def check_warehouse(path: Path, seq: int) -> Finding:
     """Return whether the published warehouse holds every event of the ledger, up to event `seq`."""
-    from extend_pipeline.warehouse.errors import WarehouseError
+    from extend_pipeline.warehouse.errors import OpenElsewhereError, WarehouseError
     from extend_pipeline.warehouse.read import meta
 
     try:
         published = meta(path)
+    except OpenElsewhereError as error:
+        return warning("warehouse", error.message, error.todo)
     except WarehouseError as error:
         return problem("warehouse", str(error), "extend-pipeline publish")
     if published is None:

@@ -17,7 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
 from extend_pipeline.warehouse.columns import Column
-from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.errors import NotPublishedError, WarehouseError
 from extend_pipeline.warehouse.publish import Busy
 from extend_pipeline.warehouse.read import Meta, Table, meta, query
 
@@ -135,36 +135,51 @@ def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
     def publish_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         """Publish the file if the ledger has changed, and yield the materializations of the chosen tables."""
         with mount.home_of(context).open() as pipeline:
-            if isinstance(publish_last(pipeline), Busy):
-                raise dg.Failure("another process has been publishing for a minute; materialize again when it is done")
-            about = _published(pipeline)
-            for table in PUBLISHED:
-                if (asset := mount.asset(table.asset)) in context.selected_asset_keys:
-                    yield dg.MaterializeResult(
-                        asset_key=asset,
-                        metadata=_metadata(table, pipeline, about, mount),
-                        data_version=dg.DataVersion(data_version(about.ledger_seq, about.ledger_event)),
-                    )
+            try:
+                yield from _materialize(context, pipeline, mount)
+            except WarehouseError as error:
+                raise dg.Failure(str(error)) from None
 
     return publish_tables
 
 
+def _materialize(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, mount: Mount
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Do the work of `publish_tables`. Raises WarehouseError."""
+    if isinstance(publish_last(pipeline), Busy):
+        raise dg.Failure("another process has been publishing for a minute; materialize again when it is done")
+    about = _published(pipeline)
+    for table in PUBLISHED:
+        if (asset := mount.asset(table.asset)) in context.selected_asset_keys:
+            yield dg.MaterializeResult(
+                asset_key=asset,
+                metadata=_metadata(table, pipeline, about, mount),
+                data_version=dg.DataVersion(data_version(about.ledger_seq, about.ledger_event)),
+            )
+
+
 def publish_and_record(
-    instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount, *, always: bool = False
+    context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount, *, always: bool = False
 ) -> Iterator[dg.AssetMaterialization]:
     """Publish the file at the end of another job's run, after its partitions were recorded. Yield a materialization of
-    each table, unless Dagster has the same; with `always` in any case."""
+    each table, unless Dagster has the same; with `always` in any case. If the published file can't be read, the run
+    only warns of it, and the next one records. Raises PublishError."""
+    instance = context.instance
     inputs = table_inputs(instance, mount.asset(COMPLETED_EXTENSIONS))
     if isinstance(publish_last(pipeline), Busy):
         return  # the process that publishes may have read the ledger before our last change; the next run records
-    about = _published(pipeline)
-    tags = version_tags(data_version(about.ledger_seq, about.ledger_event), tables_code_version(), inputs)
-    for table in PUBLISHED:
-        asset = mount.asset(table.asset)
-        latest = instance.get_latest_materialization_event(asset)
-        known = None if latest is None or latest.asset_materialization is None else latest.asset_materialization.tags
-        if always or not says_the_same(tags, known or {}):
-            yield dg.AssetMaterialization(asset, metadata=_metadata(table, pipeline, about, mount), tags=tags)
+    try:
+        about = _published(pipeline)
+        tags = version_tags(data_version(about.ledger_seq, about.ledger_event), tables_code_version(), inputs)
+        for table in PUBLISHED:
+            asset = mount.asset(table.asset)
+            latest = instance.get_latest_materialization_event(asset)
+            known = None if latest is None or (made := latest.asset_materialization) is None else made.tags
+            if always or not says_the_same(tags, known or {}):
+                yield dg.AssetMaterialization(asset, metadata=_metadata(table, pipeline, about, mount), tags=tags)
+    except WarehouseError as error:
+        context.log.warning(f"the tables are not recorded in Dagster: {error}")
 
 
 def _published(pipeline: Pipeline) -> Meta:

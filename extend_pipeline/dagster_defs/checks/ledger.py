@@ -28,7 +28,7 @@ from extend_pipeline.ledger.projection.invariants import prove_invariants
 from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.media.analysis.seam import PREFIX_DB
 from extend_pipeline.providers.registry import spec_of
-from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.errors import WarehouseError
 from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.verify import compare
 
@@ -166,11 +166,11 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
 def evaluate_check(
     pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey, result: dg.AssetCheckResult | None = None
 ) -> dg.AssetCheckResult:
-    """Run one check unless its result is given, and show its times in the home's zone. If nothing has been published
-    yet, that is its finding."""
+    """Run one check unless its result is given, and show its times in the home's zone. If the published file can't be
+    read, or there is none yet, that is its finding."""
     try:
         result = result or CHECKS[key](pipeline)
-    except NotPublishedError as error:
+    except WarehouseError as error:
         result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
     description = in_zone(result.description or "", pipeline.configuration.timezone)
     return result._replace(asset_key=mount.asset(key.asset_key), check_name=key.name, description=description)

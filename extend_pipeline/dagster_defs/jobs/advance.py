@@ -84,7 +84,7 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
                 _bring_in_line(context, pipeline, mount)
         yield from recorder.last_events()
         _bring_in_line(context, pipeline, mount)
-        yield from publish_and_record(context.instance, pipeline, mount)
+        yield from publish_and_record(context, pipeline, mount)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)

@@ -48,7 +48,7 @@ def _reconcile(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         for result in reconcile_everything(pipeline):
             log_statement(context.log, result)
         # always, so that tables with a freshness policy stay fresh where nothing happens but this job
-        yield from publish_and_record(context.instance, pipeline, mount, always=True)
+        yield from publish_and_record(context, pipeline, mount, always=True)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)

@@ -18,6 +18,7 @@ from extend_pipeline.commands.doctor.diagnostics import Level
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.home.homes import ACCESS_ENV, credentials_env, video, write_home
+from extend_pipeline_tests.support.processes.open_for_writing import open_for_writing
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 from extend_pipeline_tests.webhooks.receiving import SECRET
 
@@ -111,6 +112,20 @@ def test_a_stale_warehouse_is_a_warning_with_the_command_to_type(home_of: Home) 
     run("pause")
     [stale] = [finding for finding in _by(run.json("doctor"), "warning") if finding["check"] == "warehouse"]
     check_user_text(f"{stale['message']} → {stale['todo']}")
+
+
+def test_a_warehouse_that_a_program_has_open_for_writing_is_a_warning_and_sql_names_the_program(home_of: Home) -> None:
+    run = home_of(video("open"))
+    run("publish")
+    with open_for_writing(run.home / "state" / "warehouse.duckdb") as pid:
+        [warning] = [finding for finding in _by(run.json("doctor"), "warning") if finding["check"] == "warehouse"]
+        asked = run("sql", "SELECT 1")
+        assert run.json("publish")["outcome"] == "already_fresh"
+        assert run("status").exit_code == 0
+    assert (asked.exit_code, asked.stdout) == (2, "")
+    for text in (warning["message"], asked.stderr):
+        assert f"(process {pid})" in text
+    assert asked.stderr.strip().endswith(warning["todo"])
 
 
 @pytest.mark.parametrize(

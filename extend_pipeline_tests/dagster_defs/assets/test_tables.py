@@ -15,15 +15,16 @@ from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.processes.open_for_writing import open_for_writing
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 TABLES = [dg.AssetKey(name) for name in ("extension_lineage", "extension_costs", "extension_durations")]
 
 
-def _publish(place: Place) -> dg.ExecuteInProcessResult:
+def _publish(place: Place, *, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
     """Materialize the published tables in one run and return its result."""
     job = place.defs.resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(asset_selection=TABLES, instance=place.instance)
+    return job.execute_in_process(asset_selection=TABLES, instance=place.instance, raise_on_error=raise_on_error)
 
 
 def test_the_tables_are_published_once_after_a_manual_run_with_partitions_missing(place: Place) -> None:
@@ -57,6 +58,29 @@ def test_the_tables_are_published_once_after_a_manual_run_with_partitions_missin
     assert requested == 3
     assert _publish(place).success
     assert tick(cursor)[0] == 0
+
+
+def test_a_run_goes_on_while_a_program_has_the_file_open_for_writing(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP)])
+    assert place.advance().success
+    with place.resource.open() as pipeline:
+        path = pipeline.settings.warehouse_path
+    with open_for_writing(path) as pid:
+        again = place.advance()
+        by_hand = _publish(place, raise_on_error=False)
+        place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP)])
+        published_anew = place.advance()
+    assert again.success
+    checks = {check.check_name: check for check in again.get_asset_check_evaluations()}
+    assert checks.keys() == {key.name for key in CHECKS}
+    failed = {name: check.severity for name, check in checks.items() if not check.passed}
+    assert failed == dict.fromkeys(("charges_reconcile", "durations_grew", "seams_hold"), dg.AssetCheckSeverity.WARN)
+    assert f"(process {pid})" in str(checks["seams_hold"].description)
+    [failure] = [event.step_failure_data for event in by_hand.all_events if event.is_step_failure]
+    assert failure.error is not None
+    assert f"(process {pid})" in failure.error.message
+    assert "remove" not in failure.error.message.lower()
+    assert all(check.passed for check in published_anew.get_asset_check_evaluations())
 
 
 def test_advance_job_publishes_itself_and_starts_no_run_for_the_tables(place: Place) -> None:
