@@ -147,7 +147,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
 
 def _posters(attempt: AttemptRow, store: MediaStore) -> Metadata:
     """Return the previews of the poster's three panels, which the UI shows without a click, and the poster, which it
-    shows after one. Posters of earlier versions have no previews."""
+    shows after one. Posters of earlier versions have no previews, and one that can't be read is left out."""
     if attempt.poster_path is None:
         return {}
     try:
@@ -155,7 +155,7 @@ def _posters(attempt: AttemptRow, store: MediaStore) -> Metadata:
             if path.stat().st_size > POSTER_CAP:
                 return {}
             jpeg, previews = split(path.read_bytes())
-    except FileNotFoundError:
+    except OSError:  # a file of another user, too: without its poster the film is recorded all the same
         return {}
     small = zip(_PANELS, previews, strict=False)
     return {

@@ -69,6 +69,17 @@ def test_another_instance_gets_everything(place: Place, pipeline: Pipeline) -> N
         assert written(place, pipeline) == ALL
 
 
+def test_a_poster_that_cannot_be_read_is_left_out_and_the_rest_is_recorded(place: Place, pipeline: Pipeline) -> None:
+    [poster] = (place.home / "state" / "media").rglob("*.jpg")
+    poster.unlink()
+    poster.mkdir()  # an error of the operating system for every user, as a foreign owner's file is one for most
+    assert written(place, pipeline) == ALL
+    film = place.latest("completed_extensions", "one")
+    assert film is not None
+    assert "poster" not in film.metadata
+    assert film.metadata["bytes"].value
+
+
 def test_a_first_run_that_is_killed_before_its_end_is_not_repeated(place: Place, pipeline: Pipeline) -> None:
     assert written(place, pipeline) == ALL
     assert written(place, pipeline, last=True) == []
