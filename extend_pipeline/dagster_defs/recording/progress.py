@@ -10,12 +10,14 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from extend_pipeline.dagster_defs.mount import Mount
-from extend_pipeline.ledger.identity import read_identity
+from extend_pipeline.ledger.identity import event_digest, read_identity
+from extend_pipeline.ledger.read import queries
 
 if TYPE_CHECKING:
     from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 
 _RECORDED: Final = "recorded"
+_EVENT: Final = "recorded_event"  # beside the number and with it, because earlier versions read that as a number
 _ASSETS: Final = "recorded_assets"
 _COMPARED: Final = "synced"
 
@@ -60,10 +62,17 @@ class Progress:
         place = "/".join([*mount.key_prefix, str(read_identity(ledger).ledger_id)])
         return cls(instance.daemon_cursor_storage, place)
 
-    def recorded(self) -> int | None:
-        """Return the number of the ledger's event up to which everything is recorded; None without one."""
+    def recorded(self, ledger: Connection) -> int | None:
+        """Return the number of the ledger's event up to which everything is recorded. None without one, and if that
+        event is not in the ledger, or another one has its number, because an older state was restored since. A number
+        without an event, which earlier versions have kept, is taken as it is."""
         text = self._read(_RECORDED)
-        return None if text is None else int(text)
+        if text is None:
+            return None
+        of_number, _, event = (self._read(_EVENT) or "").partition(" ")
+        seq = int(text)
+        is_there = seq <= queries.head(ledger) and (of_number != text or event_digest(ledger, seq) == event)
+        return seq if is_there else None
 
     def assets(self) -> frozenset[dg.AssetKey]:
         """Return the assets (keys without a prefix) that had a materialization when that number was kept."""
@@ -74,10 +83,11 @@ class Progress:
         text = self._read(_COMPARED)
         return None if text is None else Compared.parse(text)
 
-    def keep_recorded(self, seq: int, assets: Collection[dg.AssetKey]) -> None:
-        """Keep up to which event everything is recorded, and the assets that have a materialization."""
+    def keep_recorded(self, ledger: Connection, seq: int, assets: Collection[dg.AssetKey]) -> None:
+        """Keep up to which event of the ledger everything is recorded, and the assets that have a materialization."""
         names = " ".join(sorted(asset.to_user_string() for asset in assets))
-        self.storage.set_cursor_values({self._key(_RECORDED): str(seq), self._key(_ASSETS): names})
+        values = {_RECORDED: str(seq), _EVENT: f"{seq} {event_digest(ledger, seq)}", _ASSETS: names}
+        self.storage.set_cursor_values({self._key(what): value for what, value in values.items()})
 
     def keep_compared(self, compared: Compared) -> None:
         """Keep how far partitions were compared."""

@@ -33,8 +33,9 @@ COMPARE_S: Final = 10.0
 class Recorder:
     """Records changed partitions in Dagster.
 
-    The number of the ledger's event up to which everything is recorded is kept in Dagster's own storage, so that a
-    restart reads what changed since, and a lost DAGSTER_HOME fills up again. It is kept after the materializations,
+    The number of the ledger's event up to which everything is recorded is kept in Dagster's own storage, with a digest
+    of that event, so that a restart reads what changed since, and everything if DAGSTER_HOME was lost or a backup of
+    the ledger was restored. It is kept after the materializations,
     which a crash may therefore find recorded: their versions are compared with those in Dagster's event log.
 
     A partition may read "Unsynced" once the one above it was recorded after it. At the end of a run such partitions of
@@ -56,10 +57,10 @@ class Recorder:
         with pipeline.ledger.read() as connection:
             self._progress = Progress.of(instance, mount, connection)
             head = queries.head(connection)
-        kept = self._progress.recorded()
+            kept = self._progress.recorded(connection)
         self._present = {asset for asset in PARTITIONED if instance.has_asset_key(mount.asset(asset))}
         # an asset that was wiped in Dagster's UI fills up again, and so does one whose ledger was put back
-        is_usable = kept is not None and kept <= head and self._progress.assets() <= self._present
+        is_usable = kept is not None and self._progress.assets() <= self._present
         self._seq = self._kept = kept if kept is not None and is_usable else 0
         self._waiting: dict[str, None] = {}
         self._touched: dict[str, None] = {}
@@ -90,7 +91,8 @@ class Recorder:
             self._touched[key] = None
         if self.done and self._seq != self._kept:
             # after the last yield, because Dagster has written an event when it asks for the next one
-            self._progress.keep_recorded(self._seq, self._present)
+            with self._pipeline.ledger.read() as connection:
+                self._progress.keep_recorded(connection, self._seq, self._present)
             self._kept = self._seq
 
     def last_events(self) -> Iterator[dg.AssetMaterialization]:

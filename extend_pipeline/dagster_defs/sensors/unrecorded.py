@@ -20,12 +20,12 @@ one that ends before it has recorded anything would be repeated with every tick.
 def unrecorded(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> str:
     """Return in words what the ledger has and Dagster lacks; empty if nothing has waited for long enough."""
     with pipeline.ledger.read() as connection:
-        recorded, head = Progress.of(instance, mount, connection).recorded(), queries.head(connection)
-        if recorded is not None and recorded <= head:
+        recorded = Progress.of(instance, mount, connection).recorded(connection)
+        if recorded is not None:
             changed_ms = queries.changed_at(connection, after_seq=recorded)
             waits = changed_ms is not None and pipeline.now_ms() - changed_ms >= WAIT_S * 1000
         else:
-            waits = head > 0  # a new or lost DAGSTER_HOME, or a ledger that was put back
+            waits = queries.head(connection) > 0  # a new or lost DAGSTER_HOME, or a ledger that was put back
     return "what was done before, to be recorded in Dagster" if waits and not _has_just_run(instance, mount) else ""
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
 from extend_pipeline.dagster_defs.mount import OWN
+from extend_pipeline.dagster_defs.recording.progress import Progress
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
+from extend_pipeline.dagster_defs.sensors.unrecorded import unrecorded
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.drive import advance_until_idle
+from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.read import queries
 from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.ledger.plans import recorded
@@ -83,6 +89,52 @@ def test_a_poster_that_cannot_be_read_is_left_out_and_the_rest_is_recorded(place
 def test_a_first_run_that_is_killed_before_its_end_is_not_repeated(place: Place, pipeline: Pipeline) -> None:
     assert written(place, pipeline) == ALL
     assert written(place, pipeline, last=True) == []
+
+
+def test_a_restored_ledger_that_has_grown_past_the_kept_number_is_recorded_anew(place: Place, tmp_path: Path) -> None:
+    ledger, backup = place.home / "state" / "ledger.sqlite", tmp_path / "backup.sqlite"
+    extend_in_a_shell(place, "zero")
+    shutil.copyfile(ledger, backup)
+    extend_in_a_shell(place, "zero", "one", "two")
+    with place.resource.open() as opened:
+        assert written(place, opened) == [asset for asset in ALL for _ in range(3)]
+        before = head_of(opened)
+    shutil.copyfile(backup, ledger)
+    with place.resource.open() as opened:
+        accept(opened.settings, opened.ledger, who="test", why="restored", now_ms=opened.now_ms())
+    extend_in_a_shell(place, "zero", "three")  # another history, whose numbers are recorded as those of others
+    extend_in_a_shell(place, "zero", "three", "four", "five")
+    with place.resource.open() as opened:
+        assert head_of(opened) > before
+        assert unrecorded(place.instance, opened, OWN)
+        assert written(place, opened) == [asset for asset in ALL for _ in range(3)]
+        assert unrecorded(place.instance, opened, OWN) == ""
+
+
+def test_a_number_that_an_earlier_version_kept_without_an_event_is_taken_as_it_is(
+    place: Place, pipeline: Pipeline
+) -> None:
+    assert written(place, pipeline) == ALL
+    with pipeline.ledger.read() as connection:
+        progress = Progress.of(place.instance, OWN, connection)
+        head = queries.head(connection)
+    of_before = f"extend_pipeline/recorded/{progress.place}"
+    place.instance.daemon_cursor_storage.set_cursor_values({of_before: str(head - 1)})
+    with pipeline.ledger.read() as connection:
+        assert progress.recorded(connection) == head - 1
+
+
+def extend_in_a_shell(place: Place, *keys: str) -> None:
+    """Extend videos as the command line does."""
+    place.write([video(key, extend={"steps": 1, "prompt": "x"}) for key in keys])
+    with place.resource.open() as opened:
+        advance_until_idle(opened, max_seconds=20)
+
+
+def head_of(pipeline: Pipeline) -> int:
+    """Return the number of the ledger's last event."""
+    with pipeline.ledger.read() as connection:
+        return queries.head(connection)
 
 
 def test_a_home_without_a_film_is_not_read_again(place: Place) -> None:

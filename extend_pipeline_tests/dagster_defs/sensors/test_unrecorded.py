@@ -64,7 +64,7 @@ def test_each_mount_and_a_ledger_that_was_put_back_have_a_number_of_their_own(pl
         assert unrecorded(place.instance, pipeline, OWN) == ""
         assert unrecorded(place.instance, pipeline, clips)
         with pipeline.ledger.read() as connection:
-            Progress.of(place.instance, OWN, connection).keep_recorded(1_000_000, PARTITIONED)
+            Progress.of(place.instance, OWN, connection).keep_recorded(connection, 1_000_000, PARTITIONED)
         assert unrecorded(place.instance, pipeline, OWN)
     record(place)
     with place.resource.open() as pipeline:
