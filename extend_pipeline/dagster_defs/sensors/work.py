@@ -76,7 +76,8 @@ def build_poll_sensor(
 
     Each tick polls, writes down the task states, and requests one run of advance_job when something is due, unless one
     is queued or running. There is no run_key, because a used key could never request again; a duplicate run costs no
-    money, because the ledger decides what is submitted. `clock` is in seconds and never goes back.
+    money, because the ledger decides what is submitted. `clock` is in seconds and never goes back. A tick logs nothing,
+    because Dagster keeps the file of its log for ever, and its text and the run's tag say the same.
     """
 
     def tick(context: dg.SensorEvaluationContext, home: HomeResource, mount: Mount) -> dg.RunRequest | dg.SkipReason:
@@ -85,24 +86,21 @@ def build_poll_sensor(
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             lacking = [f"account {name}: {fault}" for name, fault in pipeline.without_key().items() if name in names]
             wrong = "; ".join(filter(None, (summarize_mistakes(mistakes(pipeline)), *lacking)))
-            if wrong:
-                context.log.warning(wrong)
             if not names:
-                return dg.SkipReason("; ".join(filter(None, (f"no account of {provider}", wrong))))
+                return _skip(f"no account of {provider}", wrong)
             ledger = look(pipeline.settings, pipeline.ledger)
             if not ledger.may_spend and not ledger.kind.can_be_accepted:
-                return dg.SkipReason(ledger.describe())
+                return _skip(ledger.describe(), wrong)
             polled = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
             if unfinished := unfinished_runs(context.instance, mount):  # it plans before each round
                 run = unfinished[0]
-                return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {polled} polled")
+                return _skip(f"run {run.run_id} is {run.status.value.lower()}; {polled} polled", wrong)
             due = what_is_due(pipeline, names) or unrecorded(context.instance, pipeline, mount)
-        context.log.info(f"{polled} polled; due: {due or 'nothing'}")
         if not due:
             blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.describe()}"
-            return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {polled} polled", wrong, blocked))))
+            return _skip(f"nothing is due; {polled} polled", wrong, blocked)
         if not may_request(context.instance, mount, provider, now_s=time.time()):
-            return dg.SkipReason(f"another sensor has just requested a run; {polled} polled; due: {due}")
+            return _skip(f"another sensor has just requested a run; {polled} polled; due: {due}", wrong)
         return dg.RunRequest(tags={ASKED_BY_TAG: f"{provider}: {due}"[:200]})
 
     return build_sensor(
@@ -114,6 +112,10 @@ def build_poll_sensor(
         description=f"Polls {provider} accounts, and requests one run of {mount.name(ADVANCE_JOB)} when something is "
         "due.",
     )
+
+
+def _skip(*parts: str) -> dg.SkipReason:
+    return dg.SkipReason("; ".join(filter(None, parts)))
 
 
 def build_tables_sensor(mount: Mount) -> dg.AutomationConditionSensorDefinition:
