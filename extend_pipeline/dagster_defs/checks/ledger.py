@@ -1,8 +1,6 @@
 """Asset checks on the published tables and the ledger, and how all asset checks are evaluated."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -10,6 +8,7 @@ import dagster as dg
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import first_names
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
+from extend_pipeline.dagster_defs.checks.films import durations_grew, seams_hold
 from extend_pipeline.dagster_defs.checks.needs import accounts_run, nobody_is_needed, report_needs
 from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome
 from extend_pipeline.dagster_defs.checks.provider import (
@@ -25,14 +24,9 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.proof import prove
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.projection.invariants import prove_invariants
-from extend_pipeline.ledger.states import ADOPTED
-from extend_pipeline.media.analysis.seam import PREFIX_DB
-from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.warehouse.errors import WarehouseError
-from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.verify import compare
 
-SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: time to raise it before work stops
 
 
@@ -70,56 +64,6 @@ def budgets_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
                 findings.append(f"account {account.account}: {used} of {cap} {account.unit} {what}")
     severity = dg.AssetCheckSeverity.ERROR if over else dg.AssetCheckSeverity.WARN
     return outcome(findings, "raise the budget in accounts.yaml, or let the work wait", severity)
-
-
-# adopted tasks are left out, because they were not requested here
-_NOT_AS_PROMISED: Final = """
-    SELECT video_key, hop, added_duration_s FROM completed_extensions
-    WHERE provider = ? AND NOT starts_with(video_key, ?)
-        AND coalesce(added_duration_s * 1000 NOT BETWEEN ? AND ?, true)
-"""
-
-
-def _not_as_promised(target: Path, provider: str) -> list[tuple[str, int, Decimal | None]]:
-    least_ms, most_ms = spec_of(provider).added_ms(None)
-    params = [provider, f"{ADOPTED}:", least_ms - SLACK_MS, most_ms + SLACK_MS]
-    return [(key, hop, added_s) for key, hop, added_s in query(target, _NOT_AS_PROMISED, params).rows]
-
-
-def durations_grew(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """Every extension added the length that the provider promises, and complete videos have the requested length."""
-    target = pipeline.settings.warehouse_path
-    providers = query(target, "SELECT DISTINCT provider FROM completed_extensions").rows
-    odd = sorted(
-        (row for (provider,) in providers for row in _not_as_promised(target, provider)), key=lambda row: row[:2]
-    )
-    short = query(
-        target,
-        "SELECT video_key, current_duration_s, target_s FROM source_videos"
-        " WHERE state = 'complete' AND current_duration_s + 0.1 < target_s ORDER BY video_key",
-    )
-    grown = [f"{key}/{hop}: added {'an unknown length' if s is None else f'{s} s'}" for key, hop, s in odd]
-    ended = [f"{key}: complete at {now} s, {target_s} s were requested" for key, now, target_s in short.rows]
-    return outcome(
-        grown + ended,
-        "watch the film; if it is not what was paid for, ask the provider to refund the units",
-        dg.AssetCheckSeverity.WARN,
-    )
-
-
-def seams_hold(pipeline: Pipeline) -> dg.AssetCheckResult:
-    """Full films begin with their parent, by their video frames. Films that could not be compared are left out."""
-    broken = query(
-        pipeline.settings.warehouse_path,
-        "SELECT video_key, hop, seam_psnr_db FROM completed_extensions WHERE output_kind = 'full'"
-        " AND seam_psnr_db IS NOT NULL AND (NOT parent_is_prefix OR seam_psnr_db < ?) ORDER BY video_key, hop",
-        [PREFIX_DB],
-    )
-    return outcome(
-        [f"{key}/{hop}: {psnr} dB to its parent, {PREFIX_DB:g} are expected" for key, hop, psnr in broken.rows],
-        "look at the poster and the film: the provider may have changed the parent's video frames",
-        dg.AssetCheckSeverity.WARN,
-    )
 
 
 def configuration_is_valid(pipeline: Pipeline) -> dg.AssetCheckResult:
