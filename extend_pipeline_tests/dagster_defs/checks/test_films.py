@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from extend_pipeline.dagster_defs.checks.films import RECENT_DAYS, durations_grew, seams_hold
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 
 SPOIL = "UPDATE completed_extensions SET added_duration_s = 0.2, seam_psnr_db = 9"
@@ -25,7 +25,7 @@ def findings(place: Place, *statements: str) -> list[tuple[bool, object, object]
 
 
 def test_a_film_is_reported_for_a_month_and_counted_for_ever(place: Place) -> None:
-    place.write([video("one", extend={"steps": 1, "prompt": "x"}), video("two", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP)])
     assert place.advance().success
     assert findings(place) == [(True, 0, 0)] * 2
     assert findings(place, SPOIL, SHORTEN) == [(False, 4, 4), (False, 2, 2)]

@@ -126,7 +126,7 @@ def test_a_number_that_an_earlier_version_kept_without_an_event_is_taken_as_it_i
 
 def extend_in_a_shell(place: Place, *keys: str) -> None:
     """Extend videos as the command line does."""
-    place.write([video(key, extend={"steps": 1, "prompt": "x"}) for key in keys])
+    place.write([video(key, extend=ONE_HOP) for key in keys])
     with place.resource.open() as opened:
         advance_until_idle(opened, max_seconds=20)
 

@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.dagster_defs.sensors.one_request import may_request
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
 
 
@@ -36,11 +36,11 @@ def tick(place: Place, name: str, cursor: str | None) -> Any:
         return place.defs.get_repository_def().get_sensor_def(name).evaluate_tick(context)
 
 
-@pytest.mark.parametrize("extend", [{"steps": 1, "prompt": "x"}, {"steps": 1, "prompt": "x", "colour": "red"}])
+@pytest.mark.parametrize("extend", [ONE_HOP, {**ONE_HOP, "colour": "red"}])
 def test_a_tick_that_says_the_same_as_the_one_before_leaves_no_file(
     place: Place, dagster_home: Path, extend: dict[str, Any]
 ) -> None:
-    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.write([video("one", extend=ONE_HOP)])
     names = [
         sensor.name
         for sensor in place.defs.get_repository_def().sensor_defs
@@ -66,7 +66,7 @@ def test_a_tick_that_requests_none_says_what_is_wrong_in_the_files(place: Place)
     place.write([video("one"), video("two")])
     place.sensor("catalog_sensor")
     place.materialise("extension_requests", keys=["one"])
-    place.write([video("one", extend={"steps": 1, "prompt": "x", "colour": "red"}), video("two")])
+    place.write([video("one", extend={**ONE_HOP, "colour": "red"}), video("two")])
     assert may_request(place.instance, OWN, "vidu", now_s=time.time())
     skipped = tick(place, "kling_poll_sensor", None)
     assert skipped.run_requests == []
