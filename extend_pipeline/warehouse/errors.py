@@ -17,10 +17,10 @@ class NotPublishedError(WarehouseError):
 
 
 class OpenElsewhereError(WarehouseError):
-    """Another program has the published file open for writing, so that no other can read it. `message` says so, and
-    `todo` what helps."""
+    """The published file is open for writing, in another program or by another connection of this process, so that it
+    can't be read. `message` says so, and `todo` what helps."""
 
-    todo: Final = "close that program, or open the file read-only in it"
+    todo: Final = "close it there, or open it read-only"
 
     def __init__(self, target: Path, program: str) -> None:
         self.message = f"{target} is open for writing in {program}"

@@ -81,6 +81,8 @@ def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConne
 
 def _unreadable(target: Path, message: str) -> WarehouseError:
     """Return the error for a file that DuckDB could not open, by DuckDB's message."""
+    if "Unique file handle conflict" in message:
+        return OpenElsewhereError(target, "this process")
     if "Could not set lock" not in message:
         return WarehouseError(f"{target} can't be read: {message}. Remove it and run extend-pipeline publish.")
     holder = _HOLDER.search(message)

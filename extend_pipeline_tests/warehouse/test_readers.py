@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
+from extend_pipeline.warehouse.errors import NotPublishedError, OpenElsewhereError, QueryError, WarehouseError
 from extend_pipeline.warehouse.publish import Published
 from extend_pipeline.warehouse.read import query, reading, table_frame
 from extend_pipeline_tests.support.ledger.events import append_attempt, seed_attempt, seed_video
@@ -222,6 +222,15 @@ def test_a_file_that_a_program_has_open_for_writing_names_the_program(small_ledg
         assert program is not None
         check_user_text(str(caught.value), without={program[1]: "PROGRAM", f"process {pid}": "process ID"})
     assert query(place.target, "SELECT 1").rows == [(1,)]
+
+
+def test_a_file_that_this_process_has_open_for_writing_is_not_called_broken(small_ledger: Ledger, place: Place) -> None:
+    place.publish(small_ledger)
+    with contextlib.closing(duckdb.connect(str(place.target))), pytest.raises(OpenElsewhereError) as caught:
+        query(place.target, "SELECT 1")
+    check_user_text(str(caught.value))
+    with contextlib.closing(duckdb.connect(str(place.target), read_only=True)):
+        assert query(place.target, "SELECT 1").rows == [(1,)]
 
 
 def test_a_frame_keeps_money_exact_ids_as_text_and_moments_in_utc(small_ledger: Ledger, place: Place) -> None:
