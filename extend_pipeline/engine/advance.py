@@ -17,6 +17,7 @@ from extend_pipeline.engine.guards.other_home import (
     declarer,
     is_to_be_recorded,
     may_declare,
+    other_home,
 )
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -214,7 +215,8 @@ def examine(pipeline: Pipeline) -> Examined:
 
 
 def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
-    """Record in the ledger how far each video of the plan has come; return the keys of the videos that moved."""
+    """Record in the ledger how far each video of the plan has come; return the keys of the videos that moved. Nothing
+    is recorded of another home's videos, because that home would record its own view of them in turn."""
     progress = {
         video.key: Progress(
             video.state,
@@ -228,6 +230,8 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     }
     chosen = {video.key: video.choices for video in current.videos if video.choices}
     with pipeline.ledger.read() as connection:
+        if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
+            return []
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
         before = renames_and_choices.choices_of(connection, chosen)
     moved = {

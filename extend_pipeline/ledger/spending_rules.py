@@ -18,13 +18,11 @@ from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, is_ahead, still_waits
 
 class _Ends(Enum):
     """How a reason ends: without an operator; without one, but only when another attempt of the account ends; or when
-    an operator acts. A local one depends on the files or the process of this moment: it is shown, and never written
-    into the ledger."""
+    an operator acts."""
 
     AUTOMATICALLY = "automatically"
     AFTER_OTHER_ATTEMPTS = "after other attempts"
     BY_OPERATOR = "by an operator"
-    BY_OPERATOR_LOCAL = "by an operator, local"
 
 
 class BlockReason(StrEnum):
@@ -52,8 +50,8 @@ class BlockReason(StrEnum):
     IN_DOUBT_CHECKING = "in_doubt_checking", _Ends.AUTOMATICALLY
     DISK_RESERVED = "disk_reserved", _Ends.AFTER_OTHER_ATTEMPTS
     CHANGED = "changed_meanwhile", _Ends.AUTOMATICALLY  # only of a claim: the next plan sees what has changed
-    CONFIGURATION = "configuration", _Ends.BY_OPERATOR_LOCAL
-    NO_KEY = "no_key", _Ends.BY_OPERATOR_LOCAL
+    CONFIGURATION = "configuration"
+    NO_KEY = "no_key"
     LEDGER = "ledger_not_accepted"
     REPURCHASE = "repurchase"
     SAME_PURCHASE = "same_purchase"
@@ -88,7 +86,7 @@ class BlockReason(StrEnum):
     @property
     def needs_person(self) -> bool:
         """Return whether the video does not continue until an operator acts."""
-        return self.ends in (_Ends.BY_OPERATOR, _Ends.BY_OPERATOR_LOCAL)
+        return self.ends is _Ends.BY_OPERATOR
 
     @property
     def waits_for_others(self) -> bool:
@@ -97,9 +95,21 @@ class BlockReason(StrEnum):
 
     @property
     def is_local(self) -> bool:
-        """Return whether it depends on the files or the process of this moment: shown, never written into the
-        ledger."""
-        return self.ends is _Ends.BY_OPERATOR_LOCAL
+        """Return whether it depends on the files, the disk or the process of this moment. It is shown and never written
+        into the ledger, where two machines would write their reasons over each other's in turn."""
+        return self in _LOCAL
+
+
+_LOCAL: Final = frozenset(
+    {
+        BlockReason.CONFIGURATION,
+        BlockReason.DISK_RESERVED,
+        BlockReason.LEDGER,
+        BlockReason.MEDIA_STORE,
+        BlockReason.NO_DISK_SPACE,
+        BlockReason.NO_KEY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
+from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import Pipeline
 
 ADVANCE_JOB: Final = "advance_job"
@@ -79,15 +80,23 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         stop = alive.over(context.run_id)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S, stop=stop):
             log_round(context.log, now)
-            yield from recorder.pending_events()
-            if recorder.done:
-                _bring_in_line(context, pipeline, mount)
-        yield from recorder.last_events()
-        _bring_in_line(context, pipeline, mount)
+            if _has_own_videos(pipeline):
+                yield from recorder.pending_events()
+                if recorder.done:
+                    _bring_in_line(context, pipeline, mount)
+        if _has_own_videos(pipeline):
+            yield from recorder.last_events()
+            _bring_in_line(context, pipeline, mount)
         yield from publish_and_record(context, pipeline, mount)
         needs = yield from evaluations(pipeline, mount)
     yield dg.Output(None)
     report_needs(context, needs)
+
+
+def _has_own_videos(pipeline: Pipeline) -> bool:
+    """Return whether the ledger's videos are this home's; nothing of another one's is recorded under its assets."""
+    with pipeline.ledger.read() as connection:
+        return other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is None
 
 
 def _bring_in_line(context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount) -> None:

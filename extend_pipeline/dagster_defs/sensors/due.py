@@ -8,6 +8,7 @@ from extend_pipeline.engine.doubt.recover import lease_is_over, release_dead_lea
 from extend_pipeline.engine.fetch.collect import FETCHED
 from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
+from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -64,7 +65,8 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     now = plan(plan_input(pipeline, unfinished=True, walk_running=0))
     with ledger.read() as connection:
         leased = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
-        known = {row.video_key: row for row in queries.videos(connection, unfinished=True)}
+        is_recorded = other_home(pipeline.configuration, connection, now_ms=now_ms) is None
+        known = {row.video_key: row for row in queries.videos(connection, unfinished=True)} if is_recorded else {}
     if any(row.account in accounts and lease_is_over(row, now_ms) for row in leased):
         work.append("leases that ended")
     steps = sum(step.video.account in accounts for step in now.due)

@@ -9,6 +9,7 @@ import dagster as dg
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.recording.progress import Progress
+from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 
@@ -18,8 +19,11 @@ one that ends before it has recorded anything would be repeated with every tick.
 
 
 def unrecorded(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -> str:
-    """Return in words what the ledger has and Dagster lacks; empty if nothing has waited for long enough."""
+    """Return in words what the ledger has and Dagster lacks; empty if nothing has waited for long enough, or while the
+    videos are another home's, because a run records nothing then."""
     with pipeline.ledger.read() as connection:
+        if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
+            return ""
         recorded = Progress.of(instance, mount, connection).recorded(connection)
         if recorded is not None:
             changed_ms = queries.changed_at(connection, after_seq=recorded)

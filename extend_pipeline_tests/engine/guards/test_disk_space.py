@@ -22,6 +22,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
@@ -105,6 +106,17 @@ def test_nothing_is_bought_without_room_and_everything_once_there_is(home: Engin
         assert [finding["level"] for finding in doctor["findings"] if finding["check"] == "disk"] == ["problem"]
         subprocess.run(["mount", "-o", "remount,size=64m", str(home.settings.media_dir)], check=True)
         finishes(home, charges=3)
+
+
+def test_what_a_disk_or_a_machine_lacks_is_shown_and_not_written_into_the_ledger(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    home.options["min_free_bytes"] = 1 << 60
+    with home.open() as pipeline:
+        now = advance(pipeline, publish=False)
+        assert [video.blocker and video.blocker.reason for video in now.plan.videos] == [BlockReason.NO_DISK_SPACE]
+        assert now.changed == []
+        with pipeline.ledger.read() as connection:
+            assert [row.state for row in queries.videos(connection)] == [VideoState.NEW]
 
 
 def test_a_disk_that_fills_up_after_the_plan_is_noticed_before_the_claim(home: EngineHome) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.guards.ledger_look import accept, look
 from extend_pipeline.engine.guards.ledger_memory import ANCHOR_FILE, MEMORY_FILE
 from extend_pipeline.engine.guards.ledger_verdict import Kind
 from extend_pipeline.ledger.database import NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import move
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
@@ -70,6 +73,21 @@ def test_no_provider_is_paid_again_from_another_ledger_and_advance_ends(
         plan = drive(pipeline)  # ends: nothing goes on by itself
         assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
     assert charge_count(home) == 1
+
+
+def test_that_a_ledger_is_not_accepted_here_is_not_written_into_it(home: EngineHome, tmp_path: Path) -> None:
+    home.seeded(1, steps=2)
+    with home.open() as pipeline:
+        assert advance(pipeline).submitted.posts == 1
+    with at(home, f"sqlite:///{tmp_path}/new.sqlite").open() as pipeline:
+        drive(pipeline)
+        accept(pipeline.settings, pipeline.ledger, who="ann", why="new", now_ms=pipeline.now_ms())
+        drive(pipeline)
+    with home.open() as pipeline:  # with its first ledger again
+        plan = drive(pipeline)
+        assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
+        with pipeline.ledger.read() as connection:
+            assert [row.state for row in queries.videos(connection)] == [VideoState.WORKING]
 
 
 def test_an_older_state_and_a_diverged_one_are_noticed(home: EngineHome) -> None:
