@@ -58,13 +58,14 @@ class OtherHomeError(LedgerError):
 
 def declarer(settings: Settings) -> Declarer:
     """Return how the ledger remembers this home: by its host and folder, and by a file of its state folder that is made
-    once and never written. Its inode and time of change (ctime) stay when the folder is moved or the host renamed, and
-    are others in a copy."""
+    once and never written. Its inode and the time when it was made (mtime, which a change of its owner or rights
+    leaves, as in each start of a Kubernetes pod with an `fsGroup`) stay when the folder is moved or the host renamed;
+    a copy has another inode."""
     try:
         made = (settings.state_dir / IN_USE).stat()
     except OSError:
         return Declarer(None, home_name(settings))
-    return Declarer(f"{made.st_ino:x}.{made.st_ctime_ns:x}", home_name(settings))
+    return Declarer(f"{made.st_ino:x}.{made.st_mtime_ns:x}", home_name(settings))
 
 
 def other_home(configuration: Configuration, connection: Connection, *, now_ms: int) -> Blocker | None:
@@ -133,9 +134,11 @@ def _blocker(
     leaving = declared.difference(catalogue.videos, catalogue.renamed().values())
     if 2 * len(leaving) <= len(declared):
         return None
+    own = declarer(settings).name
+    state = " with another state folder" if own == last.home.name else ""
     message = (
         f"the ledger at {shown_address(settings.ledger_url)} holds {counted(len(declared), 'video')} of the home "
-        f"{last.home.name}, and this home, {declarer(settings).name}, has {len(declared) - len(leaving)} of them and "
+        f"{last.home.name}, and this home, {own}{state}, has {len(declared) - len(leaving)} of them and "
         f"would withdraw the others; so it polls and fetches, but declares and submits nothing until the other home "
         f"has the same catalogue or has not looked for a day"
     )

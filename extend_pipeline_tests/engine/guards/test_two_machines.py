@@ -4,6 +4,7 @@ homes that are the same are taken for it."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +21,15 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.other_home import OtherHomeError as Refused
 from extend_pipeline.engine.guards.other_home import declarer, other_home, take_over
+from extend_pipeline.engine.guards.state_in_use import IN_USE
 from extend_pipeline.engine.home import open_home
+from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.ledger.write.catalog_sync import Declared, Declarer, LastDeclared
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import account, entry, source_id
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 NOON: Final = 1_800_000_000_000
 MINUTE: Final = 60_000
@@ -203,9 +207,23 @@ def test_a_folder_of_the_same_name_is_another_home(machine: MakeMachine) -> None
     first.look(0)
     shutil.rmtree(first.settings.state_dir)
     first.write(1)
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         first.look(MINUTE)
+    words = {shown_address(first.ledger_url): "LEDGER", declarer(first.settings).name: "HOME"}
+    check_user_text(str(refused.value), without=words)
     assert first.look(25 * HOUR).withdrawn == keys(0)
+
+
+def test_a_home_whose_files_get_another_owner_is_the_same(machine: MakeMachine) -> None:
+    first = machine("home")
+    first.write(0)
+    first.look(0)
+    mark = first.settings.state_dir / IN_USE
+    before = mark.stat().st_ctime_ns
+    os.chown(mark, os.getuid(), os.getgid())  # as at each start of a Kubernetes pod with an `fsGroup`
+    assert mark.stat().st_ctime_ns > before
+    first.write(1)
+    assert first.look(MINUTE) == Declared(keys(1), (), keys(0))
 
 
 def test_homes_whose_state_can_not_be_read_are_distinguished_by_their_place(machine: MakeMachine) -> None:
