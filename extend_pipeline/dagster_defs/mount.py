@@ -5,7 +5,15 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, cast
 
 import dagster as dg
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+)
 
 from extend_pipeline.dagster_defs.resources import HomeResource
 
@@ -18,6 +26,8 @@ Start = Literal["running", "stopped", "none"]
 
 _PART: Final = r"^[A-Za-z0-9_-]+$"
 _RESOURCE_KEY: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+_UNPREFIXED: Final = "all"
+"""Stands for the mount without a prefix in tags of runs and in Dagster's storage."""
 MAX_FRESHNESS_HOURS: Final = 8_784  # a year
 TEMPLATE: Final = r"\{\{"  # of Dagster's components: its text is known when it is rendered
 
@@ -76,6 +86,7 @@ KeyPrefix = Annotated[
             "type": ["string", "array"],
             "pattern": f"{_PART[:-1]}(/{_PART[1:-1]})*$",
             "items": {"type": "string", "pattern": f"{_PART}|{TEMPLATE}"},
+            "not": {"enum": [_UNPREFIXED, [_UNPREFIXED]]},
         }
     ),
 ]
@@ -167,6 +178,13 @@ class Mount(BaseModel):
         examples=[36],
     )
 
+    @field_validator("key_prefix")
+    @classmethod
+    def _give_own_names(cls, prefix: tuple[str, ...]) -> tuple[str, ...]:
+        if prefix == (_UNPREFIXED,):
+            raise ValueError(f"the prefix {_UNPREFIXED} stands for a home without one; choose another")
+        return prefix
+
     def name(self, name: str) -> str:
         """Return the mounted name of a job, an op, a sensor, a schedule, a pool or a set of partitions."""
         return "_".join([*(part.replace("-", "_") for part in self.key_prefix), name])
@@ -191,7 +209,7 @@ class Mount(BaseModel):
     @property
     def advance_tag(self) -> str:
         """Return the value of the tag of runs that advance; `deploy/dagster.yaml` lets one run of each go on."""
-        return "/".join(self.key_prefix) or "all"
+        return "/".join(self.key_prefix) or _UNPREFIXED
 
     @property
     def home_key(self) -> str:

@@ -146,6 +146,13 @@ def test_the_mistakes_in_the_arguments_are_reported_all_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize("prefix", ["all", ["all"]])
+def test_a_prefix_without_names_of_its_own_is_refused(prefix: str | list[str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        build_defs(key_prefix=prefix)
+    assert [error["loc"] for error in caught.value.errors()] == [("key_prefix",)]
+
+
 @pytest.fixture
 def places(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[tuple[Place, Place]]:
     """Yield two homes under two prefixes in one code location, beside another project's definitions."""

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from extend_pipeline.components import ExtendPipeline
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -175,8 +176,24 @@ def test_a_mistake_that_a_template_brings_is_reported_at_the_template(
     assert places(error) == {"key_prefix.0": f"{package / 'defs' / 'clips' / 'defs.yaml'}:5"}
 
 
+@pytest.mark.parametrize("prefix", ["all", "[all]"])
+def test_a_prefix_without_names_of_its_own_is_reported_at_its_line(project: Project, prefix: str) -> None:
+    package = project({"clips/defs.yaml": CLIPS.replace('"{{ env.CLIPS_PREFIX }}"', prefix)})
+    _, error = failure(package)
+    assert places(error) == {"key_prefix": f"{package / 'defs' / 'clips' / 'defs.yaml'}:5"}
+    check_user_text(error.errors()[0]["msg"])
+
+
+@pytest.mark.parametrize("prefix", ["all/films"])
+def test_prefixes_that_are_like_it_are_loaded(project: Project, prefix: str) -> None:
+    text = CLIPS.replace('"{{ env.CLIPS_PREFIX }}"', prefix)
+    defs = dg.load_from_defs_folder(path_within_project=project({"clips/defs.yaml": text}))
+    assert defs.get_repository_def().get_all_jobs()
+
+
 def test_the_schema_describes_every_field_with_an_example() -> None:
     schema = ExtendPipeline.model_json_schema()
+    assert schema["properties"]["key_prefix"]["else"]["not"] == {"enum": ["all", ["all"]]}
     assert schema["required"] == ["home"]
     for name, field in schema["properties"].items():
         assert field["description"], name
