@@ -121,7 +121,9 @@ class ExtendPipeline(dg.Component, dg.Resolvable, Mount):
     def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
         """Return the component of a file, its templates rendered. Raises ValidationError with file, line and field of
         every mistake."""
-        values = context.resolve_value(model.model_dump(exclude_unset=True, warnings=False))
+        written = model.model_dump(exclude_unset=True, warnings=False).items()
+        # Dagster would render a text such as 2024 as a number
+        values = {name: context.resolve_value(value) if _has_template(value) else value for name, value in written}
         tree = context.source_position_tree
         if tree is None:
             return cls.model_validate(values)

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
@@ -136,6 +137,11 @@ class Mount(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    resource_key: ResourceKey = Field(
+        default=None,
+        description="Key of the home's resource. Default: extend_pipeline_home, after the prefix.",
+        examples=["studio_home"],
+    )
     key_prefix: KeyPrefix = Field(
         default=(),
         description="Stands before all asset keys, and before the names of jobs, sensors, schedules, groups, the set "
@@ -146,11 +152,6 @@ class Mount(BaseModel):
         default=None,
         description="One group for all assets. Default: a group for videos and one for tables.",
         examples=["films"],
-    )
-    resource_key: ResourceKey = Field(
-        default=None,
-        description="Key of the home's resource. Default: extend_pipeline_home, after the prefix.",
-        examples=["studio_home"],
     )
     sensors: Start = Field(
         default="stopped",
@@ -178,11 +179,16 @@ class Mount(BaseModel):
         examples=[36],
     )
 
+    # resource_key is the first field, so that it is known here
     @field_validator("key_prefix")
     @classmethod
-    def _give_own_names(cls, prefix: tuple[str, ...]) -> tuple[str, ...]:
+    def _give_own_names(cls, prefix: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if prefix == (_UNPREFIXED,):
             raise ValueError(f"the prefix {_UNPREFIXED} stands for a home without one; choose another")
+        # where resource_key is invalid, only that is reported
+        if prefix and prefix[0][0].isdigit() and info.data.get("resource_key", "") is None:
+            message = "Dagster refuses a resource whose key begins with a digit"
+            raise ValueError(f"{message}: begin the prefix with a letter, or set resource_key")
         return prefix
 
     def name(self, name: str) -> str:

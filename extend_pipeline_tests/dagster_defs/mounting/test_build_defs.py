@@ -146,7 +146,7 @@ def test_the_mistakes_in_the_arguments_are_reported_all_at_once() -> None:
     }
 
 
-@pytest.mark.parametrize("prefix", ["all", ["all"]])
+@pytest.mark.parametrize("prefix", ["all", ["all"], "2024/films"])
 def test_a_prefix_without_names_of_its_own_is_refused(prefix: str | list[str]) -> None:
     with pytest.raises(ValidationError) as caught:
         build_defs(key_prefix=prefix)

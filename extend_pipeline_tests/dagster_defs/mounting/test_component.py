@@ -176,7 +176,7 @@ def test_a_mistake_that_a_template_brings_is_reported_at_the_template(
     assert places(error) == {"key_prefix.0": f"{package / 'defs' / 'clips' / 'defs.yaml'}:5"}
 
 
-@pytest.mark.parametrize("prefix", ["all", "[all]"])
+@pytest.mark.parametrize("prefix", ["all", "[all]", "2024/films"])
 def test_a_prefix_without_names_of_its_own_is_reported_at_its_line(project: Project, prefix: str) -> None:
     package = project({"clips/defs.yaml": CLIPS.replace('"{{ env.CLIPS_PREFIX }}"', prefix)})
     _, error = failure(package)
@@ -184,11 +184,17 @@ def test_a_prefix_without_names_of_its_own_is_reported_at_its_line(project: Proj
     check_user_text(error.errors()[0]["msg"])
 
 
-@pytest.mark.parametrize("prefix", ["all/films"])
+@pytest.mark.parametrize("prefix", ["all/films", "films/2024", "_films", "-films"])
 def test_prefixes_that_are_like_it_are_loaded(project: Project, prefix: str) -> None:
     text = CLIPS.replace('"{{ env.CLIPS_PREFIX }}"', prefix)
     defs = dg.load_from_defs_folder(path_within_project=project({"clips/defs.yaml": text}))
     assert defs.get_repository_def().get_all_jobs()
+
+
+def test_a_prefix_may_begin_with_a_digit_beside_a_resource_key(project: Project) -> None:
+    text = CLIPS.replace('"{{ env.CLIPS_PREFIX }}"', "2024/films\n  resource_key: films_home")
+    defs = dg.load_from_defs_folder(path_within_project=project({"clips/defs.yaml": text}))
+    assert defs.get_repository_def().has_job("2024_films_advance_job")
 
 
 def test_the_schema_describes_every_field_with_an_example() -> None:
