@@ -21,7 +21,7 @@ from extend_pipeline.engine.guards.other_home import (
 )
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input
+from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input, with_own_entries
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
@@ -216,7 +216,8 @@ def examine(pipeline: Pipeline) -> Examined:
 
 def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     """Record in the ledger how far each video of the plan has come; return the keys of the videos that moved. Nothing
-    is recorded of another home's videos, because that home would record its own view of them in turn."""
+    is recorded of another home's videos, nor of one whose entry is another here than in the ledger, because two homes
+    would record their own views of it in turn."""
     progress = {
         video.key: Progress(
             video.state,
@@ -233,12 +234,10 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
         if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
             return []
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
+        differing = [row for key, row in known.items() if catalog_sync.progress_differs(row, progress[key])]
+        own = with_own_entries(pipeline, connection, differing)
         before = renames_and_choices.choices_of(connection, chosen)
-    moved = {
-        key: entry
-        for key, entry in progress.items()
-        if key in known and catalog_sync.progress_differs(known[key], entry)
-    }
+    moved = {key: entry for key, entry in progress.items() if key in own}
     undecided = {
         key: choices
         for key, choices in chosen.items()

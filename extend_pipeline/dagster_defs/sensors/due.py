@@ -10,7 +10,7 @@ from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
 from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.inputs import plan_input, with_own_entries
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
@@ -67,21 +67,23 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
         leased = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
         is_recorded = other_home(pipeline.configuration, connection, now_ms=now_ms) is None
         known = {row.video_key: row for row in queries.videos(connection, unfinished=True)} if is_recorded else {}
+        planned = [video for video in now.videos if video.account in accounts]
+        differing = [known[v.key] for v in planned if v.key in known and _state_differs(known[v.key], v)]
+        changed = len(with_own_entries(pipeline, connection, differing))
     if any(row.account in accounts and lease_is_over(row, now_ms) for row in leased):
         work.append("leases that ended")
     steps = sum(step.video.account in accounts for step in now.due)
     if steps:
         work.append(f"{counted(steps, 'step')} to submit")
-    changed = sum(video.account in accounts and _state_differs(known.get(video.key), video) for video in now.videos)
     if changed:
         work.append(f"{counted(changed, 'video')} whose state changed")
     return "; ".join(work)
 
 
-def _state_differs(row: VideoRow | None, video: VideoPlan) -> bool:
+def _state_differs(row: VideoRow, video: VideoPlan) -> bool:
     """Return whether a video's stored state or reason is out of date. Its detail is not compared, because it counts
     minutes."""
     if video.blocker is not None and video.blocker.reason.is_local:
         return False
     reason = video.blocker.reason.value if video.blocker else ""
-    return row is not None and (row.state, row.state_reason) != (video.state.value, reason)
+    return (row.state, row.state_reason) != (video.state.value, reason)

@@ -295,6 +295,17 @@ def may_differ(pipeline: Pipeline, last: LastDeclared | None, renames: Renames) 
     return edited if edited.issuperset(renames.videos) else None
 
 
+def with_own_entries(pipeline: Pipeline, connection: Connection, rows: Collection[VideoRow]) -> set[str]:
+    """Return the keys of those videos whose entry is the same in this catalogue and in the ledger. Of another entry,
+    which a machine has edited and this one has not pulled, or which is another home's, this home has no say."""
+    keys = {row.video_key for row in rows}
+    last = catalog_sync.last_declared(connection) if keys else None
+    if not keys or (last is not None and last.digest == pipeline.configuration.catalogue.digest):
+        return keys
+    own = {entry.video_key: entry.definition_digest for entry in declarations(pipeline.configuration, keys)}
+    return {row.video_key for row in rows if own.get(row.video_key) == row.definition_digest}
+
+
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
     """Return the renamings in the files that the ledger doesn't have yet."""
     videos = pipeline.configuration.catalogue.renamed()

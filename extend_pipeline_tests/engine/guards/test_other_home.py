@@ -142,6 +142,20 @@ def test_two_machines_with_one_catalogue_share_a_ledger_also_while_it_is_edited(
     assert set(states(films).values()) == {"complete"}
 
 
+def test_a_machine_that_has_not_pulled_an_edit_does_not_record_the_film_as_complete(films: EngineHome) -> None:
+    second = beside(films, "second-machine")
+    second.seeded(3, steps=1)
+    driven(second)
+    films.seeded(3, steps=2)
+    with films.open() as pipeline:
+        assert declare_catalogue(pipeline).changed
+    driven(second)  # by its own entries the films are complete
+    assert set(states(films).values()) == {"new"}
+    driven(films)
+    assert set(states(films).values()) == {"complete"}
+    assert charges(films) == 6
+
+
 def test_a_new_catalogue_is_taken_in_the_same_home_also_after_it_moved(films: EngineHome) -> None:
     films.seeded(2, first=5, steps=1)
     driven(films)
