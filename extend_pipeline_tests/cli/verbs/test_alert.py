@@ -83,14 +83,16 @@ def test_without_receivers_or_without_the_option_it_is_wrong_use(home_of: Home) 
     check_user_text(result.stderr)
 
 
-def test_a_mistake_in_the_files_is_shown_and_alerts_are_tried_all_the_same(home_of: Home) -> None:
-    run = configured(home_of, {"command": ["cat"]})
-    assert run("pause").exit_code == 0
-    (run.home / "catalog.yaml").write_text("videos: [\n")
-    result = run("alert", "--test")
-    assert result.exit_code == 2
-    assert result.stdout.startswith("command: sent, ")
-    check_user_text(result.stderr)
+def test_with_a_mistake_in_the_files_nothing_is_sent(home_of: Home) -> None:
+    with running_receiver() as receiver:
+        receiver.script = Script(200, body=b"ok")
+        run = configured(home_of, {"webhook": receiver.url, "allow_local": True})
+        assert run("pause").exit_code == 0
+        path = run.home / "accounts.yaml"
+        path.write_text(path.read_text().replace('"webhook"', '"webhok"'))
+        result = run("alert", "--test")
+        assert (result.exit_code, result.stdout, receiver.requests) == (2, "", [])
+    assert "webhok" in result.stderr
 
 
 def test_without_receivers_each_mistake_is_shown_once(home_of: Home) -> None:
