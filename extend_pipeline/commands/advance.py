@@ -18,8 +18,10 @@ from extend_pipeline.commands.render.tables import (
     print_accounts,
     print_blockers,
     print_doubts,
+    print_expiring,
     print_lower_prices,
     print_missing,
+    print_paused,
     print_withdrawn,
 )
 from extend_pipeline.commands.render.text import iso, minute, visible
@@ -199,8 +201,10 @@ def _print_summary(status: Status, counts: dict[str, int], *, stopped: bool) -> 
     states[VideoState.WORKING.value] += sum(status.plan.running.values())
     say(f"videos: {', '.join(f'{count} {name}' for name, count in (+states).items()) or 'none'}")
     print_accounts(status.accounts)
+    print_paused(status)
     print_lower_prices(status)
     print_doubts(status)
     print_withdrawn(status)
+    print_expiring(status, status.plan.now_ms)
     print_missing(status)
     print_blockers(status.plan)

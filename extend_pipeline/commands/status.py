@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from extend_pipeline.commands.render.describe import status_document
-from extend_pipeline.commands.render.home import home_settings, with_home_option
+from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import (
     print_accounts,
@@ -14,6 +14,7 @@ from extend_pipeline.commands.render.tables import (
     print_expiring,
     print_lower_prices,
     print_missing,
+    print_paused,
     print_unplanned,
     print_withdrawn,
     print_zone,
@@ -51,8 +52,7 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
             print_videos(shown, pipeline.accounts, everything=selection.everything)
             print_accounts(current.accounts)
             print_zone(current.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
-            if current.everything_paused:
-                say(f"everything is paused → {with_home_option('extend-pipeline resume')}")
+            print_paused(current)
             if current.disk is not None and current.disk.is_short:
                 say(f"disk: {current.disk.describe()}")
             if current.ledger_ahead_ms:

@@ -90,6 +90,12 @@ def standing(account: AccountStatus) -> str:
     return "; ".join(reasons) or "open"
 
 
+def print_paused(status: Status) -> None:
+    """Print that everything is paused, if it is."""
+    if status.everything_paused:
+        say(f"everything is paused → {with_home_option('extend-pipeline resume')}")
+
+
 def print_lower_prices(status: Status) -> None:
     """Print the prices that were charged below those in accounts.yaml."""
     for lower in status.lower_prices:

@@ -56,6 +56,8 @@ def test_an_invoice_is_compared_and_its_differences_are_accepted(home_of: Home, 
     document = run.json("status", code=1)
     assert {row["verdict"] for row in document["disagreements"]} == {"ledger_only", "upstream_only"}
     check_user_text(line_with(run("status").stdout, "--accept"))
+    advanced = run("advance")
+    assert (advanced.exit_code, advanced.stdout.count("needs you: ")) == (1, 2), advanced.stdout
     assert run("reconcile", name, "--accept", "invoice/998").exit_code == 2
     for row in document["disagreements"]:
         accepted = run("reconcile", name, "--accept", f"{row['book']}/{row['task_id']}", "--why", "known")
