@@ -10,10 +10,17 @@ from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, say
 from extend_pipeline.commands.render.videos import cost
+from extend_pipeline.commands.shared.confirm import confirm, is_interactive, yes_option
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import decision_options
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, confirm_withdrawn, decide_edits
+from extend_pipeline.engine.decisions.edits import (
+    DecidedEdit,
+    Decision,
+    confirm_withdrawn,
+    edits_to_decide,
+    record_decision,
+)
 from extend_pipeline.engine.home import Pipeline, open_home
 
 
@@ -23,12 +30,14 @@ from extend_pipeline.engine.home import Pipeline, open_home
 @click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
 @click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")
 @click.option("--withdrawn", is_flag=True, help="The videos that left the catalogue at once were meant to leave.")
+@yes_option
 @decision_options
 def approve(
     videos: tuple[str, ...],
     decision: Decision | None,
     everything: bool,
     withdrawn: bool,
+    yes: bool,
     why: str,
     who: str,
     as_json: bool,
@@ -37,7 +46,7 @@ def approve(
     many videos out of the catalogue was meant.
 
     `status` shows each edit with its price. To undo an edit instead, restore the old text in the catalogue. Nothing is
-    submitted by this command.
+    submitted by this command. At a terminal --pay shows its price and asks; elsewhere it is recorded at once.
     """
     if withdrawn:
         if decision is not None or everything or videos:
@@ -51,7 +60,10 @@ def approve(
     with open_home(home_settings()) as pipeline:
         require_videos(videos, pipeline.configuration.catalogue.videos)
         declare_catalogue(pipeline)
-        decided = decide_edits(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
+        decided = edits_to_decide(pipeline, decision=decision, videos=None if everything else videos)
+        if decision == "pay" and decided and not yes and not as_json and is_interactive():
+            confirm(*(_line(pipeline, edit, decision) for edit in decided))
+        record_decision(pipeline, decided, decision=decision, who=who, why=why)
         if as_json:
             documents = [_document(pipeline, edit) for edit in decided]
             emit({"decision": decision, "who": who, "videos": documents})

@@ -9,11 +9,13 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import plain
+from extend_pipeline.commands.shared.confirm import confirm, is_interactive, yes_option
 from extend_pipeline.commands.shared.options import decision_options, who_option
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
-from extend_pipeline.engine.guards.other_home import take_over
+from extend_pipeline.engine.guards.other_home import other_declarer, take_over
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.address import AddressError, make_private_file, parse_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
@@ -27,17 +29,20 @@ def ledger() -> None:
 
 @ledger.command()
 @click.option("--reopen", "lift", is_flag=True, help="Lift the seal of a ledger whose copy is lost.")
+@yes_option
 @decision_options
-def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
+def accept(lift: bool, yes: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers, or
     holds the videos of another home.
 
-    Shows both first. In the latter case the home that declares its catalogue next goes on, which need not be this one:
+    At a terminal it shows both and asks; elsewhere it is done at once. In the latter case the home that declares its catalogue next goes on, which need not be this one:
     the command may run on another machine than the service. What was paid for in the other ledger is not known in this
     one, and is bought again if the catalogue asks for it.
     """
     settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as database:
+        if not yes and not as_json and is_interactive():
+            _confirm(settings, database, lift=lift)
         if lift and look(settings, database).kind is Kind.SEALED:
             reopen(database, now_ms=wall_ms(), actor=who, why=why)
         before = accept_ledger(settings, database, who=who, why=why, now_ms=wall_ms())
@@ -45,7 +50,7 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
         if (accepted or before.may_spend) and (
             other := take_over(settings, database, who=who, why=why, now_ms=wall_ms())
         ):
-            own = f"the videos of this ledger were those of the home {other}"
+            own = _of_another_home(other)
             message = f"{message}; {own}" if accepted else own
             kind = kind if accepted else "other_home"
             accepted = True
@@ -62,6 +67,22 @@ def accept(lift: bool, why: str, who: str, as_json: bool) -> None:
             f"{before.message}. If that database is permanently lost: "
             "extend-pipeline ledger accept --reopen; what was paid for there is paid for again then"
         )
+
+
+def _confirm(settings: Settings, database: Ledger, *, lift: bool) -> None:
+    """Show what would be accepted, and ask. Raises click.Abort on a no. Return at once if there is nothing to accept."""
+    verdict = look(settings, database)
+    accepted = verdict.kind.can_be_accepted or (lift and verdict.kind is Kind.SEALED)
+    lines = [verdict.message] if accepted else []
+    if accepted or verdict.may_spend:
+        with database.read() as connection:
+            lines += [_of_another_home(other)] if (other := other_declarer(settings, connection)) else []
+    if lines:
+        confirm(*lines)
+
+
+def _of_another_home(name: str) -> str:
+    return f"the videos of this ledger were those of the home {name}"
 
 
 @ledger.command()

@@ -1,6 +1,5 @@
 """`resolve`: record an operator's decision about one extension, after a confirmation if it costs money."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.render.home import home_settings, with_home_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import plain, visible
+from extend_pipeline.commands.shared.confirm import confirm, is_interactive, yes_option
 from extend_pipeline.commands.shared.home import print_mistakes
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.commands.shared.options import who_option, why_option
@@ -31,7 +31,7 @@ Action = Literal["adopt", "take", "resubmit", "write-off"]
 @click.argument("what", required=False, metavar="[TASK|FILE]")
 @why_option
 @who_option
-@click.option("--yes", is_flag=True, help="Do not ask again.")
+@yes_option
 @json_option
 @click.pass_context
 def resolve(
@@ -53,7 +53,7 @@ def resolve(
         raise click.UsageError("adopt needs the id of the provider's task, take needs a file, and the others nothing.")
     with open_home(home_settings()) as pipeline:
         attempt = decisions.newest_attempt(pipeline, where)
-        if action in ("resubmit", "write-off") and not yes:
+        if action in ("resubmit", "write-off") and attempt is not None and not yes:
             _confirm(consequence(where, attempt, action), as_json=as_json)
         outcome = _decide(pipeline, where, action, what, attempt, who=who, why=why)
         code = print_mistakes(pipeline)
@@ -68,10 +68,8 @@ def resolve(
     ctx.exit(code or (0 if done else 1))
 
 
-def consequence(where: str, attempt: AttemptRow | None, action: Action) -> str:
+def consequence(where: str, attempt: AttemptRow, action: Action) -> str:
     """Return a sentence about what a decision on an attempt costs."""
-    if attempt is None:
-        return f"The ledger has no attempt of {where}."
     micros = amount_micros(units_micros=attempt.predicted_micros, unit_price_micros=attempt.unit_price_micros)
     units = f"{plain(from_micros(attempt.predicted_micros))} {attempt.unit}"
     price = f"{units} ({plain(from_micros(micros))} {attempt.currency})"
@@ -81,17 +79,10 @@ def consequence(where: str, attempt: AttemptRow | None, action: Action) -> str:
     return f"{where} ({attempt.state}) will be submitted and paid for again, about {price}.{booked}"
 
 
-def is_interactive() -> bool:
-    """Return whether stdin is a terminal, at which an operator can confirm."""
-    return sys.stdin.isatty()
-
-
 def _confirm(message: str, *, as_json: bool) -> None:
     if as_json or not is_interactive():
         raise click.UsageError(f"{visible(message)} This can't be confirmed here: add --yes if it is what you want.")
-    say(message, err=True)
-    if not click.confirm("Do it?", default=False, err=True):
-        raise click.Abort
+    confirm(message)
 
 
 def _decide(

@@ -1,7 +1,7 @@
 """The operator's decisions about edits of the catalogue: of paid hops, to keep the paid films or pay again; and that
 videos were meant to leave it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -29,19 +29,31 @@ class DecidedEdit:
     left_micros: tuple[int, int] | None
 
 
-def decide_edits(
-    pipeline: Pipeline, *, decision: Decision, videos: Collection[str] | None, who: str, why: str = ""
-) -> list[DecidedEdit]:
-    """Record a decision about the pending edits of the named videos, or of all; submit nothing. Return the edits in
-    catalogue order; videos without a pending edit are left out."""
+def edits_to_decide(pipeline: Pipeline, *, decision: Decision, videos: Collection[str] | None) -> list[DecidedEdit]:
+    """Return what a decision about the pending edits of the named videos, or of all, would be, in catalogue order.
+    Videos without a pending edit are left out."""
     planned = plan(plan_input(pipeline, videos=videos))
     edits = [(video.key, video.account, video.edit) for video in planned.videos if video.edit is not None]
-    decided = [DecidedEdit(key, account, edit.hop, *_outcome(edit, decision)) for key, account, edit in edits]
+    return [DecidedEdit(key, account, edit.hop, *_outcome(edit, decision)) for key, account, edit in edits]
+
+
+def record_decision(
+    pipeline: Pipeline, decided: Sequence[DecidedEdit], *, decision: Decision, who: str, why: str = ""
+) -> None:
+    """Record a decision about edits; submit nothing."""
     if not decided:
-        return []
+        return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         for edit in decided:
             choose(tx, edit.video_key, edit.choices, why=decision)
+
+
+def decide_edits(
+    pipeline: Pipeline, *, decision: Decision, videos: Collection[str] | None, who: str
+) -> list[DecidedEdit]:
+    """Decide about the pending edits of the named videos, or of all, as they are now, and return them."""
+    decided = edits_to_decide(pipeline, decision=decision, videos=videos)
+    record_decision(pipeline, decided, decision=decision, who=who)
     return decided
 
 

@@ -109,17 +109,23 @@ def is_to_be_recorded(settings: Settings, last: LastDeclared | None, *, now_ms: 
     return abs(now_ms - last.seen_at) >= (SAY_EVERY_MS if _is_own(settings, last.home) else AWAY_MS)
 
 
+def other_declarer(settings: Settings, connection: Connection) -> str:
+    """Return the name of another home whose videos the ledger holds; empty if they are this one's."""
+    last = catalog_sync.last_declared(connection)
+    if last is None or last.home is None or last.seen_at is None or _is_own(settings, last.home):
+        return ""
+    return last.home.name
+
+
 def take_over(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> str:
     """Let the home that declares next be the one whose videos the ledger holds, by the operator's decision, which is
     recorded in it. It need not be this process's home, because the command may run on another machine. Return the name
     of the home before; empty if it was this one."""
     with ledger.write(now_ms=now_ms, actor=who) as tx:
-        last = catalog_sync.last_declared(tx.connection)
-        if last is None or last.home is None or last.seen_at is None or _is_own(settings, last.home):
-            return ""
-        tx.append("ledger_accepted", data={"kind": "other_home", "why": why, "declared_by": last.home.name})
-        catalog_sync.release(tx)
-    return last.home.name
+        if other := other_declarer(settings, tx.connection):
+            tx.append("ledger_accepted", data={"kind": "other_home", "why": why, "declared_by": other})
+            catalog_sync.release(tx)
+    return other
 
 
 def _blocker(

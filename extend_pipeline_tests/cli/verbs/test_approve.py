@@ -61,6 +61,19 @@ def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle
     assert edited.json("approve", first, "--pay")["videos"] == []
 
 
+def test_paying_again_is_asked_about_at_a_terminal(edited: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extend_pipeline.commands.approve.is_interactive", lambda: True)
+    first, second = (entry["video"] for entry in _waiting(edited))
+    declined = edited("approve", first, "--pay", input="n\n")
+    assert declined.exit_code == 130
+    check_user_text(line_with(declined.stderr, first), without={first: "VIDEO"})
+    assert len(_waiting(edited)) == 2
+    assert edited("approve", first, "--pay", input="y\n").exit_code == 0
+    assert [entry["video"] for entry in _waiting(edited)] == [second]
+    for words in (["--pay", "--yes"], ["--keep"]):
+        assert "Do it?" not in edited("approve", second, *words, input="").output
+
+
 def test_an_incomplete_approval_is_wrong_use(edited: Cli) -> None:
     for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["unlisted", "--keep"]):
         assert edited("approve", *words).exit_code == 2, words

@@ -36,6 +36,12 @@ def test_the_second_home_is_refused_until_its_operator_accepts(tmp_path: Path, m
     assert any(str(films.home) in finding["message"] for finding in findings)
 
     assert films.json("ledger", "accept", "--why", "t") == {"accepted": False, "kind": "same", "message": ""}
+    with monkeypatch.context() as terminal:
+        terminal.setattr("extend_pipeline.commands.ledger.is_interactive", lambda: True)
+        declined = clips("ledger", "accept", input="n\n")
+        assert declined.exit_code == 130
+        assert str(films.home) in declined.stderr
+        assert "Do it?" not in films("ledger", "accept").output
     accepted = clips.json("ledger", "accept", "--why", "films has ended")
     assert (accepted["accepted"], accepted["kind"]) == (True, "other_home")
     assert str(films.home) in accepted["message"]

@@ -55,6 +55,13 @@ def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
     assert doubtful.json("status", code=1)["in_doubt"]
 
 
+def test_what_was_never_submitted_needs_no_yes(home_of: Home) -> None:
+    run = home_of(video("never"))
+    result = run("resolve", "never/9", "resubmit")
+    assert result.exit_code == 1
+    check_user_text(result.stderr)
+
+
 def test_the_operator_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     where = _where(doubtful)
     monkeypatch.setattr("extend_pipeline.commands.resolve.is_interactive", lambda: True)
