@@ -95,7 +95,7 @@ class Suggestions:
             if self._left <= 0 or len(name) > 200:
                 return otherwise
             self._left -= 1
-            self._nearest[name] = _nearest(name, self._known)
+            self._nearest[name] = nearest(name, self._known)
         near = self._nearest[name]
         return otherwise if near is None else f'Did you mean "{near}"?'
 
@@ -103,13 +103,14 @@ class Suggestions:
 def did_you_mean(name: str, known: Iterable[str], *, label: str = "") -> str:
     """Return a hint with the most similar known name, or else with all of them after `label`; empty without a label."""
     names = list(known)
-    near = _nearest(name, names)
+    near = nearest(name, names)
     if near is not None:
         return f'Did you mean "{near}"?'
     return f"{label}: {', '.join(names)}." if names and label else ""
 
 
-def _nearest(name: str, known: list[str]) -> str | None:
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar; None if none is similar."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None

@@ -15,6 +15,8 @@ from extend_pipeline.providers.kling.models import KlingAccount, KlingKeys
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,
+    CREDIT,
+    account_of,
     entry,
     load,
     only_problem,
@@ -160,6 +162,35 @@ def test_an_invalid_account_is_refused(tmp_path: Path, changes: dict[str, str | 
     top = field.partition(".")[0]
     assert problem.line == next((n for n, line in enumerate(lines, 1) if line.startswith(f"    {top}:")), 3)
     assert without_jargon(problem.text())
+
+
+def test_beside_a_misspelt_provider_every_other_mistake_is_reported(tmp_path: Path) -> None:
+    wrong = accounts_with(
+        provider="Kling",
+        base_url="ftp://api.example.com",
+        credentials="{access_key_env: $KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}",
+        budget="{perday: 100, total: 2000}",
+    )
+    problems = problems_of(write_home(tmp_path, entry(), accounts=wrong))
+    assert {(problem.line, problem.field) for problem in problems} >= {
+        (4, "provider"),
+        (5, "base_url"),
+        (6, "credentials.access_key_env"),
+        (7, "budget.perday"),
+        (7, "budget.per_day"),
+    }
+    [variable] = [problem for problem in problems if problem.field == "credentials.access_key_env"]
+    check_user_text(variable.text())
+
+
+def test_a_missing_key_is_shown_by_the_example_of_its_provider(tmp_path: Path) -> None:
+    accounts = account_of("luma", CREDIT).replace("api_key_env: THE_KEY", "")
+    [problem] = [
+        p
+        for p in problems_of(write_home(tmp_path, entry(account="luma"), accounts=accounts))
+        if p.file == "accounts.yaml"
+    ]
+    check_user_text(problem.text())
 
 
 def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from extend_pipeline.config.files.entries import name_in, read_list, reused_name
 from extend_pipeline.config.files.located import Node
 from extend_pipeline.config.files.text import is_there, missing, read_text
 from extend_pipeline.config.files.translate import Scope
-from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, FieldIssue, did_you_mean, shorten_value
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue, FieldIssue, did_you_mean, nearest, shorten_value
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
 from extend_pipeline.config.model.alerts import ALERTS_FIELD, Alerts, read_alerts
@@ -142,10 +142,14 @@ def _account(scope: Scope, providers: Providers) -> tuple[Account | None, list[C
     if node is None or node.value is None:
         example = f"Write provider: {providers[0].name}"
         return None, [scope.issue(FieldIssue(("provider",), "is missing", example))]
-    provider = by_name(providers).get(node.text or "")
+    name, known = node.text or "", by_name(providers)
+    provider = known.get(nearest(name, known) or "")
     if provider is None:
-        return None, [scope.issue(_unsupported(node.text or "", [known.name for known in providers]))]
+        return None, [scope.issue(_unsupported(name, list(known)))]
     account, issues = scope.read(provider.account, owners=owners(providers, "account"))
+    if name != provider.name:  # the other fields are read as those of the provider that was probably meant
+        others = [issue for issue in issues if issue.field != "provider"]
+        return None, [scope.issue(_unsupported(name, list(known))), *others]
     if account is not None and not isinstance(account.price.per_extension_micros, int):
         unknown = account.price.per_extension_micros.keys() - set(provider.price_keys)
         issues += [scope.issue(_unknown_price_key(provider, key)) for key in sorted(unknown)]

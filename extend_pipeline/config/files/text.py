@@ -6,7 +6,7 @@ from typing import Final
 
 from extend_pipeline.config.issues import ConfigIssue
 
-EMPTY: Final = ("the file is empty", "`extend-pipeline init` writes an example.")
+EMPTY: Final = ("the file is empty", "Fill it; or remove it, then `extend-pipeline init` writes an example.")
 """Message and hint of a file without content."""
 
 

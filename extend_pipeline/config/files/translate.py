@@ -1,5 +1,6 @@
 """Read a node into a model, and turn pydantic's errors into issues with file, line and hint."""
 
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,10 +89,12 @@ def _field_issue(
 
 
 def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
-    info = _field_at(model, loc)
+    info, whole = _field_at(model, loc), _field_at(model, loc[:-1])
     if info is None or not info.examples:
         return ""
-    return f"Write {loc[-1]}: {info.examples[0]}"
+    # a provider's own example of the fields together, before that of the field, which several providers have
+    own = re.search(rf"\b{loc[-1]}: ([A-Z_]+)", str((whole.examples or [""])[0])) if whole is not None else None
+    return f"Write {loc[-1]}: {info.examples[0] if own is None else own[1]}"
 
 
 def _reason(model: type[BaseModel], loc: Sequence[object]) -> str:

@@ -14,6 +14,8 @@ _KEY_SHAPED = re.compile(r"(?=.*[0-9])[A-Z0-9]{24,}\Z", re.ASCII)
 
 
 def _env_name(value: object) -> str:
+    if isinstance(value, str) and value[:1] == "$" and _ENV_NAME.match(value.strip("${}")):
+        raise field_error("this names an environment variable", "Write the name alone, without the $.")
     if not isinstance(value, str) or not _ENV_NAME.match(value) or _KEY_SHAPED.match(value):
         raise field_error(
             "this names an environment variable, it must not hold the secret itself",
