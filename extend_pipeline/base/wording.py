@@ -1,7 +1,12 @@
 """Parts of sentences that many texts share."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
+
+_COMMAND: Final = re.compile(r"\bextend-pipeline (?=[a-z])")
 
 
 def counted(count: int | Decimal, noun: str) -> str:
@@ -24,3 +29,8 @@ def first_lines(lines: Sequence[str], most: int, *, rest: str = "") -> list[str]
 def shortened(text: str, most: int) -> str:
     """Return a text of at most so many characters, the last of which shows that some are left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def with_home(text: str, home: str) -> str:
+    """Return a text whose `extend-pipeline …` commands name a home; those that name one stay."""
+    return _COMMAND.sub(lambda _: f"extend-pipeline --home {shlex.quote(home)} ", text)

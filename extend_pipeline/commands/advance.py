@@ -107,7 +107,7 @@ def advance(
             _print_summary(status, counts, stopped=stopped)
         print_mistakes(pipeline)
         for line in status.left_alone:
-            click.echo(visible(line), err=True)
+            click.echo(with_home_option(visible(line)), err=True)
         if due_ms is not None and not as_json:
             say(_describe_open_work(status, chosen, due_ms))
     ctx.exit(INTERRUPTED if stopped and due_ms is not None else status.exit_code)
@@ -183,7 +183,7 @@ def _work(
             if shown_warnings != warnings:
                 shown_warnings[:] = warnings
                 for line in shown_warnings:
-                    screen.say(visible(line))
+                    screen.say(with_home_option(visible(line)))
 
         def stopping() -> None:
             interrupted.set()

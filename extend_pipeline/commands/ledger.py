@@ -35,9 +35,9 @@ def accept(lift: bool, yes: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers, or
     holds the videos of another home.
 
-    At a terminal it shows both and asks; elsewhere it is done at once. In the latter case the home that declares its catalogue next goes on, which need not be this one:
-    the command may run on another machine than the service. What was paid for in the other ledger is not known in this
-    one, and is bought again if the catalogue asks for it.
+    At a terminal it shows both and asks; elsewhere it is done at once. In the latter case the home that declares its
+    catalogue next goes on, which need not be this one: the command may run on another machine than the service. What
+    was paid for in the other ledger is not known in this one, and is bought again if the catalogue asks for it.
     """
     settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as database:
@@ -70,7 +70,7 @@ def accept(lift: bool, yes: bool, why: str, who: str, as_json: bool) -> None:
 
 
 def _confirm(settings: Settings, database: Ledger, *, lift: bool) -> None:
-    """Show what would be accepted, and ask. Raises click.Abort on a no. Return at once if there is nothing to accept."""
+    """Show what would be accepted, and ask; do nothing if nothing is. Raises click.Abort on a no."""
     verdict = look(settings, database)
     accepted = verdict.kind.can_be_accepted or (lift and verdict.kind is Kind.SEALED)
     lines = [verdict.message] if accepted else []

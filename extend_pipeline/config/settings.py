@@ -8,11 +8,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from extend_pipeline.base.wording import with_home
 from extend_pipeline.config.fields.text import FIELD_ERROR, field_error
 from extend_pipeline.config.issues import ConfigError, ConfigIssue
 
 PREFIX = "EXTEND_PIPELINE_"
 _ENVIRONMENT: Final = "environment"  # the file of an issue
+_DEFAULT_HOME: Final = "data"
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
 LEASE_MARGIN_S = 5.0
 
@@ -37,7 +39,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Path = Field(default=Path("data"), validate_default=True)
+    home: Path = Field(default=Path(_DEFAULT_HOME), validate_default=True)
     # may hold a password, so it is not shown
     ledger_url: str = Field(default="sqlite:///{home}/state/ledger.sqlite", validate_default=True, repr=False)
     media_url: str = Field(default="file://{home}/state/media", validate_default=True)
@@ -113,6 +115,10 @@ class Settings(BaseModel):
                 "Raise EXTEND_PIPELINE_LEASE_S, or lower EXTEND_PIPELINE_POST_DEADLINE_S.",
             )
         return value
+
+    def with_home(self, text: str) -> str:
+        """Return a text whose commands name this home, unless they find it as the default of the working directory."""
+        return text if self.home == Path(os.path.abspath(_DEFAULT_HOME)) else with_home(text, str(self.home))  # noqa: PTH100
 
     @property
     def state_dir(self) -> Path:

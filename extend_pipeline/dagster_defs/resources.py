@@ -67,14 +67,17 @@ class HomeResource(dg.ConfigurableResource[Any]):
     def why_not_set_up(self) -> str | None:
         """Return why there is nothing to do yet, if the home has neither accounts nor a ledger; None otherwise. In a
         home with a ledger, missing accounts are a mistake, and its paid tasks are still polled and fetched."""
-        try:
-            settings = self.settings()
-        except ConfigError as error:
-            raise failure(error) from None
+        settings = self._settings()
         home = settings.home
         if is_there(home / ACCOUNTS_FILE) or has_ledger(settings.ledger_url):
             return None
-        return f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example"
+        return settings.with_home(f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example")
+
+    def _settings(self) -> Settings:
+        try:
+            return self.settings()
+        except ConfigError as error:
+            raise failure(error) from None
 
     def configuration(self) -> Configuration:
         """Return the files of the home as they are, mistakes included, without its ledger. Raises ConfigError."""
@@ -94,8 +97,8 @@ class HomeResource(dg.ConfigurableResource[Any]):
         and fetched; the caller reports the mistakes. Raises Failure with every mistake of the settings, and of the
         files if there is no ledger yet. No message contains a secret. `get_deadline_s` shortens the deadline of
         queries, for a tick."""
+        settings = self._settings()
         try:
-            settings = self.settings()
             marks, configuration = _read_configuration(settings)
             if get_deadline_s is not None:
                 settings = settings.model_copy(update={"get_deadline_s": min(get_deadline_s, settings.get_deadline_s)})
@@ -103,16 +106,18 @@ class HomeResource(dg.ConfigurableResource[Any]):
             with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
         except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may be moved away meanwhile
-            raise failure(error) from None
+            raise failure(error, settings) from None
 
 
-def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
-    """Return the Failure for a mistake of the user: all messages, without a retry."""
+def failure(error: ConfigError | LedgerError | StateInUseError, settings: Settings | None = None) -> dg.Failure:
+    """Return the Failure for a mistake of the user: all messages, without a retry. Commands in it name the home of the
+    settings, if these could be read."""
+    message = str(error) if settings is None else settings.with_home(str(error))
     if not isinstance(error, ConfigError):
-        return dg.Failure(str(error), allow_retries=False)
+        return dg.Failure(message, allow_retries=False)
     count = len(error.problems)
     head = f"{counted(count, 'mistake')} in the catalogue, the accounts or the settings:"
-    return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
+    return dg.Failure(f"{head}\n{message}", metadata={"mistakes": count}, allow_retries=False)
 
 
 def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configuration]:

@@ -118,3 +118,16 @@ def test_a_misspelt_variable_is_refused_instead_of_starting_an_empty_ledger(monk
 def test_variables_of_other_modules_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_FAILPOINTS", "submit.after_post=kill")
     assert Settings().lease_s == 90
+
+
+def test_commands_name_a_home_that_is_not_the_default_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "extend-pipeline resume; extend-pipeline --home x plan; extend-pipeline (0.2.0)"
+    assert Settings.for_home("data").with_home(text) == text
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", "data")
+    assert Settings().with_home(text) == text
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", "my films")
+    named = text.replace("extend-pipeline resume", f"extend-pipeline --home '{tmp_path}/my films' resume")
+    assert Settings().with_home(text) == named

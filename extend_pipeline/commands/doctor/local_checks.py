@@ -143,7 +143,7 @@ def check_dagster(environment: Mapping[str, str]) -> Finding:
     if not Path(home).is_absolute():
         return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster needs an absolute path")
     if not Path(home).is_dir():
-        return problem("dagster", f"DAGSTER_HOME={home} is not a folder", f"mkdir -p {home}")
+        return problem("dagster", f"DAGSTER_HOME={home} is not a folder", f"mkdir -m 700 -p {home}")
     return _check_mode("dagster", Path(home)) or ok("dagster", f"DAGSTER_HOME={home}")
 
 

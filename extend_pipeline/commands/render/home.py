@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from extend_pipeline.base.days import UTC_ZONE, day_bounds, day_of, local
+from extend_pipeline.base.wording import with_home
 
 if TYPE_CHECKING:
     from extend_pipeline.config.settings import Settings
@@ -47,9 +47,7 @@ def home_settings() -> Settings:
 
 def with_home_option(message: str) -> str:
     """Return a message with the command's `--home`, if it has one, added to each `extend-pipeline …` command in it."""
-    if _home is None:
-        return message
-    return message.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(_home))} ")
+    return message if _home is None else with_home(message, str(_home))
 
 
 def zone() -> str:

@@ -45,7 +45,7 @@ def report_error(error: Exception) -> int:
     """Write an error to stderr and return the exit code. Only an unexpected error is written with its traceback."""
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            click.echo(visible(problem.text()), err=True)
+            click.echo(with_home_option(visible(problem.text())), err=True)
         return WRONG_USE
     secrets = secrets_of()
     # compared by name, because importing the ledger or the sandbox for their error classes would take 0.5 s

@@ -4,6 +4,7 @@ from typing import Final
 
 import click
 
+from extend_pipeline.commands.render.home import with_home_option
 from extend_pipeline.commands.render.text import visible
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -20,5 +21,5 @@ def print_mistakes(pipeline: Pipeline) -> int:
             err=True,
         )
     for line in lines:
-        click.echo(visible(line), err=True)
+        click.echo(with_home_option(visible(line)), err=True)
     return WRONG_CONFIGURATION if lines else 0

@@ -19,6 +19,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
 from extend_pipeline.dagster_defs.checks.needs import needs_outcome, report_needs
+from extend_pipeline.dagster_defs.checks.outcome import with_home
 from extend_pipeline.dagster_defs.jobs.alive import over
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, partial_end
@@ -85,16 +86,25 @@ def extend(
             raise
         done = yield from _record(writer, pipeline, chosen.keys, assets)
         needs = needs_of(now.videos, accounts=accounts_now(pipeline), doubts=doubts_now(pipeline))
-        wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
-    report_needs(context, needs_outcome(needs, timezone))
+        wrong, timezone, settings = mistakes(pipeline), pipeline.configuration.timezone, pipeline.settings
+    report_needs(context, with_home(needs_outcome(needs, timezone), settings))
     drives = COMPLETED_EXTENSIONS in assets
     missing = [v for v in now.videos if (v.state is not VideoState.COMPLETE if drives else v.key not in done)]
     # also those whose entries were removed or spoilt meanwhile
     lost = [key for key in chosen.keys if key not in done.union(video.key for video in now.videos)]
     hidden, unknown = (lost, chosen.unknown) if wrong else ((), [*chosen.unknown, *lost])
     if missing or unknown or wrong:
-        what = "are not complete" if drives else "have no request"
-        raise partial_end(what, missing, unknown, hidden, chosen=len(set(keys)), timezone=timezone, mistakes=wrong)
+        what = "not complete" if drives else "without a request"
+        raise partial_end(
+            what,
+            missing,
+            unknown,
+            hidden,
+            chosen=len(set(keys)),
+            timezone=timezone,
+            settings=settings,
+            mistakes=wrong,
+        )
 
 
 def _choose(pipeline: Pipeline, keys: Sequence[str]) -> _Chosen:
@@ -124,7 +134,7 @@ def _advance(
             pipeline,
             videos=driven,
             max_seconds=max_seconds,
-            on_round=lambda done: log_round(context.log, done),
+            on_round=lambda done: log_round(context.log, done, pipeline.settings),
             stop=over(context.run_id),
         )
         record_progress(pipeline, now)

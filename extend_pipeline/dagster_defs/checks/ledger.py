@@ -10,7 +10,7 @@ from extend_pipeline.base.wording import first_names
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.films import durations_grew, seams_hold
 from extend_pipeline.dagster_defs.checks.needs import accounts_run, nobody_is_needed, report_needs
-from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome
+from extend_pipeline.dagster_defs.checks.outcome import outcome, proof_outcome, with_home
 from extend_pipeline.dagster_defs.checks.provider import (
     books_agree,
     nothing_ends_soon,
@@ -110,12 +110,13 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], dg.AssetCheckResult
 def evaluate_check(
     pipeline: Pipeline, mount: Mount, key: dg.AssetCheckKey, result: dg.AssetCheckResult | None = None
 ) -> dg.AssetCheckResult:
-    """Run one check unless its result is given, and show its times in the home's zone. If the published file can't be
-    read, or there is none yet, that is its finding."""
+    """Run one check unless its result is given, and show its times in the home's zone and its commands with the home.
+    If the published file can't be read, or there is none yet, that is its finding."""
     try:
         result = result or CHECKS[key](pipeline)
     except WarehouseError as error:
         result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
+    result = with_home(result, pipeline.settings)
     description = in_zone(result.description or "", pipeline.configuration.timezone)
     return result._replace(asset_key=mount.asset(key.asset_key), check_name=key.name, description=description)
 

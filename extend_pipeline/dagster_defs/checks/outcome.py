@@ -7,6 +7,7 @@ from typing import Any, Final
 import dagster as dg
 
 from extend_pipeline.base.wording import first_lines, shortened
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.proof import Proved
 
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
@@ -50,6 +51,18 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, lef
     if left_out:
         lines += ["", f"… and {left_out} more"]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def with_home(result: dg.AssetCheckResult, settings: Settings) -> dg.AssetCheckResult:
+    """Return the result of a check with commands that name the home, in its description and its tables."""
+    command = _plain(settings.with_home("extend-pipeline x")).removesuffix("x")
+    tables = {
+        name: dg.MetadataValue.md((table.value or "").replace("extend-pipeline ", command))
+        for name, table in (result.metadata or {}).items()
+        if isinstance(table, dg.MarkdownMetadataValue)
+    }
+    description = as_markdown(settings.with_home(as_text(result.description or "")))
+    return result._replace(description=description, metadata={**(result.metadata or {}), **tables})
 
 
 def as_markdown(text: str) -> str:

@@ -79,7 +79,7 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         recorder = Recorder(context.instance, pipeline, mount, store=store)
         stop = alive.over(context.run_id)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds, gap_s=ROUND_S, stop=stop):
-            log_round(context.log, now)
+            log_round(context.log, now, pipeline.settings)
             if _has_own_videos(pipeline):
                 yield from recorder.pending_events()
                 if recorder.done:

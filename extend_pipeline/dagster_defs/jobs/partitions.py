@@ -62,4 +62,5 @@ def _bring_in_line(context: dg.OpExecutionContext, config: PartitionsConfig, mou
         }
     )
     if wrong:
-        raise dg.Failure(list_mistakes(wrong), metadata={"mistakes": len(wrong)}, allow_retries=False)
+        listed = pipeline.settings.with_home(list_mistakes(wrong))
+        raise dg.Failure(listed, metadata={"mistakes": len(wrong)}, allow_retries=False)

@@ -9,6 +9,7 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.wording import counted, first_lines, first_names
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -17,21 +18,22 @@ MAX_REPORTED: Final = 20  # in one failure; the count is always exact
 _REST: Final = ": extend-pipeline status"
 
 
-def log_round(log: Logger, now: Round) -> None:
+def log_round(log: Logger, now: Round, settings: Settings) -> None:
     """Log what a round did; nothing if it did nothing."""
     if (disk_error := now.collected.disk_error or now.disk_error) is not None:
         log.error(str(disk_error))
+    warnings = []
     if now.ledger_ahead_ms:
-        log.warning(describe_ahead(now.ledger_ahead_ms))
+        warnings.append(describe_ahead(now.ledger_ahead_ms))
     if now.mistakes:
         lines = "\n".join(now.mistakes)
-        log.warning(f"nothing is submitted until this is corrected; paid results are still fetched:\n{lines}")
-    for line in now.left_alone:
-        log.warning(line)
+        warnings.append(f"nothing is submitted until this is corrected; paid results are still fetched:\n{lines}")
+    warnings += now.left_alone
     if now.plan.ledger is not None:
-        log.warning(f"nothing is submitted: {now.plan.ledger.describe()}")
-    for lower in now.lower_prices:
-        log.warning(lower.message)
+        warnings.append(f"nothing is submitted: {now.plan.ledger.describe()}")
+    warnings += [lower.message for lower in now.lower_prices]
+    for warning in warnings:
+        log.warning(settings.with_home(warning))
     done = {
         "submitted": now.submitted.accepted,
         "refused": now.submitted.rejected,
@@ -78,6 +80,7 @@ def partial_end(
     *,
     chosen: int,
     timezone: str,
+    settings: Settings,
     mistakes: Sequence[str] = (),
 ) -> dg.Failure:
     """Return a run's failure: which of the chosen videos are missing, why, what to do, and every mistake in the files.
@@ -95,7 +98,7 @@ def partial_end(
         shown += mistakes
     keys = [*unknown, *hidden, *(video.key for video in missing)]
     metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MAX_REPORTED]))}
-    return dg.Failure("\n".join(shown), metadata=metadata, allow_retries=False)
+    return dg.Failure(settings.with_home("\n".join(shown)), metadata=metadata, allow_retries=False)
 
 
 def why(video: VideoPlan, timezone: str) -> str:

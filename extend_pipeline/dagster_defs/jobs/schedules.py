@@ -35,7 +35,7 @@ def build_nightly_backfill_schedule(mount: Mount, timezone: str) -> dg.ScheduleD
         range, because a run costs 10 s of CPU and the unfinished videos are scattered among the finished."""
         with mount.home_of(context).open() as pipeline:
             declare_catalogue(pipeline)
-            wrong = summarize_mistakes(mistakes(pipeline))
+            wrong = pipeline.settings.with_home(summarize_mistakes(mistakes(pipeline)))
             if wrong:
                 context.log.warning(wrong)
             _warn_of_another_timezone(context, pipeline.configuration.timezone, timezone)

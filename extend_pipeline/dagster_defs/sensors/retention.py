@@ -49,7 +49,8 @@ def _retention_tick(
         for item in new[:MAX_REPORTED]:
             context.log.warning(in_zone(item.describe(now_ms), timezone))
         if len(new) > MAX_REPORTED:
-            context.log.warning(f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all")
+            more = f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all"
+            context.log.warning(pipeline.settings.with_home(more))
         check = evaluation(pipeline, mount, NOTHING_ENDS_SOON)
     to_fetch = [item for item in ending if item.what != "source" and item.urgency is not Urgency.OVER]
     requests_run = (

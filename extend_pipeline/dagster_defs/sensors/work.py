@@ -63,7 +63,9 @@ def _catalog_tick(context: dg.SensorEvaluationContext, home: HomeResource, mount
             f"{len(declared.withdrawn)} withdrawn"
         )
     return dg.SensorResult(
-        skip_reason=dg.SkipReason("\n".join(filter(None, (list_mistakes(wrong), partitions.describe(mount))))),
+        skip_reason=dg.SkipReason(
+            "\n".join(filter(None, (pipeline.settings.with_home(list_mistakes(wrong)), partitions.describe(mount))))
+        ),
         cursor=reported,
         asset_events=checks,
     )
@@ -85,12 +87,13 @@ def build_poll_sensor(
         with home.open(get_deadline_s=GET_S) as pipeline:
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             lacking = [f"account {name}: {fault}" for name, fault in pipeline.without_key().items() if name in names]
-            wrong = "; ".join(filter(None, (summarize_mistakes(mistakes(pipeline)), *lacking)))
+            name_home = pipeline.settings.with_home
+            wrong = name_home("; ".join(filter(None, (summarize_mistakes(mistakes(pipeline)), *lacking))))
             if not names:
                 return _skip(f"no account of {provider}", wrong)
             ledger = look(pipeline.settings, pipeline.ledger)
             if not ledger.may_spend and not ledger.kind.can_be_accepted:
-                return _skip(ledger.describe(), wrong)
+                return _skip(name_home(ledger.describe()), wrong)
             polled = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
             if unfinished := unfinished_runs(context.instance, mount):  # it plans before each round
                 run = unfinished[0]
@@ -98,7 +101,7 @@ def build_poll_sensor(
             due = what_is_due(pipeline, names) or unrecorded(context.instance, pipeline, mount)
         if not due:
             blocked = "" if ledger.may_spend else f"nothing is submitted: {ledger.describe()}"
-            return _skip(f"nothing is due; {polled} polled", wrong, blocked)
+            return _skip(f"nothing is due; {polled} polled", wrong, name_home(blocked))
         if not may_request(context.instance, mount, provider, now_s=time.time()):
             return _skip(f"another sensor has just requested a run; {polled} polled; due: {due}", wrong)
         return dg.RunRequest(tags={ASKED_BY_TAG: f"{provider}: {due}"[:200]})
