@@ -7,7 +7,7 @@ import dagster as dg
 
 from extend_pipeline.alerts.message import Waiting
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.base.wording import counted, first_names
+from extend_pipeline.base.wording import counted, first_names, with_home
 from extend_pipeline.dagster_defs.assets.request_end import booked
 from extend_pipeline.dagster_defs.checks.outcome import MAX_ROWS, as_text, markdown_table, outcome
 from extend_pipeline.engine.guards.process import key_blockers
@@ -64,8 +64,10 @@ def _cells(need: Need) -> list[str]:
     return [first_names(need.videos), hop, need.account, message, _charge(need), need.words, need.todo]
 
 
-def as_waiting(need: Need, timezone: str) -> Waiting:
-    """Return what waits as an alert reports it. Times are in `timezone` (an IANA name)."""
+def as_waiting(need: Need, pipeline: Pipeline) -> Waiting:
+    """Return what waits as an alert reports it. Times are in the home's time zone, and commands name the home, because
+    an alert is read anywhere."""
+    timezone, home = pipeline.configuration.timezone, str(pipeline.settings.home)
     _, _, account, message, charge, words, todo = (in_zone(cell, timezone) for cell in _cells(need))
     return Waiting(
         ids=need.ids,
@@ -76,9 +78,9 @@ def as_waiting(need: Need, timezone: str) -> Waiting:
         message=message,
         charge=charge,
         words=words,
-        todo=todo,
+        todo=with_home(todo, home),
         is_urgent=need.is_urgent,
-        sentence=in_zone(_sentence(need), timezone),
+        sentence=with_home(in_zone(_sentence(need), timezone), home),
     )
 
 

@@ -12,7 +12,7 @@ from extend_pipeline.alerts.message import FailedRun, Sender, Waiting
 from extend_pipeline.alerts.outbox import News, Outbox, compose, deliver
 from extend_pipeline.alerts.receivers import receivers_of
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, with_home
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import Configuration
@@ -87,7 +87,7 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Look, Configur
                 found = needs_outcome(needs, timezone)
                 checks = [evaluation(pipeline, mount, NOBODY_IS_NEEDED, found)]
                 checks.append(evaluation(pipeline, mount, ACCOUNTS_RUN))
-            waiting = [as_waiting(need, timezone) for need in needs]
+            waiting = [as_waiting(need, pipeline) for need in needs]
             text = f"{counted(len(waiting), 'thing')} waiting for a person" if waiting else "nothing waits for a person"
             return Look(waiting, True, checks, now, text), pipeline.configuration
     except dg.Failure as failure:
@@ -100,6 +100,8 @@ def _look(cursor: str, home: HomeResource, mount: Mount) -> tuple[Look, Configur
         configuration = None
     text = f"the home can't be opened: {reason}"
     todo = "extend-pipeline doctor shows what is wrong"
+    if configuration is not None:
+        todo = with_home(todo, str(configuration.settings.home))
     thing = Waiting(
         ids=("home",), kind="home_closed", message=text, todo=todo, is_urgent=True, sentence=f"{text} → {todo}"
     )
