@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
-from extend_pipeline.alerts.decide import Reported, decide
+from extend_pipeline.alerts.decide import Kind, Reported, decide
 from extend_pipeline.alerts.delivery import Delivered, Receiver
 from extend_pipeline.alerts.marks import join_marks, split_marks
 from extend_pipeline.alerts.message import FailedRun, Message, Sender, Waiting, build_message, waiting_marks
@@ -91,9 +91,12 @@ class Outbox:
 
     def of_settings(self, settings: str) -> Self:
         """Return the state of the receiver with these settings. Where they have changed it knows nothing, because it
-        may be another one; the failed runs of a pending message are read again."""
+        may be another one; the failed runs of a pending message are read again. An all clear that is pending is tried
+        at once, so that a receiver whose settings were wrong closes its case."""
         if self.settings == settings:
             return self
+        if self.pending is not None and self.pending.message["kind"] == Kind.ALL_CLEAR.value:
+            return replace(self, settings=settings, pending=replace(self.pending, next_s=0))
         runs_after = self.runs_after if self.pending is None else self.pending.runs_before
         return type(self)(runs_after=runs_after, settings=settings, has_lost=self.has_lost)
 
@@ -161,7 +164,9 @@ def deliver(outbox: Outbox, receiver: Receiver, *, now_s: int, save: Callable[[O
     save(outbox)
     delivery = receiver.deliver(pending.message, now_ms=now_s * 1000)
     if isinstance(delivery, Delivered):
-        sent = replace(outbox, pending=None, has_lost=False)
+        # after an alert of failed runs alone, the all clear of what was given up is still to come
+        is_owed = outbox.has_lost and pending.message["kind"] == Kind.ALERT.value and not pending.message["waits"]
+        sent = replace(outbox, pending=None, has_lost=is_owed)
         return sent, f"{receiver.name}: sent, {delivery.note}: {pending.message['title']}"
     pending = replace(pending, tries=pending.tries + (not delivery.is_setting))
     is_old = not 0 <= now_s - outbox.reported.sent_s < MAX_AGE_S  # it was made when it was taken as reported

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-_COMMAND: Final = re.compile(r"\bextend-pipeline (?=[a-z])")
+COMMAND: Final = re.compile(r"\bextend-pipeline (?=[a-z])")
+"""A command that names no home, up to its verb."""
 
 
 def counted(count: int | Decimal, noun: str) -> str:
@@ -33,4 +34,4 @@ def shortened(text: str, most: int) -> str:
 
 def with_home(text: str, home: str) -> str:
     """Return a text whose `extend-pipeline …` commands name a home; those that name one stay."""
-    return _COMMAND.sub(lambda _: f"extend-pipeline --home {shlex.quote(home)} ", text)
+    return COMMAND.sub(lambda _: f"extend-pipeline --home {shlex.quote(home)} ", text)

@@ -35,9 +35,10 @@ def accept(lift: bool, yes: bool, why: str, who: str, as_json: bool) -> None:
     """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers, or
     holds the videos of another home.
 
-    At a terminal it shows both and asks; elsewhere it is done at once. In the latter case the home that declares its
-    catalogue next goes on, which need not be this one: the command may run on another machine than the service. What
-    was paid for in the other ledger is not known in this one, and is bought again if the catalogue asks for it.
+    At a terminal it shows both and asks; elsewhere it is done at once. If the ledger holds the videos of another home,
+    the home that declares its catalogue next goes on, which need not be this one: the command may run on another
+    machine than the service. What was paid for in the other ledger is not known in this one, and is bought again if the
+    catalogue asks for it.
     """
     settings = home_settings()
     with closing(open_ledger(settings.ledger_url)) as database:

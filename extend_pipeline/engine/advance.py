@@ -15,9 +15,9 @@ from extend_pipeline.engine.guards.other_home import (
     Extent,
     OtherHomeError,
     declarer,
+    has_videos_of_others,
     is_to_be_recorded,
     may_declare,
-    other_home,
 )
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -231,7 +231,7 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     }
     chosen = {video.key: video.choices for video in current.videos if video.choices}
     with pipeline.ledger.read() as connection:
-        if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
+        if has_videos_of_others(pipeline.configuration, connection, now_ms=pipeline.now_ms()):
             return []
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
         differing = [row for key, row in known.items() if catalog_sync.progress_differs(row, progress[key])]
@@ -248,4 +248,5 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for key, choices in undecided.items():
             renames_and_choices.choose(tx, key, choices, why="what is paid for stands for it")
-        return catalog_sync.record_progress(tx, moved)
+        definitions = {key: known[key].definition_digest for key in moved}
+        return catalog_sync.record_progress(tx, moved, definitions=definitions)

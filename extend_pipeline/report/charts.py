@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.report.contents import AccountRow, Contents, DayCost
+from extend_pipeline.report.contents import MAX_ROWS, AccountRow, Contents, DayCost
 from extend_pipeline.report.numbers import money, number
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _per_second_chart(currency: str, accounts: Iterable[AccountRow]) -> Chart:
     text = "; ".join(f"{label}: {money(cost)}" for label, cost in highest)
     if len(known) > len(highest):
         text += f"; and {counted(len(known) - len(highest), 'account')} below these"
+    if len(known) >= MAX_ROWS:  # those that spent less are not among the rows
+        text = f"of the {MAX_ROWS} accounts that spent most: {text}"
     return Chart(title, _svg(_account_bars(bars, axis=f"{currency} a second")), f"{text}.")
 
 

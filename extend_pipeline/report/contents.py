@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from extend_pipeline.base.days import in_zone
+from extend_pipeline.ledger.states import WITHDRAWN_WITH_MANY
 from extend_pipeline.warehouse.definitions import schema_version
 from extend_pipeline.warehouse.errors import WarehouseError
 from extend_pipeline.warehouse.read import reading
@@ -85,7 +86,8 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:
-    """A video and its cost in one currency. Length and state are None for a video that the catalogue never had."""
+    """What an account spent on a video in one unit and currency. Length and state are None for a video that the
+    catalogue never had."""
 
     video_key: str
     account: str
@@ -167,7 +169,12 @@ class Contents:
 
 
 _META: Final = "SELECT published_at, ledger_seq, ledger_event, schema_version, package_version FROM _meta"
-_STATES: Final = "SELECT state, count(*) FROM source_videos GROUP BY state"
+NEEDS_PERSON: Final = f"state = 'blocked' OR state_reason = '{WITHDRAWN_WITH_MANY}'"
+"""The condition of a video that waits for a person, as the page shows it too."""
+
+_STATES: Final = f"""
+    SELECT CASE WHEN {NEEDS_PERSON} THEN 'blocked' ELSE state END, count(*) FROM source_videos GROUP BY ALL
+"""  # noqa: S608 - a constant
 _LENGTHS: Final = """
     SELECT
         coalesce(sum(duration_s), 0),
@@ -236,17 +243,17 @@ _VIDEOS: Final = """
     ORDER BY d.currency, d.place
 """
 _VIDEO_COUNTS: Final = "SELECT currency, count(*) FROM cost_by_video GROUP BY currency"
-_BLOCKED: Final = """
+_BLOCKED: Final = f"""
     SELECT account, coalesce(state_reason, ''), coalesce(state_detail, ''), count(*) AS videos,
         min(video_key, 5) AS first_keys
-    FROM source_videos WHERE state = 'blocked'
+    FROM source_videos WHERE {NEEDS_PERSON}
     GROUP BY ALL ORDER BY videos DESC, first_keys LIMIT ?
-"""
-_BLOCKED_COUNT: Final = """
+"""  # noqa: S608 - a constant
+_BLOCKED_COUNT: Final = f"""
     SELECT count(*) FROM (
-        SELECT DISTINCT account, state_reason, state_detail FROM source_videos WHERE state = 'blocked'
+        SELECT DISTINCT account, state_reason, state_detail FROM source_videos WHERE {NEEDS_PERSON}
     )
-"""
+"""  # noqa: S608 - a constant
 _DOUBTS: Final = """
     SELECT video_key, hop, account, exposure_amount, currency, in_doubt_at FROM in_doubt
     ORDER BY in_doubt_at, attempt_id LIMIT ?

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from extend_pipeline.base.private import replace_private
 from extend_pipeline.base.version import program_version
 from extend_pipeline.report.charts import Chart, draw_charts
-from extend_pipeline.report.contents import Contents, read_contents
+from extend_pipeline.report.contents import NEEDS_PERSON, Contents, read_contents
 from extend_pipeline.report.numbers import money, number
 
 _FOLDER: Final = Path(__file__).parent
@@ -63,6 +63,7 @@ def render(contents: Contents, charts: Sequence[Chart], *, written_at: datetime)
         about=contents,
         totals=contents.totals,
         charts=charts,
+        needs_person=NEEDS_PERSON,
         written_at=written_at.astimezone(ZoneInfo(contents.timezone)),
         version=program_version(),
     )

@@ -225,6 +225,28 @@ def test_where_nothing_waits_any_more_the_next_message_still_says_that_one_was_l
     assert ticks.tick(after_s=GAP_S) == ""
 
 
+def test_the_all_clear_of_a_lost_message_follows_an_alert_of_failed_runs() -> None:
+    ticks = Ticks(Recorder(Undelivered("HTTP 410", is_rejected=True)))
+    run = FailedRun(run_id="r1", job="advance_job", error="boom", ended_at="")
+    while "given up" not in ticks.tick("a"):
+        assert ticks.now_s - NOW_S < MAX_AGE_S
+    ticks.receiver.reply, tries = Delivered("HTTP 200"), len(ticks.receiver.messages)
+    ticks.tick(failed_runs=[run], runs_after=7)
+    ticks.tick(after_s=GAP_S, runs_after=7)
+    assert [message["kind"] for message in ticks.receiver.messages[tries:]] == ["alert", "all_clear"]
+
+
+def test_an_all_clear_that_fails_by_its_settings_is_sent_once_they_are_corrected() -> None:
+    ticks = Ticks()
+    ticks.tick("a")
+    ticks.receiver.reply = Undelivered("no file ca.pem", is_setting=True)
+    ticks.tick(after_s=GAP_S)
+    ticks.receiver.settings_digest, ticks.receiver.reply = "b", Delivered("HTTP 200")
+    ticks.tick(after_s=1)
+    assert ticks.receiver.messages[-1]["kind"] == "all_clear"
+    assert ticks.tick(after_s=GAP_S) == ""
+
+
 def test_failed_runs_of_a_message_that_was_given_up_are_read_again() -> None:
     ticks = Ticks(Recorder(Undelivered("HTTP 413", is_rejected=True)))
     run = FailedRun(run_id="r1", job="advance_job", error="boom", ended_at="")

@@ -78,7 +78,24 @@ def complete(ledger: Ledger, keys: Sequence[str]) -> None:
     """Record that videos are complete."""
     done = Progress(VideoState.COMPLETE, "", "", 1, 30_000)
     with ledger.write(now_ms=2, actor="t") as tx:
-        catalog_sync.record_progress(tx, dict.fromkeys(keys, done))
+        rows = queries.videos(tx.connection, keys=keys)
+        definitions = {row.video_key: row.definition_digest for row in rows}
+        catalog_sync.record_progress(tx, dict.fromkeys(keys, done), definitions=definitions)
+
+
+def test_progress_of_an_entry_that_was_edited_meanwhile_is_not_written(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    declare(ledger, [declaration("one"), declaration("two")])
+    done = Progress(VideoState.COMPLETE, "", "", 1, 30_000)
+    with ledger.write(now_ms=2, actor="t") as tx:
+        rows = {row.video_key: row.definition_digest for row in queries.videos(tx.connection)}
+        written = catalog_sync.record_progress(
+            tx, dict.fromkeys(rows, done), definitions={**rows, "two": "of an earlier entry"}
+        )
+    with ledger.read() as connection:
+        states = {row.video_key: row.state for row in queries.videos(connection)}
+    ledger.close()
+    assert (written, states) == (["one"], {"one": "complete", "two": "new"})
 
 
 def left_together(ledger: Ledger) -> list[str]:

@@ -33,8 +33,8 @@ CNY: Final[dict[str, Any]] = {
 FREE: Final[dict[str, Any]] = {"account": "<b>trial</b> & error", "unit": "credit", "unit_price_micros": 0}
 
 
-def progress(tx: LedgerTransaction, key: str, state: VideoState, length_ms: int, detail: str = "") -> None:
-    """The progress of a video, as a plan computes it."""
+def record_progress(tx: LedgerTransaction, key: str, state: VideoState, length_ms: int, detail: str = "") -> None:
+    """Record the progress of a video, as a plan computes it."""
     data = Progress(state, "failed" if detail else "", detail, 1, length_ms).row()
     tx.append("video_progressed", video_key=key, data=data)
 
@@ -51,8 +51,8 @@ def published_by(folder: Path) -> Iterator[tuple[Ledger, Path]]:
 
 @pytest.fixture(scope="package")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of two currencies with an account that costs nothing, keys and words that are HTML, a branch, and attempts
-    that failed and are in doubt. One hop was stored at 23:30 UTC, on the next day of Berlin."""
+    """Return a file of two currencies with an account that costs nothing, keys and words that are HTML, a branch, and
+    attempts that failed and are in doubt. One hop was stored at 23:30 UTC, on the next day of Berlin."""
     with published_by(tmp_path_factory.mktemp("odd")) as (ledger, target):
         with ledger.write(now_ms=NOW - 3 * DAY, actor="test") as tx:
             declare_video(tx, "dawn", target_ms=10_000)
@@ -71,14 +71,14 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
             append_attempt(tx, "b1", video="branch", step_ms=0)
         with ledger.write(now_ms=NOW - HOUR, actor="test") as tx:
             append_attempt(tx, "r3", video=SCRIPT, hop=3, until="in_doubt", **CNY)
-            progress(tx, "dawn", VideoState.COMPLETE, 9_600)
-            progress(tx, SCRIPT, VideoState.BLOCKED, 9_600, WORDS)
+            record_progress(tx, "dawn", VideoState.COMPLETE, 9_600)
+            record_progress(tx, SCRIPT, VideoState.BLOCKED, 9_600, WORDS)
     return target
 
 
 @pytest.fixture(scope="package")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that was published before anything was declared."""
+    """Return a file that was published before anything was declared."""
     with published_by(tmp_path_factory.mktemp("empty")) as (_, target):
         pass
     return target
@@ -89,7 +89,7 @@ Fill = Callable[[LedgerTransaction], None]
 
 @pytest.fixture
 def published(tmp_path: Path) -> Callable[[Fill], Path]:
-    """A function that publishes what another one appends."""
+    """Return a function that publishes what another one appends."""
 
     def fill(append: Fill) -> Path:
         with published_by(tmp_path) as (ledger, target), ledger.write(now_ms=NOW - HOUR, actor="test") as tx:

@@ -31,15 +31,15 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """The words of the page, with single spaces."""
+        """Return the words of the page, with single spaces."""
         return " ".join(" ".join(self.texts).split())
 
     def body(self, table: str) -> list[list[str]]:
-        """The rows of a table below its head."""
+        """Return the rows of a table below its head."""
         return self.tables[table][1:]
 
     def cells(self, table: str, *columns: str) -> list[list[str]]:
-        """The cells of a table's columns, by the words of its head."""
+        """Return the cells of a table's columns, by the words of its head."""
         head, *rows = self.tables[table]
         return [[row[head.index(column)] for column in columns] for row in rows]
 

@@ -16,7 +16,7 @@ WIDTHS = (400, 1280)
 
 @pytest.fixture(scope="module")
 def address(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report about the odd file."""
+    """Return the address of a report about the odd file."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     return write_report(odd, path, timezone="Europe/Berlin").path.as_uri()
 

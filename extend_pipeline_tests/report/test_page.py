@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.states import WITHDRAWN_WITH_MANY, VideoState
 from extend_pipeline.report.write import write_report
 from extend_pipeline.warehouse.read import query
-from extend_pipeline_tests.report.conftest import CNY, FREE, SCRIPT, WORDS, Fill, progress
+from extend_pipeline_tests.report.conftest import CNY, FREE, SCRIPT, WORDS, Fill, record_progress
 from extend_pipeline_tests.report.page import Page
 from extend_pipeline_tests.support.ledger.events import append_attempt, declare_video
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -150,7 +150,7 @@ def test_of_many_videos_the_dearest_are_shown_and_how_many_are_left_out(
                 until="failed" if number % 3 else "stored",
                 predicted_micros=micros,
             )
-            progress(tx, key, VideoState.BLOCKED, 9_600, f"hop 1 of {key} failed")
+            record_progress(tx, key, VideoState.BLOCKED, 9_600, f"hop 1 of {key} failed")
 
     written = write_report(published(append), tmp_path / "report.html", timezone="UTC")
     page = Page.of(written.path)
@@ -164,3 +164,21 @@ def test_of_many_videos_the_dearest_are_shown_and_how_many_are_left_out(
     assert written.contents.totals.blocked == 3_000
     assert "52 other accounts" in page.text
     assert written.size < 150_000
+
+
+def test_videos_that_left_the_catalogue_at_once_wait_for_a_person(
+    published: Callable[[Fill], Path], tmp_path: Path
+) -> None:
+    def append(tx: LedgerTransaction) -> None:
+        for key in ("dawn", "dusk", "gone"):
+            declare_video(tx, key)
+        for key in ("dawn", "dusk"):
+            tx.append("video_withdrawn", video_key=key, data={"reason": WITHDRAWN_WITH_MANY})
+        tx.append("video_withdrawn", video_key="gone")
+
+    written = write_report(published(append), tmp_path / "report.html", timezone="UTC")
+    totals = written.contents.totals
+    assert (totals.videos, totals.blocked, totals.withdrawn) == (3, 2, 1)
+    assert Page.of(written.path).cells("blocked", "videos", "why", "which") == [
+        ["2", "withdrawn with many", "dawn, dusk"]
+    ]

@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, select
 
 from extend_pipeline.base.units import from_micros
-from extend_pipeline.commands.render.text import clock, plain, seconds, shortened
+from extend_pipeline.base.wording import shortened
+from extend_pipeline.commands.render.text import clock, plain, seconds
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries

@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE, zone_of
-from extend_pipeline.base.wording import counted, first_names
+from extend_pipeline.base.wording import counted, first_names, shortened
 from extend_pipeline.commands.render.home import describe_today, with_home_option
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import age, minute, plain, shortened
+from extend_pipeline.commands.render.text import age, minute, plain
 from extend_pipeline.commands.render.videos import MANY
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO, WITHDRAWN_TODO

@@ -50,11 +50,6 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def shortened(text: str, longest: int) -> str:
-    """Return the text, cut to at most `longest` characters."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def format_range(least: str, most: str) -> str:
     """Return a range as text: `2`, or `2–3`."""
     return least if least == most else f"{least}–{most}"

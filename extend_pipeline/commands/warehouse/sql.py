@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from extend_pipeline.base.wording import counted
+from extend_pipeline.base.wording import counted, shortened
 from extend_pipeline.commands.render.home import home_settings, with_home_option, zone
 from extend_pipeline.commands.render.output import console, emit, json_option, say
 from extend_pipeline.commands.render.table import Column, blocks
-from extend_pipeline.commands.render.text import cells, shortened, visible
+from extend_pipeline.commands.render.text import cells, visible
 from extend_pipeline.commands.warehouse.values import to_csv_cell, to_json, to_text
 
 if TYPE_CHECKING:

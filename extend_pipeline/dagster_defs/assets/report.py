@@ -46,7 +46,7 @@ def build_extension_report(mount: Mount) -> dg.AssetsDefinition:
         try:
             written = write_report(settings.warehouse_path, settings.report_path, timezone=home.timezone())
         except WarehouseError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise dg.Failure(settings.with_home(str(error)), allow_retries=False) from None
         except OSError as error:
             raise dg.Failure(
                 f"{settings.report_path} can't be written: {error.strerror or error}", allow_retries=False

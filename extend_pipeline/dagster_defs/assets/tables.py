@@ -138,7 +138,7 @@ def build_publish_tables(mount: Mount) -> dg.AssetsDefinition:
             try:
                 yield from _materialize(context, pipeline, mount)
             except WarehouseError as error:
-                raise dg.Failure(str(error)) from None
+                raise dg.Failure(pipeline.settings.with_home(str(error))) from None
 
     return publish_tables
 
@@ -179,7 +179,7 @@ def publish_and_record(
             if always or not says_the_same(tags, known or {}):
                 yield dg.AssetMaterialization(asset, metadata=_metadata(table, pipeline, about, mount), tags=tags)
     except WarehouseError as error:
-        context.log.warning(f"the tables are not recorded in Dagster: {error}")
+        context.log.warning(pipeline.settings.with_home(f"the tables are not recorded in Dagster: {error}"))
 
 
 def _published(pipeline: Pipeline) -> Meta:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.model.target import TOLERANCE_MS
 from extend_pipeline.dagster_defs.checks.outcome import outcome
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.states import ADOPTED
@@ -31,12 +32,12 @@ _NOT_AS_PROMISED: Final = """
     WHERE provider = ? AND NOT starts_with(video_key, ?)
         AND coalesce(added_duration_s * 1000 NOT BETWEEN ? AND ?, true)
 """
-_TOO_SHORT: Final = """
+_TOO_SHORT: Final = f"""
     SELECT video_key, current_duration_s, target_s, max(stored_at) AS stored_at
     FROM source_videos JOIN completed_extensions USING (video_key)
-    WHERE state = 'complete' AND current_duration_s + 0.1 < target_s
+    WHERE state = 'complete' AND current_duration_s + {TOLERANCE_MS / 1000} < target_s
     GROUP BY video_key, current_duration_s, target_s
-"""
+"""  # noqa: S608 - a number
 _BROKEN_SEAMS: Final = """
     SELECT video_key, hop, seam_psnr_db, stored_at FROM completed_extensions
     WHERE output_kind = 'full' AND seam_psnr_db IS NOT NULL AND (NOT parent_is_prefix OR seam_psnr_db < ?)

@@ -24,7 +24,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.proof import prove
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.projection.invariants import prove_invariants
-from extend_pipeline.warehouse.errors import WarehouseError
+from extend_pipeline.warehouse.errors import OpenElsewhereError, WarehouseError
 from extend_pipeline.warehouse.verify import compare
 
 NEARLY: Final = 0.9  # of a budget: time to raise it before work stops
@@ -114,6 +114,8 @@ def evaluate_check(
     If the published file can't be read, or there is none yet, that is its finding."""
     try:
         result = result or CHECKS[key](pipeline)
+    except OpenElsewhereError as error:
+        result = outcome([error.message], error.todo, dg.AssetCheckSeverity.WARN)
     except WarehouseError as error:
         result = outcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
     result = with_home(result, pipeline.settings)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from extend_pipeline.base.wording import first_lines, shortened
+from extend_pipeline.base.wording import COMMAND, first_lines, shortened
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.proof import Proved
 
@@ -57,7 +57,7 @@ def with_home(result: dg.AssetCheckResult, settings: Settings) -> dg.AssetCheckR
     """Return the result of a check with commands that name the home, in its description and its tables."""
     command = _plain(settings.with_home("extend-pipeline x")).removesuffix("x")
     tables = {
-        name: dg.MetadataValue.md((table.value or "").replace("extend-pipeline ", command))
+        name: dg.MetadataValue.md(COMMAND.sub(lambda _: command, table.value or ""))
         for name, table in (result.metadata or {}).items()
         if isinstance(table, dg.MarkdownMetadataValue)
     }

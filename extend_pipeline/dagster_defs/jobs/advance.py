@@ -18,7 +18,7 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
-from extend_pipeline.engine.guards.other_home import other_home
+from extend_pipeline.engine.guards.other_home import has_videos_of_others
 from extend_pipeline.engine.home import Pipeline
 
 ADVANCE_JOB: Final = "advance_job"
@@ -96,7 +96,7 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
 def _has_own_videos(pipeline: Pipeline) -> bool:
     """Return whether the ledger's videos are this home's; nothing of another one's is recorded under its assets."""
     with pipeline.ledger.read() as connection:
-        return other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is None
+        return not has_videos_of_others(pipeline.configuration, connection, now_ms=pipeline.now_ms())
 
 
 def _bring_in_line(context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount) -> None:

@@ -27,8 +27,6 @@ UNCHANGED_S: Final = 2 * SIGN_EVERY_S
 """For so long, by its own monotonic clock, a process must have seen the same old sign before it ends a run: after a
 computer has slept, or beside one with another clock, a sign is old though the run goes on."""
 
-KEPT_S: Final = 86_400.0
-"""Signs that are older are dropped by the next run, where no sensor has looked at them."""
 
 NO_SIGN_S: Final = 600.0
 """From its start on, the longest time in which a run gives its first sign. Long, because a step may wait for a new
@@ -43,8 +41,8 @@ UNFINISHED: Final = (DagsterRunStatus.QUEUED, *STARTED, DagsterRunStatus.CANCELI
 _look: Final = threading.Lock()
 """Held by the sensor that looks, because the sensors of a code location tick together, and a run is ended once."""
 
-_seen: Final[dict[tuple[str, float], float]] = {}
-"""When this process saw a sign (run id, time) for the first time (monotonic s)."""
+_seen: Final[dict[tuple[str, float | None], float]] = {}
+"""When this process saw a sign (run id, time), or that a started run has none, for the first time (monotonic s)."""
 
 _over: Final[dict[str, threading.Event]] = {}
 """For each run of this process: set once Dagster has it as finished."""
@@ -52,17 +50,11 @@ _over: Final[dict[str, threading.Event]] = {}
 
 @contextmanager
 def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Give a sign of life every few seconds until the block ends. A storage that can't be written fails no run.
-
-    The last sign stays, because the run's end is written to the storage only after the block: `unfinished_runs` drops
-    it once it is old.
-    """
+    """Give a sign of life every few seconds until the block ends. A storage that can't be written fails no run."""
     over = _over.setdefault(run_id, threading.Event())
 
     def sign(_: object) -> None:
-        now_s = time.time()
-        kept = {other: at_s for other, at_s in _signs(instance).items() if now_s - at_s < KEPT_S}
-        _write(instance, {**kept, run_id: now_s})
+        _write(instance, {**_signs(instance), run_id: time.time()})
         run = instance.get_run_by_id(run_id)
         if run is not None and run.is_finished:
             over.set()
@@ -76,6 +68,8 @@ def showing_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     finally:
         renewer.close()
         _over.pop(run_id, None)
+        with suppress(Exception):
+            _forget(instance, [run_id])
 
 
 def over(run_id: str) -> threading.Event:
@@ -94,9 +88,13 @@ def unfinished_runs(
     monotonic_s = time.monotonic() if monotonic_s is None else monotonic_s
     with _look:
         signs = _signs(instance)
-        known = {sign: _seen.get(sign, monotonic_s) for sign in signs.items()}
+        started = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(STARTED)))
+        without = [(record.dagster_run.run_id, None) for record in started if record.dagster_run.run_id not in signs]
+        known = {looked_at: _seen.get(looked_at, monotonic_s) for looked_at in (*signs.items(), *without)}
         _seen.clear()
         _seen.update(known)
+        # a sign that is gone may be that of a run whose end is being written
+        lacking = {run_id for run_id, _ in without if monotonic_s - known[run_id, None] >= UNCHANGED_S}
         silent = {run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S}  # clocks may be set back
         for run in instance.get_runs(dg.RunsFilter(run_ids=[*silent])) if silent else ():
             if not run.is_finished and monotonic_s - known[run.run_id, signs[run.run_id]] < UNCHANGED_S:
@@ -106,14 +104,15 @@ def unfinished_runs(
         if silent:
             _forget(instance, silent)
         records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
-        return [record.dagster_run for record in records if not _end_if_stuck(instance, record, signs, now_s)]
+        return [record.dagster_run for record in records if not _end_if_stuck(instance, record, lacking, now_s)]
 
 
-def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, signs: dict[str, float], now_s: float) -> bool:
+def _end_if_stuck(instance: dg.DagsterInstance, record: dg.RunRecord, lacking: Collection[str], now_s: float) -> bool:
+    """End a run that is stuck, and return whether it was. `lacking` are the started runs without a sign."""
     run, age_s = record.dagster_run, now_s - record.update_timestamp.timestamp()
     if run.status is DagsterRunStatus.CANCELING and age_s > CANCEL_S:
         _end(instance, run, f"it was canceled, and has not ended within {CANCEL_S:g} s")
-    elif run.status in STARTED and run.run_id not in signs and age_s > NO_SIGN_S:
+    elif run.run_id in lacking and age_s > NO_SIGN_S:
         _end(instance, run, f"its process has given no sign of life within {NO_SIGN_S:g} s of its start")
     else:
         return False

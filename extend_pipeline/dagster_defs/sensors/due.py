@@ -8,7 +8,7 @@ from extend_pipeline.engine.doubt.recover import lease_is_over, release_dead_lea
 from extend_pipeline.engine.fetch.collect import FETCHED
 from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
-from extend_pipeline.engine.guards.other_home import other_home
+from extend_pipeline.engine.guards.other_home import has_videos_of_others
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input, with_own_entries
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -65,7 +65,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     now = plan(plan_input(pipeline, unfinished=True, walk_running=0))
     with ledger.read() as connection:
         leased = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
-        is_recorded = other_home(pipeline.configuration, connection, now_ms=now_ms) is None
+        is_recorded = not has_videos_of_others(pipeline.configuration, connection, now_ms=now_ms)
         known = {row.video_key: row for row in queries.videos(connection, unfinished=True)} if is_recorded else {}
         planned = [video for video in now.videos if video.account in accounts]
         differing = [known[v.key] for v in planned if v.key in known and _state_differs(known[v.key], v)]

@@ -42,9 +42,7 @@ def failures_after(
     if not records:
         return [], min(after, newest_failure(instance))  # runs were removed, and their places are used again
     entries = {record.run_id: record.event_log_entry for record in records}
-    # a run that was taken for gone and has ended well after that is no failure any more
-    filters = dg.RunsFilter(run_ids=list(entries), statuses=[dg.DagsterRunStatus.FAILURE])
-    runs = {run.run_id: run for run in instance.get_runs(filters)}
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(entries)))}
     failed = [
         FailedRun(
             run_id=run_id,
@@ -54,7 +52,9 @@ def failures_after(
             url=None if url is None else f"{url}/runs/{run_id}",
         )
         for run_id, entry in entries.items()
-        if run_id in runs and own.has(runs[run_id])
+        if (run := runs.get(run_id)) is not None
+        and run.status is not dg.DagsterRunStatus.SUCCESS  # it was taken for gone, and has ended well after that
+        and own.has(run)
     ]
     return failed, records[-1].storage_id
 

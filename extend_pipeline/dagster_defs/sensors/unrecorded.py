@@ -9,7 +9,7 @@ import dagster as dg
 from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.recording.progress import Progress
-from extend_pipeline.engine.guards.other_home import other_home
+from extend_pipeline.engine.guards.other_home import has_videos_of_others
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 
@@ -22,7 +22,7 @@ def unrecorded(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount) -
     """Return in words what the ledger has and Dagster lacks; empty if nothing has waited for long enough, or while the
     videos are another home's, because a run records nothing then."""
     with pipeline.ledger.read() as connection:
-        if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
+        if has_videos_of_others(pipeline.configuration, connection, now_ms=pipeline.now_ms()):
             return ""
         recorded = Progress.of(instance, mount, connection).recorded(connection)
         if recorded is not None:

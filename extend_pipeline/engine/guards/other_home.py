@@ -49,6 +49,11 @@ class Extent(Enum):
     ALL = auto()
 
 
+_counts: Final[dict[str, tuple[tuple[str, int, str], tuple[int, int]]]] = {}
+"""By the ledger's address: the catalogues that were compared last (the ledger's with the number of the event by which
+its keys changed, and this home's), and what `_compared` returned."""
+
+
 class OtherHomeError(LedgerError):
     """The ledger holds another home's videos; this home may not declare its own there."""
 
@@ -60,7 +65,7 @@ def declarer(settings: Settings) -> Declarer:
     """Return how the ledger remembers this home: by its host and folder, and by a file of its state folder that is made
     once and never written. Its inode and the time when it was made (mtime, which a change of its owner or rights
     leaves, as in each start of a Kubernetes pod with an `fsGroup`) stay when the folder is moved or the host renamed;
-    a copy has another inode."""
+    a copy on the same disk has another inode."""
     try:
         made = (settings.state_dir / IN_USE).stat()
     except OSError:
@@ -75,6 +80,12 @@ def other_home(configuration: Configuration, connection: Connection, *, now_ms: 
     if configuration.problems:
         return None
     return _blocker(configuration, connection, catalog_sync.last_declared(connection), now_ms)
+
+
+def has_videos_of_others(configuration: Configuration, connection: Connection, *, now_ms: int) -> bool:
+    """Return whether the ledger's videos are another home's, as `other_home` says it, also while the files have a
+    mistake: nothing of them is this home's to record."""
+    return _blocker(configuration, connection, catalog_sync.last_declared(connection), now_ms) is not None
 
 
 def may_declare(
@@ -136,19 +147,31 @@ def _blocker(
         return None
     if not _other_home_is_there(settings, last, now_ms, within_ms=GONE_MS):
         return None
-    declared = queries.video_keys(connection, _DECLARED)
-    leaving = declared.difference(catalogue.videos, catalogue.renamed().values())
-    if 2 * len(leaving) <= len(declared):
+    declared, leaving = _compared(configuration, connection, last)
+    if 2 * leaving <= declared:
         return None
     own = declarer(settings).name
     state = " with another state folder" if own == last.home.name else ""
     message = (
-        f"the ledger at {shown_address(settings.ledger_url)} holds {counted(len(declared), 'video')} of the home "
-        f"{last.home.name}, and this home, {own}{state}, has {len(declared) - len(leaving)} of them and "
+        f"the ledger at {shown_address(settings.ledger_url)} holds {counted(declared, 'video')} of the home "
+        f"{last.home.name}, and this home, {own}{state}, has {declared - leaving} of them and "
         f"would withdraw the others; so it polls and fetches, but declares and submits nothing until the other home "
         f"has the same catalogue or has not looked for a day"
     )
     return Blocker(BlockReason.LEDGER, message, _TODO)
+
+
+def _compared(configuration: Configuration, connection: Connection, last: LastDeclared) -> tuple[int, int]:
+    """Return how many videos the ledger has declared, and how many of them this catalogue lacks. Kept for a pair of
+    catalogues, because each look at all keys takes the longer the more there are."""
+    catalogue = configuration.catalogue
+    pair = last.digest, last.keys_seq, catalogue.digest
+    if catalogue.digest and (known := _counts.get(configuration.settings.ledger_url)) is not None and known[0] == pair:
+        return known[1]
+    declared = queries.video_keys(connection, _DECLARED)
+    counts = len(declared), len(declared.difference(catalogue.videos, catalogue.renamed().values()))
+    _counts[configuration.settings.ledger_url] = pair, counts
+    return counts
 
 
 def _other_home_is_there(settings: Settings, last: LastDeclared, now_ms: int, *, within_ms: int) -> bool:

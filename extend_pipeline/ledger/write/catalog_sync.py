@@ -293,13 +293,17 @@ def _without_numbers(name: str, value: Any) -> Any:
     return re.sub(r"\d+", "#", value) if name == "state_detail" else value
 
 
-def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> list[str]:
-    """Write the progress of the videos for which it differs. Return their keys."""
+def record_progress(
+    tx: LedgerTransaction, progress: Mapping[str, Progress], *, definitions: Mapping[str, str]
+) -> list[str]:
+    """Write the progress of the videos for which it differs; return their keys. `definitions` are the digests of the
+    entries that it was computed for: a video that was declared anew meanwhile keeps its own state, because as complete
+    it would never be looked at again."""
     known = {row.video_key: row for row in queries.videos(tx.connection, keys=progress)}
     changed: list[str] = []
     for key, now in progress.items():
         row = known.get(key)
-        if row is not None and progress_differs(row, now):
+        if row is not None and row.definition_digest == definitions[key] and progress_differs(row, now):
             tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
             changed.append(key)
     return changed

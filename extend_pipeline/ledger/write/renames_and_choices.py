@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.queries import among, rows_by
@@ -45,6 +46,11 @@ _IS_BOUGHT: Final = _A.state.in_([state.value for state in BOUGHT])
 _VIDEO_KEYS: Final = select(_V.video_key).where(among(_V.video_key))
 _ACCOUNT_NAMES: Final = select(tables.accounts.c.account).where(among(tables.accounts.c.account))
 _SAME_SOURCE: Final = select(_V.source_video_id, _V.video_key).where(among(_V.source_video_id)).order_by(_V.video_key)
+_SAME_ADDRESS: Final = (
+    select(_V.source_video_id, _V.video_key)
+    .where(func.substr(_V.source_video_id, 1, func.length(bindparam("address"))) == bindparam("address"))
+    .order_by(_V.video_key)
+)
 _BOUGHT_KEYS: Final = select(_A.video_key).where(_IS_BOUGHT, among(_A.video_key))
 _PURCHASES: Final = select(_A.purchase, _A.video_key, _A.hop, _A.account, _A.claimed_at).where(
     _IS_BOUGHT, among(_A.purchase)
@@ -72,9 +78,14 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
 
 def left_from(connection: Connection, sources: Collection[str], *, catalogue: Collection[str]) -> dict[str, str]:
     """Return the key of a video that isn't in the catalogue and has bought something, by the source that it extends."""
-    rows = [row for row in rows_by(connection, _SAME_SOURCE, sources) if row.video_key not in catalogue]
-    paid = {key for (key,) in rows_by(connection, _BOUGHT_KEYS, [row.video_key for row in rows])}
-    return {row.source_video_id: row.video_key for row in rows if row.video_key in paid}
+    found = {row.video_key: row.source_video_id for row in rows_by(connection, _SAME_SOURCE, sources)}
+    for source in sources:
+        if "://" in source:  # a URL that is signed anew is another text for the same source
+            unsigned = without_signature(source)
+            rows = connection.execute(_SAME_ADDRESS, {"address": source.partition("?")[0]})
+            found |= {row.video_key: source for row in rows if without_signature(row.source_video_id) == unsigned}
+    paid = {key for (key,) in rows_by(connection, _BOUGHT_KEYS, found.keys() - set(catalogue))}
+    return {source: key for key, source in found.items() if key in paid}
 
 
 def unknown(connection: Connection, keys: Collection[str]) -> set[str]:

@@ -18,7 +18,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """A home with a published file and nothing in it."""
+    """Return a home with a published file and nothing in it."""
     home = write_home(tmp_path_factory.mktemp("published") / "home", "http://127.0.0.1:9", [video("one")])
     cli = Cli(home)
     assert cli("publish").exit_code == 0

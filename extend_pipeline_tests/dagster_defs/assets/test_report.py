@@ -15,12 +15,10 @@ from extend_pipeline.dagster_defs.build import build_mounted
 from extend_pipeline.dagster_defs.mount import OWN, Mount
 from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline_tests.dagster_defs.assets.synced import TABLES, unsynced
-from extend_pipeline_tests.dagster_defs.assets.test_synced import instance_at
-from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place, instance_at
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-ONE_HOP = {"steps": 1, "prompt": "x"}
 ALL = (*TABLES, "extension_report")
 
 

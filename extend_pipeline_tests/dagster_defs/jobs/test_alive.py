@@ -132,11 +132,14 @@ def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
     status: DagsterRunStatus, limit_s: float, end: str, place: Place
 ) -> None:
     run = begun(place, status)
-    now_s = time.time()
-    assert [found.run_id for found in unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s - 20)] == [
-        run.run_id
-    ]
-    assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + limit_s + 1) == []
+    now_s, monotonic_s = time.time(), time.monotonic()
+
+    def left(after_s: float, *, looked_s: float = 0.0) -> list[str]:
+        found = unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + after_s, monotonic_s=monotonic_s + looked_s)
+        return [each.run_id for each in found]
+
+    assert left(limit_s - 20) == [run.run_id]
+    assert left(limit_s + 1, looked_s=UNCHANGED_S) == []
     assert status_of(place, run) == end
     check_user_text(last_message(place.instance, run.run_id))
 
@@ -158,18 +161,23 @@ def _job_of(place: Place, work: Callable[[dg.OpExecutionContext], None]) -> dg.E
     return job.execute_in_process(instance=place.instance, resources={"home": place.resource})
 
 
-def test_a_run_gives_signs_while_it_goes_on_and_its_last_one_is_dropped_later(place: Place) -> None:
+def test_a_long_run_whose_end_is_being_written_is_not_taken_for_one_without_a_sign(place: Place) -> None:
+    run = begun(place)
+    now_s = time.time() + 2 * NO_SIGN_S
+    give_sign(place, run, age_s=-2 * NO_SIGN_S)
+    assert len(unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s, monotonic_s=0.0)) == 1
+    place.instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: "{}"})  # its resources are closed
+    assert len(unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s, monotonic_s=UNCHANGED_S)) == 1
+    assert status_of(place, run) == "STARTED"
+    assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s, monotonic_s=2 * UNCHANGED_S) == []
+
+
+def test_a_run_gives_signs_while_it_goes_on_and_leaves_none(place: Place) -> None:
     seen: list[dict[str, float]] = []
-    place.instance.daemon_cursor_storage.set_cursor_values({SIGNS_KEY: json.dumps({"of last week": 1.0})})
     result = _job_of(place, lambda _: seen.append(signs(place)))
     assert [*seen[0]] == [result.run_id]
     assert abs(time.time() - seen[0][result.run_id]) < SILENCE_S
-    # it was there until the run's end was written, so that no sensor took the run for one without a sign
-    assert unfinished_runs(place.instance, ADVANCE_JOB, now_s=time.time() + SILENCE_S + 1) == []
-    assert (signs(place), result.success) == ({}, True)
-    run = place.instance.get_run_by_id(result.run_id)
-    assert run is not None
-    assert status_of(place, run) == "SUCCESS"
+    assert signs(place) == {}
 
 
 def test_a_run_that_others_have_ended_learns_it(place: Place) -> None:

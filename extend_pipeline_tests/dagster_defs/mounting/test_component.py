@@ -240,7 +240,7 @@ def test_dg_works_in_this_project() -> None:
     listed = dg_command("list", "defs", "--json")
     assert listed.returncode == 0, listed.stderr
     found: dict[str, Any] = json.loads(listed.stdout)
-    jobs = {"advance_job", "approve_job", "extend_job", "partitions_job", "reconcile_job"}
+    jobs = {"advance_job", "approve_job", "extend_job", "partitions_job", "reconcile_job", "report_job"}
     assert {job["name"] for job in found["jobs"]} == jobs
     components = dg_command("list", "components", "--json")
     assert "extend_pipeline.components.ExtendPipeline" in components.stdout

@@ -108,6 +108,11 @@ def test_a_home_that_has_one_video_of_another_records_nothing_and_asks_for_no_ru
     assert run.success
     assert str(films.home) in needed(run)
     assert [clips.count(asset) for asset in PARTITIONED_ASSETS] == [0, 0, 0]
+    entries = (clips.home / "catalog.yaml").read_text()
+    (clips.home / "catalog.yaml").write_text(f"{entries}  misspelt: 1\n")  # also while its files have a mistake
+    assert clips.advance().success
+    assert [clips.count(asset) for asset in PARTITIONED_ASSETS] == [0, 0, 0]
+    (clips.home / "catalog.yaml").write_text(entries)
     for place in (films, clips):
         assert not place.sensor(POLLS).run_requests
     assert reasons(films) == before

@@ -112,7 +112,6 @@ def test_a_misspelt_was_beside_an_edit_is_a_question(
     edited = {**written, "key": "new", "extend": {**written["extend"], "prompt": "another"}}
     home.catalogue([{**edited, "was": "v00"}])
     with home.open() as pipeline:
-        assert block_reasons(plan(plan_input(pipeline))) == [BlockReason.SAME_PURCHASE]
         planned = drive(pipeline)
         assert block_reasons(planned) == [BlockReason.SAME_PURCHASE]
         blocker = planned.videos[0].blocker
@@ -123,6 +122,19 @@ def test_a_misspelt_was_beside_an_edit_is_a_question(
     home.catalogue([{**edited, "was": "v000"}])
     with home.open() as pipeline:
         assert block_reasons(drive(pipeline)) == [BlockReason.REPURCHASE]
+    assert charges(home) == 2
+
+
+def test_a_misspelt_was_is_a_question_also_beside_a_url_that_is_signed_anew(
+    make_home: Callable[..., EngineHome], ledger_url: str
+) -> None:
+    home = make_home(ledger_url=ledger_url)
+    written = finished(home, "vidu")
+    signed = {**written["source"], "video_url": f"{written['source']['video_url']}?x-amz-signature=2"}
+    edited = {**written, "key": "new", "was": "v00", "source": signed}
+    home.catalogue([{**edited, "extend": {**written["extend"], "prompt": "another"}}])
+    with home.open() as pipeline:
+        assert block_reasons(drive(pipeline)) == [BlockReason.SAME_PURCHASE]
     assert charges(home) == 2
 
 
