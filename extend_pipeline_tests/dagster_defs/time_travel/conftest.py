@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.dagster_defs.jobs.advance import ADVANCE_JOB
+from extend_pipeline.dagster_defs.jobs.alive import UNCHANGED_S, unfinished_runs
 from extend_pipeline.dagster_defs.recording.recorder import Recorder
 from extend_pipeline.engine.drive import rounds
 from extend_pipeline.sandbox import running_sandbox
@@ -32,9 +35,15 @@ class Traveller:
         """Set the clock to a moment; it goes on from there."""
         self.clock.move_to(moment)
 
-    def wait(self, **time: float) -> None:
+    def wait(self, **units: float) -> None:
         """Let so much time pass at once (`hours=1`)."""
-        self.clock.shift(timedelta(**time))
+        self.clock.shift(timedelta(**units))
+
+    def look_at_runs(self) -> None:
+        """Look for runs whose process is gone, once sensors have seen them for long enough: the monotonic clock by
+        which they measure that doesn't travel."""
+        for later_s in (0.0, UNCHANGED_S):
+            unfinished_runs(self.place.instance, ADVANCE_JOB, monotonic_s=time.monotonic() + later_s)
 
     def tick(self, name: str) -> Any:
         """Evaluate a sensor as Dagster's daemon does: with its last cursor, and its asset events are recorded. Return

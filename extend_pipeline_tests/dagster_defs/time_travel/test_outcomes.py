@@ -85,6 +85,7 @@ def test_paid_films_are_warned_of_at_half_their_time_and_in_their_last_hour_unti
     skips(at, name)
 
     at.wait(minutes=15)
+    at.look_at_runs()
     last = at.tick(name)
     assert evaluations(last) == {"nothing_ends_soon": (False, ERROR)}
     assert len(last.run_requests) == 1, "the run of half a month ago has given no sign of life"

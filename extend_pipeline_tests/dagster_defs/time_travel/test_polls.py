@@ -79,6 +79,7 @@ def test_each_provider_requests_a_run_for_its_own_work_and_none_while_one_is_com
             assert not tick.run_requests
             assert f"run {silent.run_id} is " in tick.skip_message
     at.wait(seconds=NO_SIGN_S / 2)  # its process never gave a sign of life
+    at.look_at_runs()
     assert sum(len(tick.run_requests) for tick in ticks(at).values()) == 1
     ended = at.place.instance.get_run_by_id(silent.run_id)
     assert ended is not None

@@ -151,6 +151,7 @@ def test_the_nightly_schedule_skips_while_a_run_goes_on_and_when_all_is_done(
         assert not skipped.run_requests
         assert run.run_id in skipped.skip_message
         at.go_to(nights[1])  # its process never gave a sign of life
+        at.look_at_runs()
         assert len(evaluate(at, instance, nights[1]).run_requests) == 1
         at.work()
         at.go_to(nights[2])
