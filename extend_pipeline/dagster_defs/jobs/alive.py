@@ -41,8 +41,9 @@ UNFINISHED: Final = (DagsterRunStatus.QUEUED, *STARTED, DagsterRunStatus.CANCELI
 _look: Final = threading.Lock()
 """Held by the sensor that looks, because the sensors of a code location tick together, and a run is ended once."""
 
-_seen: Final[dict[tuple[str, float | None], float]] = {}
-"""When this process saw a sign (run id, time), or that a started run has none, for the first time (monotonic s)."""
+_seen: Final[dict[str, dict[tuple[str, float | None], float]]] = {}
+"""By the job that is looked for: when this process saw a sign (run id, time), or that a started run has none, for the
+first time (monotonic s)."""
 
 _over: Final[dict[str, threading.Event]] = {}
 """For each run of this process: set once Dagster has it as finished."""
@@ -90,9 +91,9 @@ def unfinished_runs(
         signs = _signs(instance)
         started = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(STARTED)))
         without = [(record.dagster_run.run_id, None) for record in started if record.dagster_run.run_id not in signs]
-        known = {looked_at: _seen.get(looked_at, monotonic_s) for looked_at in (*signs.items(), *without)}
-        _seen.clear()
-        _seen.update(known)
+        before = _seen.get(job_name, {})
+        known = {looked_at: before.get(looked_at, monotonic_s) for looked_at in (*signs.items(), *without)}
+        _seen[job_name] = known
         # a sign that is gone may be that of a run whose end is being written
         lacking = {run_id for run_id, _ in without if monotonic_s - known[run_id, None] >= UNCHANGED_S}
         silent = {run_id for run_id, at_s in signs.items() if abs(now_s - at_s) > SILENCE_S}  # clocks may be set back

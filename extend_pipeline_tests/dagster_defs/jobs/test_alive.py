@@ -135,6 +135,7 @@ def test_a_run_that_is_stuck_without_a_sign_is_ended_at_last(
     now_s, monotonic_s = time.time(), time.monotonic()
 
     def left(after_s: float, *, looked_s: float = 0.0) -> list[str]:
+        unfinished_runs(place.instance, "advance_job_of_another_mount")  # its sensors look between
         found = unfinished_runs(place.instance, ADVANCE_JOB, now_s=now_s + after_s, monotonic_s=monotonic_s + looked_s)
         return [each.run_id for each in found]
 
