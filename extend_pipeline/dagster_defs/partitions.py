@@ -18,7 +18,7 @@ from extend_pipeline.dagster_defs.assets.versions import newest_ids
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partition_changes import Changes, partition_changes
 from extend_pipeline.engine.guards.ledger_look import look
-from extend_pipeline.engine.guards.other_home import other_home
+from extend_pipeline.engine.guards.other_home import has_videos_of_others
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.read import queries
@@ -101,7 +101,7 @@ def bring_in_line(
     A mark in Dagster's own storage says what was in line last: while it holds, nothing is listed, unless `afresh`.
     """
     with pipeline.ledger.read() as connection:
-        if other_home(pipeline.configuration, connection, now_ms=pipeline.now_ms()) is not None:
+        if has_videos_of_others(pipeline.configuration, connection, now_ms=pipeline.now_ms()):
             return InLine()  # the videos are another home's
     mark_key = _mark_key(pipeline, mount)
     mark = _read_mark(instance, mark_key)
