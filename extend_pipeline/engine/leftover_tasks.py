@@ -28,7 +28,7 @@ def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
     with pipeline.ledger.read() as connection:
         paid = open_work.paid_tasks(connection, before_ms=before_ms)
         rows = [row for row in paid if row.video_key not in catalogue and row.account in accounts]
-        hints = queries.hints(connection, attempt_ids=[row.attempt_id for row in rows])
+        hints = queries.hints(connection, [row.attempt_id for row in rows])
     looks = {key: hint.look for key, hint in hints.items()}
     tasks = []
     for row in rows:

@@ -27,15 +27,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """One table: `key` selects the rows that a change replaces, `changed` is the SELECT of the replaced keys, and
-    `rows` is the FROM clause of the changed rows."""
+    """One table: `changed` is the condition of the rows that a change replaces, `rows` is the FROM clause of the rows
+    that take their place, and `key` is the column in which no two rows are equal, if there is one."""
 
     name: str
     description: str
-    key: str
     changed: str
     rows: str
     columns: tuple[Column, ...]
+    key: str = ""
 
 
 def decimal_of(expression: str, type_: str) -> str:

@@ -50,7 +50,7 @@ def schema_version() -> str:
     rebuilt."""
     filled = (*schema.TABLES, *ROLLUPS)
     sql = [column.sql for table in filled for column in table.columns]
-    sql += [f"{table.key} {table.changed} {table.rows}" for table in filled]
+    sql += [f"{table.changed} {table.rows}" for table in filled]
     return hashlib.sha256("\n".join([schema.STORAGE_VERSION, *statements(), *sql]).encode()).hexdigest()[:16]
 
 

@@ -1,12 +1,14 @@
 """The sums that the views of costs are made of, kept up by every publish for the videos and days that changed. Programs
 read the views; these tables may change with every version."""
 
+# ruff: noqa: S608 - what is put together is a condition of our own
+
 from typing import Final
 
 from extend_pipeline.warehouse.columns import AMOUNT, UNITS, Column, TableSchema, derived
+from extend_pipeline.warehouse.schema import CHANGED_ATTEMPTS, CHANGED_VIDEOS
 
 _SUM: Final = "DECIMAL(38,6)"
-_CHANGED_VIDEOS: Final = "SELECT video_key FROM changed_videos"
 
 
 def _sums(entries: str, prefix: str) -> tuple[Column, Column]:
@@ -34,15 +36,13 @@ _ATTEMPTS: Final = derived(
 VIDEO_COSTS: Final = TableSchema(
     name="_video_costs",
     description="Charges of each video, by account, unit and currency.",
-    key="video_key",
-    changed=_CHANGED_VIDEOS,
-    rows="""(
+    changed=CHANGED_VIDEOS,
+    rows=f"""(
         SELECT c.*, c.attempt_id IN (
             SELECT attempt_id FROM extension_requests
-            WHERE state IN ('failed', 'result_lost', 'quarantined', 'written_off')
+            WHERE state IN ('failed', 'result_lost', 'quarantined', 'written_off') AND {CHANGED_VIDEOS}
         ) AS without_result
-        FROM charges AS c
-        WHERE c.video_key IN (SELECT video_key FROM changed_videos)
+        FROM (FROM charges WHERE {CHANGED_VIDEOS}) AS c
     ) AS charged GROUP BY video_key, account, provider, unit, currency""",
     columns=(
         *map(_key, ("video_key", "account", "provider", "unit", "currency")),
@@ -58,10 +58,8 @@ _MEASURED: Final = "added_duration_s IS NOT NULL"
 VIDEO_EXTENSIONS: Final = TableSchema(
     name="_video_extensions",
     description="Stored extensions of each video, by account, unit and currency.",
-    key="video_key",
-    changed=_CHANGED_VIDEOS,
-    rows="completed_extensions WHERE video_key IN (SELECT video_key FROM changed_videos)"
-    " GROUP BY video_key, account, unit, currency",
+    changed=CHANGED_VIDEOS,
+    rows=f"completed_extensions WHERE {CHANGED_VIDEOS} GROUP BY video_key, account, unit, currency",
     columns=(
         *map(_key, ("video_key", "account", "unit", "currency")),
         derived("extensions", "BIGINT", "stored extensions", "count(*)"),
@@ -75,8 +73,7 @@ VIDEO_EXTENSIONS: Final = TableSchema(
 DAY_COSTS: Final = TableSchema(
     name="_day_costs",
     description="Charges of each budget day, by account, unit and currency.",
-    key="budget_day",
-    changed="SELECT budget_day FROM changed_days",
+    changed="budget_day IN (SELECT budget_day FROM changed_days)",
     rows="charges WHERE budget_day IN (SELECT budget_day FROM changed_days)"
     " GROUP BY budget_day, budget_timezone, account, provider, unit, currency",
     columns=(
@@ -91,15 +88,11 @@ DAY_COSTS: Final = TableSchema(
 SPENT_CHARGES: Final = TableSchema(
     name="_spent_charges",
     description="One row a settle or adjust entry, in the order of booking, with what its attempt adds to it.",
-    key="attempt_id",
-    changed="SELECT attempt_id FROM changed_attempts",
-    rows="""(
+    changed=CHANGED_ATTEMPTS,
+    rows=f"""(
         SELECT c.*, r.hop, r.mode, r.unit_price, r.task_id
-        FROM charges AS c
-        LEFT JOIN (
-            FROM extension_requests WHERE attempt_id IN (SELECT attempt_id FROM changed_attempts)
-        ) AS r ON r.attempt_id = c.attempt_id
-        WHERE c.entry IN ('settle', 'adjust') AND c.attempt_id IN (SELECT attempt_id FROM changed_attempts)
+        FROM (FROM charges WHERE entry IN ('settle', 'adjust') AND {CHANGED_VIDEOS}) AS c
+        JOIN (FROM extension_requests WHERE {CHANGED_ATTEMPTS}) AS r ON r.attempt_id = c.attempt_id
     ) AS spent ORDER BY "at", charge_id""",
     columns=(
         *(

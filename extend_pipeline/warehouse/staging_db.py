@@ -233,7 +233,7 @@ def _replacing(table: TableSchema) -> tuple[str, str]:
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     values = ", ".join(column.sql for column in table.columns)
     return (
-        f"DELETE FROM {table.name} WHERE {table.key} IN ({table.changed})",
+        f"DELETE FROM {table.name} WHERE {table.changed}",
         f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {table.rows}",
     )
 

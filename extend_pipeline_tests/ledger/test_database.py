@@ -195,7 +195,7 @@ def test_decisions_in_notes_of_the_version_before_are_kept(ledger_url: str, tmp_
     now = open_ledger(ledger_url)
     try:
         with now.read() as connection:
-            hints = queries.hints(connection)
+            hints = queries.hints(connection, ids)
         looks = [replace(look, tries=3) for look in NOTES_OF_BEFORE.values()]
         assert [hints[attempt_id].look for attempt_id in ids] == looks
         assert {(hint.due_at, hint.owner) for hint in hints.values()} == {(NOON, "worker")}

@@ -133,7 +133,7 @@ def test_tasks_that_still_run_are_due_again_together_and_those_that_ended_are_no
         transitions.move(tx, ids[2], to=AttemptState.FAILED, expect=POLLED, data={"error_reason": "failed"})
         job_queue.still_running(tx, ids, due_at=at + MINUTE_MS)
     with ledger.read() as connection:
-        hints = queries.hints(connection, attempt_ids=ids)
+        hints = queries.hints(connection, ids)
     assert {key: (hint.due_at, hint.owner, hint.look) for key, hint in hints.items()} == {
         ids[0]: (at + MINUTE_MS, "", LastLook()),
         ids[1]: (at + MINUTE_MS, "", LastLook()),

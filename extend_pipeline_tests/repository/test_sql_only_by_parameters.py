@@ -26,7 +26,7 @@ _STARTS = (
 OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
-        "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
+        "path", "schema.STORAGE_VERSION", "table.name", "table.changed", "names", "made", "table.rows",
         "name", "type_", "place", "rows", "values", "columns", "MEMORY", "ROW_COUNTS", "_DAY",
     },
     "warehouse/read.py": {"path", "name", "names", "column", "exact", "f'REPLACE ({exact})' if exact else ''"},
@@ -34,6 +34,8 @@ OURS = {
         "table.name", "columns", "name", "body", "ROW_COUNTS", "_name(column.name)", "_quoted(about)",
         "_quoted(description)", "_quoted(table.description)", "_quoted(column.description)",
     },
+    "warehouse/schema.py": {"CHANGED_VIDEOS"},
+    "warehouse/rollups.py": {"CHANGED_ATTEMPTS", "CHANGED_VIDEOS"},
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
     "dagster_defs/assets/tables.py": {"table.preview", "table.relation", "PREVIEW_ROWS"},
     "dagster_defs/checks/films.py": {"films"},

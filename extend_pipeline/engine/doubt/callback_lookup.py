@@ -95,7 +95,7 @@ def _lease_doubts(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]
     with pipeline.ledger.read() as connection:
         doubtful = [row.attempt_id for row in _in_doubt(connection, pipeline, accounts)]
         named = webhook_inbox.named(connection, doubtful) if doubtful else {}
-        hints = queries.hints(connection) if doubtful else {}
+        hints = queries.hints(connection, doubtful)
     # their account was class A and isn't any more: no look-up takes them, so they would stay due forever
     stale_hints = {attempt_id for attempt_id in doubtful if attempt_id in hints and attempt_id not in named}
     if not named and not stale_hints:
@@ -104,7 +104,7 @@ def _lease_doubts(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]
     lease_ms = schedule.lookup_lease_ms(pipeline.settings)
     max_wait_ms = schedule.max_callback_wait_ms(pipeline.settings)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        hints = queries.hints(tx.connection)
+        hints = queries.hints(tx.connection, [*named, *stale_hints])
         named = webhook_inbox.named(tx.connection, [*named, *stale_hints])
         for attempt in _in_doubt(tx.connection, pipeline, accounts):
             hint = hints.get(attempt.attempt_id)

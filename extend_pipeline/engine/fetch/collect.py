@@ -117,8 +117,7 @@ def release_waiting_for_space(pipeline: Pipeline) -> None:
         return
     pipeline.asked_for_room = True
     with pipeline.ledger.read() as connection:
-        hints = queries.hints(connection)
-    waiting = [key for key, hint in hints.items() if hint.look.cause is LookCause.NO_ROOM and not hint.owner]
+        waiting = job_queue.unleased(connection, LookCause.NO_ROOM)
     if waiting:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             job_queue.release(tx, waiting, owner="")

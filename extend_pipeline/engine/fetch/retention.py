@@ -148,7 +148,7 @@ def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
     """Return every paid result that is not stored; soonest expiry first."""
     with ledger.read() as connection:
         attempts = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
-        hints = queries.hints(connection) if attempts else {}
+        hints = queries.hints(connection, [attempt.attempt_id for attempt in attempts])
         missing = files.found_missing(connection, states=("missing",))
     return results(attempts, hints, now_ms) + missing_results(missing, now_ms)
 

@@ -138,7 +138,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
         tried = queries.attempts_of(connection, key_of)
-        hints = queries.hints(connection, attempt_ids=[a.attempt_id for a in tried if a.state in LIVE])
+        hints = queries.hints(connection, [a.attempt_id for a in tried if a.state in LIVE])
         doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
         refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
         rows = queries.accounts(connection)

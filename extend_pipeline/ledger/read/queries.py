@@ -50,8 +50,7 @@ _UNKNOWN_KIND: Final = (
 _EXPIRIES: Final = select(tables.attempts.c.attempt_id, tables.attempts.c.expires_at).where(
     among(tables.attempts.c.attempt_id)
 )
-_HINTS: Final = select(*HINT_COLUMNS)
-_HINTS_OF: Final = _HINTS.where(among(tables.schedule.c.attempt_id))
+_HINTS_OF: Final = select(*HINT_COLUMNS).where(among(tables.schedule.c.attempt_id))
 _HEAD: Final = select(tables.ledger_head.c.seq)
 _LAST_EVENT_AT: Final = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
 _AWAITED: Final = (
@@ -211,11 +210,9 @@ def contacts(connection: Connection) -> dict[str, ContactRow]:
     return {row.account: ContactRow(*row) for row in connection.execute(_CONTACTS)}
 
 
-def hints(connection: Connection, *, attempt_ids: Collection[str] | None = None) -> dict[str, Hint]:
-    """Return when each scheduled attempt (all or the named ones) is due and what the last look at it left, by attempt
-    ID."""
-    rows = connection.execute(_HINTS) if attempt_ids is None else rows_by(connection, _HINTS_OF, attempt_ids)
-    return {row.attempt_id: hint(row) for row in rows}
+def hints(connection: Connection, attempt_ids: Collection[str]) -> dict[str, Hint]:
+    """Return when each of the attempts that is scheduled is due and what the last look at it left, by attempt ID."""
+    return {row.attempt_id: hint(row) for row in rows_by(connection, _HINTS_OF, attempt_ids)}
 
 
 def scheduled_videos(

@@ -12,7 +12,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read.attempt_row import (
     DUE_COLUMNS,
     LOOK_COLUMNS,
@@ -101,6 +101,9 @@ _TURN_OF_EACH: Final = select(
 ).outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
 _SCHEDULED: Final = select(_SCHEDULE.c.attempt_id).where(among(_SCHEDULE.c.attempt_id))
 _LEASES: Final = select(_SCHEDULE.c.attempt_id, _SCHEDULE.c.owner).where(_SCHEDULE.c.owner != "")
+_UNLEASED: Final = select(_SCHEDULE.c.attempt_id).where(
+    _SCHEDULE.c.cause == bindparam("cause"), _SCHEDULE.c.owner == ""
+)
 _UNSCHEDULED: Final = (
     select(_ATTEMPTS.c.state, _ATTEMPTS.c.attempt_id, _ATTEMPTS.c.account, _ATTEMPTS.c.submit_class)
     .outerjoin(_SCHEDULE, _SCHEDULE.c.attempt_id == _ATTEMPTS.c.attempt_id)
@@ -277,6 +280,11 @@ def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) 
     since, or that were scheduled anew, stay as they are."""
     for part in chunks(attempt_ids):
         tx.connection.execute(_RELEASE, {"ids": part, "held_by": owner, "until": tx.now_ms, "worker": ""})
+
+
+def unleased(connection: Connection, cause: LookCause) -> list[str]:
+    """Return the IDs of the attempts whose last look left this cause, and which no worker has leased."""
+    return list(connection.execute(_UNLEASED, {"cause": cause.value}).scalars())
 
 
 def make_due(tx: LedgerTransaction, account: str) -> None:
