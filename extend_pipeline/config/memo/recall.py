@@ -158,7 +158,7 @@ def _update(
     read_with: _Home,
 ) -> Recalled | None:
     """Return the catalogue with the edited files read again; None where an entry of them, or one that branches off
-    them, has a mistake."""
+    them, has a mistake, and where an entry of an unchanged file has another account because its root has."""
     files = [read_file(file, read_with.accounts) for file in edited]
     names = [file.name for file in found]
     gone = (known.keys() - set(names)) | {file.name for file in edited}
@@ -170,7 +170,8 @@ def _update(
         return None
     related = _related(snapshot, rows, before | keys, gone)
     frames = Frames(read_with.path, {name: file.images for name, file in known.items() if name not in gone})
-    built = build_videos([*rows, *related], read_with.accounts, frames=frames, now=read_with.now)
+    related_rows = [row_from(entry) for entry in related]
+    built = build_videos([*rows, *related_rows], read_with.accounts, frames=frames, now=read_with.now)
     newest = max(_newest_ms(built.videos.values()), int(snapshot.meta["newest_ms"]))
     if (
         built.issues
@@ -178,6 +179,7 @@ def _update(
         or any(issues_across(rows))
         or any(spending_issues(read_with.accounts, built.uses))
         or newest > to_ms(read_with.now)
+        or any(_root_differs(entry, built.videos[entry.key]) for entry in related)
     ):
         return None
     change = Change(snapshot.meta["digest"], frozenset({*before, *built.videos}))
@@ -220,7 +222,7 @@ def _clash(snapshot: Snapshot, rows: Iterable[Row], gone: Collection[str]) -> bo
     return any(e.file not in gone for column in ("key", "was") for e in snapshot.entries(column, names))
 
 
-def _related(snapshot: Snapshot, rows: Iterable[Row], keys: Collection[str], gone: Collection[str]) -> list[Row]:
+def _related(snapshot: Snapshot, rows: Iterable[Row], keys: Collection[str], gone: Collection[str]) -> list[Entry]:
     """Return the entries of unchanged files that branch off videos with these keys, at any depth, and those that they
     or the rows branch off."""
     related: dict[str, Entry] = {}
@@ -234,7 +236,13 @@ def _related(snapshot: Snapshot, rows: Iterable[Row], keys: Collection[str], gon
         entries = [e for e in snapshot.entries("key", above) if e.file not in gone]
         related |= {entry.key: entry for entry in entries}
         above = {entry.branch_of for entry in entries}
-    return [row_from(entry) for entry in related.values()]
+    return list(related.values())
+
+
+def _root_differs(entry: Entry, video: Video) -> bool:
+    """Return whether what a remembered entry has from its root is not what the root has now. Lengths, modes and ids are
+    asked of the root itself, so that no entry keeps them."""
+    return (entry.account, entry.provider) != (video.account, video.provider)
 
 
 def _file(file: ReadFile, now: datetime) -> File:

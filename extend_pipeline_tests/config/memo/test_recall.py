@@ -23,7 +23,7 @@ from extend_pipeline.engine.plan.inputs import declarations
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.test_frames import png
-from extend_pipeline_tests.config.written import entry, source
+from extend_pipeline_tests.config.written import SOURCE, entry, source
 from extend_pipeline_tests.golden.entries import write_home as write_golden_home
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)  # long after everything was written, as marks of files need it
@@ -33,6 +33,17 @@ accounts:
     provider: kling
     base_url: https://api-singapore.klingai.com
     credentials: {access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}
+    budget: {per_day: 100, total: 2000}
+  - name: kling-two
+    provider: kling
+    base_url: https://api-singapore.klingai.com
+    credentials: {access_key_env: SECOND_ACCESS_KEY, secret_key_env: SECOND_SECRET_KEY}
+    budget: {per_day: 100, total: 2000}
+  - name: gateway
+    provider: kling-gateway
+    base_url: https://api.example.com
+    credentials: {api_key_env: GATEWAY_KEY}
+    price: {unit: credit, per_extension: 4, unit_price: 0.1, currency: USD}
     budget: {per_day: 100, total: 2000}
   - name: v
     provider: vidu
@@ -163,6 +174,11 @@ def _another_link(home: Path) -> None:
 EDITS: dict[str, Callable[[Path], object]] = {
     "a prompt": _replace("catalog/spring.yaml", "{to: 30}", "{to: 30, prompt: fog}"),
     "the parent of branches in other files": _replace("catalog.yaml", "{steps: 4}", "{steps: 5, prompt: rain}"),
+    "the source of a root": _replace(
+        "catalog.yaml", SOURCE, source(video_id="7", model="v1.5", mode="pro", duration="9")
+    ),
+    "the account of a root": _replace("catalog.yaml", "account: kling-main", "account: kling-two"),
+    "the provider of a root": _replace("catalog.yaml", "account: kling-main", "account: gateway"),
     "an entry": _append("catalog/summer.yaml", entry("new", source=source(video_id="827942411241803826"))),
     "an entry that buys the same": _append("catalog/summer.yaml", entry("same")),
     "an entry that buys the same again": _append("catalog/summer.yaml", entry("same") + "    again: true\n"),
@@ -183,6 +199,8 @@ EDITS: dict[str, Callable[[Path], object]] = {
     "the accounts": _replace("accounts.yaml", "total: 2000}", "total: 2000}\n    extend: {tolerance: 1}"),
     "nothing": lambda home: None,
 }
+ALL_READ = ("the account of a root", "the provider of a root", "the accounts", "nothing")
+"""Edits after which all files are read, or none has to be."""
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
@@ -203,7 +221,7 @@ def test_after_an_edit_the_catalogue_is_that_of_the_files(edit: Callable[[Path],
         now = declared(after)
         assert all(known.get(key) == now.get(key) for key in known.keys() | now.keys() if key not in change.keys)
     else:
-        assert edit in (EDITS["the accounts"], EDITS["nothing"])
+        assert edit in [EDITS[name] for name in ALL_READ]
     assert (after.catalogue.digest == before.catalogue.digest) == (edit is EDITS["nothing"])
 
 
