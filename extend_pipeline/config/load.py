@@ -74,7 +74,7 @@ def read_configuration(settings: Settings, providers: Providers, *, now: datetim
     for tries_left in reversed(range(MAX_READS)):
         marks = file_marks(settings.home)
         configuration, recalled = _read_once(settings, providers, now=now, keep=keep)
-        settled = file_marks(settings.home) == marks
+        settled = file_marks(settings.home) == marks and not configuration.catalogue.changed_images()
         if recalled is not None:
             recalled.keep(settings.state_dir) if keep and settled else recalled.drop()
         if settled or not tries_left:

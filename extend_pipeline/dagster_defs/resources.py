@@ -126,6 +126,6 @@ def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configu
     marks = (settings.state_dir.is_dir(), *file_marks(settings.home))
     known = _read.get(settings)
     # mistakes are read again each time, because a permission that is restored changes no file
-    if known is None or known[0] != marks or known[1].problems:
+    if known is None or known[0] != marks or known[1].problems or known[1].catalogue.changed_images():
         known = _read[settings] = (marks, read_files(settings, now=from_ms(wall_ms()), keep=True))
     return known[0][1:], known[1]

@@ -170,14 +170,15 @@ class Pipeline:
         return {name: fault for name, fault in faults.items() if fault}
 
     def refresh(self) -> None:
-        """Read the catalogue and the accounts again if their files have changed, so that a long run uses the current
-        limits.
+        """Read the catalogue and the accounts again if their files have changed, or images that they name, so that a
+        long run uses the current ones.
 
         Entries without a mistake are used even when others have one. While there are mistakes the files are read every
         time, because restoring a lost read permission changes no file.
         """
         marks = file_marks(self.settings.home)
-        if marks == self.marks and not self.configuration.problems:
+        known = self.configuration
+        if marks == self.marks and not known.problems and not known.catalogue.changed_images():
             return
         before = self.accounts
         read = read_configuration(self.settings, PROVIDERS, now=self.now(), keep=self.works)

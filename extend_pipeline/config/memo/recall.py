@@ -17,10 +17,12 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Final
 
+from extend_pipeline.base.disk import file_mark
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.checks.spending import spending_issues
 from extend_pipeline.config.checks.times import WrittenTime, time_warnings
 from extend_pipeline.config.checks.videos import build_videos
+from extend_pipeline.config.fields.images import ImageFile
 from extend_pipeline.config.files.accounts import AccountList
 from extend_pipeline.config.files.catalogue import (
     CatalogueFile,
@@ -80,13 +82,14 @@ class Recalled:
 
 @dataclass(frozen=True)
 class _Home:
-    """What a catalogue is read with."""
+    """What a catalogue is read with. `images` are the marks of its image files, taken before they were looked at."""
 
     path: Path
     accounts: AccountList
     accounts_digest: str
     now: datetime
     scratch: Path
+    images: Mapping[Path, tuple[int, ...] | None]
 
     @property
     def providers(self) -> Providers:
@@ -104,15 +107,17 @@ def recall(home: Path, state_dir: Path, accounts: AccountList, *, now: datetime,
         known = {file.file: file for file in snapshot.files()}
     except (sqlite3.Error, ValueError):
         return None
-    read_with = _Home(home, accounts, digest_of(home / ACCOUNTS_FILE), now, state_dir if keep else Path(gettempdir()))
+    accounts_digest = digest_of(home / ACCOUNTS_FILE)
     meta = snapshot.meta
-    if (meta["rules"], meta["accounts"]) != (rules_digest(), read_with.accounts_digest):
+    if (meta["rules"], meta["accounts"]) != (rules_digest(), accounts_digest):
         return None
     if to_ms(now) < int(meta["newest_ms"]):  # a clock that was set back: a source may lie in the future now
         return None
     found, issues = catalogue_files(home)
     if issues or not found:
         return None
+    images = {path: file_mark(path) for path in _images(home, {name: file.images for name, file in known.items()})}
+    read_with = _Home(home, accounts, accounts_digest, now, state_dir if keep else Path(gettempdir()), images)
     edited = [file for file in found if not _is_unchanged(file, known.get(file.name))]
     if not edited and [file.name for file in found] == list(known):
         return Recalled(_catalogue(snapshot, read_with))
@@ -130,11 +135,12 @@ def remember(
     accounts_digest = digest_of(home / ACCOUNTS_FILE)
     files = [_file(file, now) for file in read.files]
     digest = catalogue_digest(accounts_digest, [(file.file, file.content, file.images) for file in files])
-    catalogue = replace(read.catalogue, digest=digest)
+    images = _read_marks(home, read.files)
+    catalogue = replace(read.catalogue, digest=digest, images=images)
     newest = _newest_ms(catalogue.videos.values())
     if not keep or newest > to_ms(now):
         return Recalled(catalogue)
-    read_with = _Home(home, accounts, accounts_digest, now, state_dir)
+    read_with = _Home(home, accounts, accounts_digest, now, state_dir, images)
     try:
         new = NewSnapshot(_new_path(read_with))
         try:
@@ -183,12 +189,13 @@ def _update(
     ):
         return None
     change = Change(snapshot.meta["digest"], frozenset({*before, *built.videos}))
+    files = [replace(file, images=frames.images(file.rows.file)) for file in files]
+    read_with = replace(read_with, images={**_read_marks(read_with.path, files), **read_with.images})
     new = NewSnapshot(_new_path(read_with), like=snapshot)
     try:
         new.remove(gone)
         for file in files:
-            images = frames.images(file.rows.file)
-            new.add(_file(replace(file, images=images), read_with.now), _entries(file.rows.rows, built.videos))
+            new.add(_file(file, read_with.now), _entries(file.rows.rows, built.videos))
         new.order(names)
         digest = catalogue_digest(
             read_with.accounts_digest, [(file.file, file.content, file.images) for file in new.files()]
@@ -204,6 +211,16 @@ def _is_unchanged(file: CatalogueFile, known: File | None) -> bool:
     if known is None or digest_of(file.path) != known.content:
         return False
     return all(is_unchanged(image, file.path.parent) for image in known.images)
+
+
+def _images(home: Path, files: Mapping[str, Sequence[ImageFile]]) -> dict[Path, ImageFile]:
+    """Return the images that files name, by their paths as they are named: a link there may be changed, too."""
+    return {(home / name).parent / image.written: image for name, images in files.items() for image in images}
+
+
+def _read_marks(home: Path, files: Iterable[ReadFile]) -> dict[Path, tuple[int, ...] | None]:
+    images = _images(home, {file.rows.file: file.images for file in files})
+    return {path: image.mark for path, image in images.items()}
 
 
 def _with_defaults(names: Iterable[str], files: Iterable[ReadFile], known: Mapping[str, File]) -> list[FileRows]:
@@ -308,6 +325,7 @@ def _catalogue(snapshot: Snapshot, read_with: _Home) -> Catalogue:
         tuple(json.loads(meta["notes"])),
         meta["digest"],
         Change(meta["since"], frozenset(json.loads(meta["changed"]))) if meta["since"] else None,
+        read_with.images,
     )
 
 

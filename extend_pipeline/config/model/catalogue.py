@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from extend_pipeline.base.disk import file_mark
 from extend_pipeline.config.fields.numbers import WholeNumber
 from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, one_of
 from extend_pipeline.config.model.source import Source
@@ -124,7 +125,8 @@ class Catalogue:
     `notes` are warnings, as sentences.
 
     `digest` is the same for the same files, images, accounts and rules of reading; empty while there is a mistake.
-    `change` is what differs from an earlier catalogue, if that is known.
+    `change` is what differs from an earlier catalogue, if that is known. `images` are the marks (`base.disk.file_mark`)
+    of the image files, taken before they were read; none while there is a mistake.
     """
 
     videos: Mapping[str, Video]
@@ -133,6 +135,12 @@ class Catalogue:
     notes: tuple[str, ...] = ()
     digest: str = ""
     change: Change | None = None
+    images: Mapping[Path, tuple[int, ...] | None] = field(default_factory=dict)
+
+    def changed_images(self) -> list[Path]:
+        """Return the image files that were written or replaced since they were read; it takes a stat call for
+        each."""
+        return [path for path, mark in self.images.items() if file_mark(path) != mark]
 
     def each(self) -> Iterator[Video]:
         """Yield the videos in the order of the files."""
