@@ -40,8 +40,8 @@ class FileRows:
 
 
 def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]:
-    """Return the catalogue's files in the order in which they are read, and the issues of folders that can't be listed,
-    because a file that isn't seen would take its videos out of the catalogue."""
+    """Return the catalogue's files in the order in which they are read, and the issues of folders and links that can't
+    be looked into, because a file that isn't seen would take its videos out of the catalogue."""
     beside = [CatalogueFile(name, home / name) for name in ("catalog.yaml", "catalog.csv")]
     found = [file for file in beside if is_there(file.path)]
     issues: list[ConfigIssue] = []
@@ -62,9 +62,15 @@ def _below(home: Path, folder: str, issues: list[ConfigIssue]) -> Iterator[Catal
         name = f"{folder}/{os.fsencode(item.name).decode('utf-8', 'backslashreplace')}"
         if item.name.startswith(_SKIPPED):
             continue
-        if item.is_dir(follow_symlinks=False):
+        try:
+            is_folder, is_link = item.is_dir(), item.is_symlink()
+        except OSError as error:
+            message = f"can't be read: {error.strerror or error}"
+            issues.append(ConfigIssue(name, None, message, f"Look at {home / folder / item.name}."))
+            continue
+        if is_folder and not is_link:
             yield from _below(home, f"{folder}/{item.name}", issues)
-        elif item.is_dir():
+        elif is_folder:
             issues.append(ConfigIssue(name, None, "is a link to a folder, which is not followed", "Move it here."))
         elif Path(item.name).suffix.lower() in (*_YAML, _CSV):
             yield CatalogueFile(name, Path(item.path))

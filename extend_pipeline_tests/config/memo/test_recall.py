@@ -239,6 +239,7 @@ MISTAKES: dict[str, Callable[[Path], object]] = {
     "other defaults": _replace("catalog/summer.yaml", "videos:", "defaults: {on_change: pay}\nvideos:"),
     "a budget less": _replace("accounts.yaml", "    budget: {per_day: 100, total: 2000}\n", ""),
     "a link to a folder": lambda home: (home / "catalog/more").symlink_to(home / "catalog/frames"),
+    "a link that leads in a circle": lambda home: (home / "catalog/more.yaml").symlink_to("more.yaml"),
 }
 
 
