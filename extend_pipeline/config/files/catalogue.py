@@ -46,30 +46,31 @@ def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]
     found = [file for file in beside if is_there(file.path)]
     issues: list[ConfigIssue] = []
     if is_there(home / FOLDER):
-        found += sorted(_below(home, FOLDER, issues), key=lambda file: file.name)
+        found += sorted(_below(home / FOLDER, FOLDER, issues), key=lambda file: file.name)
     return found, issues
 
 
-def _below(home: Path, folder: str, issues: list[ConfigIssue]) -> Iterator[CatalogueFile]:
+def _below(folder: Path, shown: str, issues: list[ConfigIssue]) -> Iterator[CatalogueFile]:
+    """Yield the files below a folder. `shown` is its path from the home as text, because a name may be no UTF-8."""
     try:
-        with os.scandir(home / folder) as listed:
+        with os.scandir(folder) as listed:
             items = list(listed)
     except OSError as error:
         message = f"the folder can't be read: {error.strerror or error}"
-        issues.append(ConfigIssue(folder, None, message, f"Look at {home / folder}."))
+        issues.append(ConfigIssue(shown, None, message, f"Look at {folder}."))
         return
     for item in items:
-        name = f"{folder}/{os.fsencode(item.name).decode('utf-8', 'backslashreplace')}"
+        name = f"{shown}/{os.fsencode(item.name).decode('utf-8', 'backslashreplace')}"
         if item.name.startswith(_SKIPPED):
             continue
         try:
             is_folder, is_link = item.is_dir(), item.is_symlink()
         except OSError as error:
             message = f"can't be read: {error.strerror or error}"
-            issues.append(ConfigIssue(name, None, message, f"Look at {home / folder / item.name}."))
+            issues.append(ConfigIssue(name, None, message, f"Look at {item.path}."))
             continue
         if is_folder and not is_link:
-            yield from _below(home, f"{folder}/{item.name}", issues)
+            yield from _below(Path(item.path), name, issues)
         elif is_folder:
             issues.append(ConfigIssue(name, None, "is a link to a folder, which is not followed", "Move it here."))
         elif Path(item.name).suffix.lower() in (*_YAML, _CSV):

@@ -123,7 +123,7 @@ def recall(home: Path, state_dir: Path, accounts: AccountList, *, now: datetime,
         return Recalled(_catalogue(snapshot, read_with))
     try:
         return _update(snapshot, known, found, edited, read_with)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, ValueError) as error:  # a path may be no UTF-8
         _log.warning("%s can't be written: %s", read_with.scratch / NAME, error)
         return None
 
@@ -151,7 +151,7 @@ def remember(
         except BaseException:
             new.discard()
             raise
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, ValueError) as error:  # a path may be no UTF-8
         _log.warning("%s can't be written: %s", state_dir / NAME, error)
         return Recalled(catalogue)
 

@@ -357,3 +357,17 @@ def test_what_an_open_catalogue_says_does_not_change(tmp_path: Path) -> None:
     again = read(home).catalogue
     assert before.of(["framed"])[0].extend.hop_params(1)["last_frame_sha256"] == planned
     assert json.dumps(sorted(again.videos)) == json.dumps(sorted(before.videos))
+
+
+def test_a_catalogue_with_a_path_that_is_no_utf_8_is_read_each_time(tmp_path: Path) -> None:
+    home = write(tmp_path / "home")
+    read(home)
+    image = home / "catalog" / "frames" / "a.png"
+    target = image.rename(image.with_name(os.fsdecode(b"\xff.png")))
+    image.symlink_to(target.name)
+    for copy in ("one", "two"):
+        configuration = read(home)
+        assert configuration.problems == ()
+        assert not isinstance(configuration.catalogue.videos, VideoIndex)
+        check_same(configuration, afresh(home, tmp_path / copy))
+        assert [path.name for path in (home / "state").iterdir()] == ["catalogue.sqlite"]
