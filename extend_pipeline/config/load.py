@@ -1,5 +1,6 @@
 """Read all files of a home, and return them checked or raise every issue at once."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +24,7 @@ from extend_pipeline.config.warnings import warnings_on
 from extend_pipeline.config.whole import read_whole
 
 MAX_READS: Final = 5  # of files that change while they are read
+_PAUSE_S: Final = 0.1  # before such files are read again: most programs have written them by then
 
 
 @dataclass(frozen=True)
@@ -67,26 +69,43 @@ def read_configuration(settings: Settings, providers: Providers, *, now: datetim
     """Return the valid entries of a home's files, and the issues of the others. `now` is aware.
 
     If accounts.yaml has issues, the catalogue is checked against the last good accounts as well. Files that change
-    while they are read are read again, because an editor may be saving them. With `keep`, a catalogue without a mistake
-    is remembered in the home's state folder, if there is one.
+    while they are read are read again, because an editor may be saving them; if they change each time, that is an
+    issue. With `keep`, a catalogue without a mistake is remembered in the home's state folder, if there is one.
     """
     keep = keep and settings.state_dir.is_dir()
     for tries_left in reversed(range(MAX_READS)):
         marks = file_marks(settings.home)
         configuration, recalled = _read_once(settings, providers, now=now, keep=keep)
-        settled = file_marks(settings.home) == marks and not configuration.catalogue.changed_images()
+        changed = {name for name, _ in {*marks} ^ {*file_marks(settings.home)}}
+        changed.update(map(str, configuration.catalogue.changed_images()))
         if recalled is not None:
-            recalled.keep(settings.state_dir) if keep and settled else recalled.drop()
-        if settled or not tries_left:
+            recalled.keep(settings.state_dir) if keep and not changed else recalled.drop()
+        if not changed or not tries_left:
             break
-    return configuration
+        time.sleep(_PAUSE_S)
+    return _unsettled(configuration, changed) if changed else configuration
 
 
-def file_marks(home: Path) -> tuple[object, ...]:
-    """Return a value that changes when a file of the home is written; it takes a stat call for each file."""
+def file_marks(home: Path) -> tuple[tuple[str, object], ...]:
+    """Return a value that changes when a file of the home is written: pairs of a name and a mark. It takes a stat call
+    for each file."""
     files, issues = catalogue_files(home)
-    paths = [home / ACCOUNTS_FILE, last_good_path(home / "state"), *(file.path for file in files)]
-    return (tuple(file.name for file in files), len(issues), *(file_mark(path) for path in paths))
+    last_good = last_good_path(home / "state")
+    paths = [(ACCOUNTS_FILE, home / ACCOUNTS_FILE), (last_good.name, last_good)]
+    paths += [(file.name, file.path) for file in files]
+    marks = [(name, file_mark(path)) for name, path in paths]
+    return (*marks, *((issue.file, issue.message) for issue in issues))
+
+
+def _unsettled(configuration: Configuration, files: Iterable[str]) -> Configuration:
+    """Return a configuration with an issue for each file that changed when it was last read: what was read may be half
+    of what is being written."""
+    message = "is still being written: it changed while it was read"
+    hint = "Nothing is submitted until it stays as it is; if it goes on, look for the program that writes it."
+    issues = [ConfigIssue(file, None, message, hint) for file in files]
+    problems = ConfigError([*configuration.problems, *issues]).problems
+    catalogue = replace(configuration.catalogue, digest="", change=None, images={})
+    return replace(configuration, catalogue=catalogue, problems=problems)
 
 
 def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.load import Configuration, read_configuration
-from extend_pipeline.config.model.catalogue import VideoIndex
+from extend_pipeline.config import load
+from extend_pipeline.config.load import MAX_READS, Configuration, read_configuration
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.catalogue import Catalogue, VideoIndex
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.registry import PROVIDERS
+from extend_pipeline_tests.config.test_frames import home as write_framed
+from extend_pipeline_tests.config.test_frames import png
 from extend_pipeline_tests.config.written import NOW, entry, source, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -49,3 +54,35 @@ def test_a_folder_whose_name_is_no_utf_8_is_read_and_remembered(tmp_path: Path) 
     (folder / "a.yaml").write_text("videos: [")
     (problem,) = read(home, keep=True).problems
     assert problem.file == "catalog/fr\\xfch/a.yaml"
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "end.png"])
+@pytest.mark.parametrize("times", [1, MAX_READS - 1, MAX_READS])
+def test_a_file_that_is_written_each_time_it_is_read_is_a_mistake(
+    name: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write_framed(tmp_path, "end.png")
+    (home / "end.png").write_bytes(png(16, 9))
+    (home / "state").mkdir()
+    reads = 0
+
+    def warnings_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterable[str]:
+        nonlocal reads
+        reads += 1
+        if reads <= times:  # all files have been read by now
+            with (home / name).open("ab") as file:
+                file.write(b"# more\n")
+        return load_warnings_on(catalogue, accounts)
+
+    load_warnings_on = load.warnings_on
+    monkeypatch.setattr(load, "warnings_on", warnings_on)
+    configuration = read(home, keep=True)
+    assert list(configuration.catalogue.videos) == ["v0"]
+    assert reads == min(times + 1, MAX_READS)
+    is_settled = times < MAX_READS
+    assert bool(configuration.catalogue.digest) == (home / "state" / "catalogue.sqlite").exists() == is_settled
+    if not is_settled:
+        (problem,) = configuration.problems
+        assert problem.file == (name if name == "catalog.yaml" else str(home / name))
+        check_user_text(problem.text())
+    assert read(home, keep=True).problems == ()
