@@ -1,6 +1,7 @@
 """The files of a catalogue: catalog.yaml, catalog.csv, and every YAML and CSV file below `catalog/`."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from extend_pipeline.config.files.csv import read_csv
 from extend_pipeline.config.files.entries import Row, read_list, repeated_keys, reused_names, row_of
 from extend_pipeline.config.files.text import decode, is_there, missing
 from extend_pipeline.config.files.translate import Scope, no_signed_url
-from extend_pipeline.config.issues import ConfigIssue
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.model.catalogue import CatalogueDefaults
 from extend_pipeline.config.model.provider import Providers, columns
 
 FOLDER: Final = "catalog"
+_BESIDE: Final = ("catalog.yaml", "catalog.csv")
 _YAML: Final = (".yaml", ".yml")
 _CSV: Final = ".csv"
+_MISNAMED: Final = re.compile(r"catalog(ue)?\.(ya?ml|csv)", re.IGNORECASE)
 _SKIPPED: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
 
 
@@ -40,14 +43,34 @@ class FileRows:
 
 
 def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]:
-    """Return the catalogue's files in the order in which they are read, and the issues of folders and links that can't
-    be looked into, because a file that isn't seen would take its videos out of the catalogue."""
-    beside = [CatalogueFile(name, home / name) for name in ("catalog.yaml", "catalog.csv")]
-    found = [file for file in beside if is_there(file.path)]
-    issues: list[ConfigIssue] = []
+    """Return the catalogue's files in the order in which they are read, and the issues of misnamed files and of folders
+    and links that can't be looked into, because a file that isn't seen would take its videos out of the catalogue."""
+    found = [CatalogueFile(name, home / name) for name in _BESIDE if is_there(home / name)]
+    issues = list(_misnamed(home, found))
     if is_there(home / FOLDER):
         found += sorted(_below(home / FOLDER, FOLDER, issues), key=lambda file: file.name)
     return found, issues
+
+
+def _misnamed(home: Path, found: Sequence[CatalogueFile]) -> Iterator[ConfigIssue]:
+    """Yield an issue for each file of the home that is named almost like one of the catalogue."""
+    try:
+        names = sorted(path.name for path in home.iterdir() if _MISNAMED.fullmatch(path.name))
+    except (OSError, ValueError):  # its files may be readable nevertheless
+        return
+    for name in names:
+        # what is read may have this name too, by a link or on a disk that knows no case
+        if name not in _BESIDE and not any(_is_same(home / name, file.path) for file in found):
+            message = f"is not read: a catalogue beside {ACCOUNTS_FILE} is called {' or '.join(_BESIDE)}"
+            hint = f"Rename it, move it into {FOLDER}/, where any name is read, or remove it."
+            yield ConfigIssue(name, None, message, hint)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _below(folder: Path, shown: str, issues: list[ConfigIssue]) -> Iterator[CatalogueFile]:
@@ -79,8 +102,7 @@ def _below(folder: Path, shown: str, issues: list[ConfigIssue]) -> Iterator[Cata
 
 def no_catalogue(home: Path) -> ConfigIssue:
     """Return the issue of a home without a file of a catalogue."""
-    misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
-    return missing(home / "catalog.yaml", what="catalogue", misnamed=misnamed)
+    return missing(home / "catalog.yaml", what="catalogue")
 
 
 def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> FileRows:

@@ -61,7 +61,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
+def missing(path: Path, *, what: str, misnamed: tuple[str, ...] = ()) -> ConfigIssue:
     """Return the issue of a file that does not exist."""
     for name in misnamed:
         if path.with_name(name).exists():

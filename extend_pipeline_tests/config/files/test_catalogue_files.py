@@ -86,3 +86,26 @@ def test_a_file_that_is_written_each_time_it_is_read_is_a_mistake(
         assert problem.file == (name if name == "catalog.yaml" else str(home / name))
         check_user_text(problem.text())
     assert read(home, keep=True).problems == ()
+
+
+@pytest.mark.parametrize("name", ["catalog.yml", "catalogue.yaml", "catalogue.csv", "catalog.CSV"])
+def test_a_misnamed_file_beside_what_is_read_is_a_mistake(name: str, tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry())
+    (home / "catalog").mkdir()
+    (home / "catalog" / "spring.yml").write_text("videos:\n" + entry("two", source=source(video_id="9")))
+    assert read(home).problems == ()
+    (home / "catalog.yaml").rename(home / name)
+    configuration = read(home)
+    (problem,) = configuration.problems
+    assert problem.file == name
+    check_user_text(problem.text())
+    assert list(configuration.catalogue.videos) == ["two"]
+
+
+def test_another_name_of_what_is_read_is_no_mistake(tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry())
+    (home / "catalog.yml").symlink_to("catalog.yaml")
+    (home / "catalogue.yaml").hardlink_to(home / "catalog.yaml")
+    assert read(home).problems == ()
+    (home / "catalog.yaml").unlink()
+    assert [problem.file for problem in read(home).problems] == ["catalog.yml", "catalogue.yaml"]
