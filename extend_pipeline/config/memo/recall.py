@@ -82,13 +82,14 @@ class Recalled:
 
 @dataclass(frozen=True)
 class _Home:
-    """What a catalogue is read with. `images` are the marks of its image files, taken before they were looked at."""
+    """What a catalogue is read with. `images` are the marks of its image files, taken before they were looked at.
+    `scratch` is where a new snapshot is made; None is where temporary files are."""
 
     path: Path
     accounts: AccountList
     accounts_digest: str
     now: datetime
-    scratch: Path
+    scratch: Path | None
     images: Mapping[Path, tuple[int, ...] | None]
 
     @property
@@ -117,14 +118,14 @@ def recall(home: Path, state_dir: Path, accounts: AccountList, *, now: datetime,
     if issues or not found:
         return None
     images = {path: file_mark(path) for path in _images(home, {name: file.images for name, file in known.items()})}
-    read_with = _Home(home, accounts, accounts_digest, now, state_dir if keep else Path(gettempdir()), images)
+    read_with = _Home(home, accounts, accounts_digest, now, state_dir if keep else None, images)
     edited = [file for file in found if not _is_unchanged(file, known.get(file.name))]
     if not edited and [file.name for file in found] == list(known):
         return Recalled(_catalogue(snapshot, read_with))
     try:
         return _update(snapshot, known, found, edited, read_with)
     except (OSError, sqlite3.Error, ValueError) as error:  # a path may be no UTF-8
-        _log.warning("%s can't be written: %s", read_with.scratch / NAME, error)
+        _log.warning("%s can't be written: %s", (read_with.scratch or Path()) / NAME, error)
         return None
 
 
@@ -331,8 +332,9 @@ def _catalogue(snapshot: Snapshot, read_with: _Home) -> Catalogue:
 
 def _new_path(read_with: _Home) -> Path:
     """Return the path of a new file. Files that processes left behind which were killed are removed."""
-    for left in read_with.scratch.glob(f"{NAME}.*.part"):
+    folder = read_with.scratch or Path(gettempdir())  # which fails where no folder can be used
+    for left in folder.glob(f"{NAME}.*.part"):
         with suppress(OSError):
             if read_with.now.timestamp() - left.stat().st_mtime > _LEFT_S:
                 left.unlink()
-    return read_with.scratch / f"{NAME}.{secrets.token_hex(8)}.part"
+    return folder / f"{NAME}.{secrets.token_hex(8)}.part"

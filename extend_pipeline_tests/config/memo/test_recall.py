@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -371,3 +372,17 @@ def test_a_catalogue_with_a_path_that_is_no_utf_8_is_read_each_time(tmp_path: Pa
         assert not isinstance(configuration.catalogue.videos, VideoIndex)
         check_same(configuration, afresh(home, tmp_path / copy))
         assert [path.name for path in (home / "state").iterdir()] == ["catalogue.sqlite"]
+
+
+def test_a_catalogue_is_recalled_without_a_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write(tmp_path / "home")
+    read(home)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "full")])
+    with pytest.raises(FileNotFoundError):
+        tempfile.gettempdir()
+    assert isinstance(read(home, keep=False).catalogue.videos, VideoIndex)
+    EDITS["a prompt"](home)
+    check_same(read(home, keep=False), afresh(home, tmp_path / "copy"))
