@@ -1,16 +1,23 @@
-"""Paid tasks of videos that were removed from the catalogue and that need an operator. No plan contains them."""
+"""Paid tasks that are in no plan and need an operator, because their videos were removed from the catalogue, or may be
+hidden by a mistake in the files."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from extend_pipeline.engine.guards.process import MAY_BE_HIDDEN
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
 from extend_pipeline.ledger.read import open_work, queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+
+LEFT_OVER: Final = "left_over"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftoverTask:
     """A task that has run longer than its account's `patience`, or whose file can't be fetched. Polling and fetching
-    continue."""
+    continue. `kind` is LEFT_OVER if its video was removed from the catalogue. If a mistake may hide it, `kind` is the
+    block reason that its plan would give, and `attempt` is set, so that an alert takes it for the same thing."""
 
     video_key: str
     hop: int
@@ -18,11 +25,15 @@ class LeftoverTask:
     task_id: str
     message: str
     todo: str
+    kind: str = LEFT_OVER
+    attempt: AttemptRow | None = None
 
 
 def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
     """Return the leftover tasks; reads the results to fetch and the tasks that have run for long."""
     catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
+    may_be_hidden = bool(pipeline.configuration.problems)
+    why = MAY_BE_HIDDEN if may_be_hidden else "the catalogue has no such video now"
     patience_s = min((account.patience_s for account in accounts.values()), default=0)
     before_ms = pipeline.now_ms() - int(patience_s * 1000)
     with pipeline.ledger.read() as connection:
@@ -35,6 +46,15 @@ def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
         hop_state = classify_hop(row.where, [row], looks, accounts[row.account], pipeline.now_ms())
         if isinstance(hop_state, Blocked):
             blocker = hop_state.blocker
-            message = f"{blocker.message}; the catalogue has no such video now"
-            tasks.append(LeftoverTask(row.video_key, row.hop, row.account, row.task, message, blocker.todo))
+            task = LeftoverTask(
+                row.video_key,
+                row.hop,
+                row.account,
+                row.task,
+                f"{blocker.message}; {why}",
+                blocker.todo,
+                blocker.reason.value if may_be_hidden else LEFT_OVER,
+                row if may_be_hidden else None,
+            )
+            tasks.append(task)
     return tuple(tasks)

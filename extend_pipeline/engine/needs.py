@@ -282,16 +282,17 @@ def _expiring(item: Expiring, now_ms: int) -> Need:
 
 
 def _of_the_providers(pipeline: Pipeline, covered: set[str]) -> Iterator[Need]:
-    """Yield tasks whose video left the catalogue, differences from statements, and statements that can't be read."""
+    """Yield tasks that are in no plan, differences from statements, and statements that can't be read."""
     for task in leftover_tasks(pipeline):
         if f"{task.video_key}/{task.hop}" not in covered:
             yield Need(
-                kind="left_over",
+                kind=task.kind,
                 videos=(task.video_key,),
                 hop=task.hop,
                 account=task.account,
                 message=task.message,
                 todo=task.todo,
+                attempt=task.attempt,
             )
     for row in disagreements_now(pipeline):
         yield Need(

@@ -86,7 +86,7 @@ class Doubt:
     age_s: float
     path: str
     is_declared: bool = True
-    """Whether the catalogue has its video."""
+    """Whether the catalogue has its video, or may have it: a mistake in the files may hide it."""
 
     @property
     def sent_key(self) -> str:
@@ -127,7 +127,7 @@ class Status:
     """Accounts with work that this process skips because it lacks their key."""
 
     unplanned: tuple[AttemptRow, ...] = ()
-    """Open attempts of videos that are missing in the files because of a mistake; they are polled and fetched."""
+    """Open attempts of videos that a mistake in the files may hide; they are polled and fetched."""
 
     lower_prices: tuple[LowerPrice, ...] = ()
     """Charges below the prices of accounts.yaml."""
@@ -136,7 +136,8 @@ class Status:
     """The providers' statements: when each was last read, and how much of it is unrelated."""
 
     leftover_tasks: tuple[LeftoverTask, ...] = ()
-    """Paid tasks of videos that were removed from the catalogue and that need an operator."""
+    """Paid tasks in no plan that need an operator: of videos that were removed from the catalogue, or that a mistake
+    may hide."""
 
     withdrawn: Withdrawn | None = None
     """Unfinished videos that left the catalogue with so many others that it may be a mistake."""
@@ -226,13 +227,14 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
     now_ms, accounts, catalogue = pipeline.now_ms(), pipeline.accounts, pipeline.configuration.catalogue.videos
+    may_be_hidden = bool(pipeline.configuration.problems)  # such a catalogue doesn't show which videos have left it
     return tuple(
         Doubt(
             attempt=row,
             exposure=from_micros(row.predicted_micros),
             age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
             path=spec_of(row.provider).submit_path(row.parent_video_id, accounts.get(row.account)),
-            is_declared=row.video_key in catalogue,
+            is_declared=may_be_hidden or row.video_key in catalogue,
         )
         for row in rows
     )

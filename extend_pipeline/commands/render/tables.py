@@ -12,7 +12,7 @@ from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import age, minute, plain
 from extend_pipeline.commands.render.videos import MANY
 from extend_pipeline.engine.fetch.retention import Urgency
-from extend_pipeline.engine.guards.process import DOUBT_TODO, WITHDRAWN_TODO
+from extend_pipeline.engine.guards.process import DOUBT_TODO, MAY_BE_HIDDEN, WITHDRAWN_TODO
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.engine.store.missing import what_to_do
@@ -133,9 +133,9 @@ def print_withdrawn(status: Status) -> None:
 
 
 def print_unplanned(status: Status) -> None:
-    """Print the open attempts of videos that a mistake hides from the catalogue. They are still polled and fetched."""
+    """Print the open attempts of videos that a mistake may hide. They are still polled and fetched."""
     for row in status.unplanned[:MAX_UNPLANNED]:
-        say(f"polled and fetched: {row.video_key}/{row.hop} ({row.account}) is {row.state}; a mistake hides its video")
+        say(f"polled and fetched: {row.video_key}/{row.hop} ({row.account}) is {row.state}; {MAY_BE_HIDDEN}")
     if len(status.unplanned) > MAX_UNPLANNED:
         say(f"… and {len(status.unplanned) - MAX_UNPLANNED} more")
 

@@ -28,6 +28,9 @@ WITHDRAWN_TODO: Final = (
 )
 """What the operator can do when so many videos left the catalogue at once that it may be a mistake."""
 
+MAY_BE_HIDDEN: Final = "a mistake in the files may hide its video"
+"""Why a video that the valid part of the catalogue lacks can't be said to have left it."""
+
 MAX_REPORTED: Final = 3  # mistakes in a video's block reason; status lists all of them
 
 

@@ -142,6 +142,18 @@ def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_shown(doubtful: Cli
     check_user_text(line_with(screen, " adopt TASK"))
 
 
+def test_a_doubt_whose_video_a_mistake_hides_has_no_write_off(doubtful: Cli) -> None:
+    where, copy = _where(doubtful), doubtful.home / "catalog" / "old copy.yaml"
+    copy.parent.mkdir()
+    copy.write_bytes((doubtful.home / "catalog.yaml").read_bytes())
+    shown = doubtful("status")
+    assert (shown.exit_code, "write-off" in shown.stdout) == (2, False)
+    assert f"in doubt: {where}" in shown.stdout
+    check_user_text(line_with(shown.stdout, f"fetched: {where}"))
+    copy.unlink()
+    assert "write-off" in doubtful("status").stdout
+
+
 def test_attempts_of_a_removed_account_are_reported(doubtful: Cli, sandbox: SandboxHandle) -> None:
     elsewhere = account(sandbox.base_url, name="elsewhere")
     write_home(doubtful.home, "", [video("another", account="elsewhere")], accounts=[elsewhere])
