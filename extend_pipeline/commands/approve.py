@@ -13,6 +13,7 @@ from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.confirm import confirm, is_interactive, yes_option
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import decision_options
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.decisions.edits import (
     DecidedEdit,
@@ -58,7 +59,10 @@ def approve(
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
     with open_home(home_settings()) as pipeline:
-        require_videos(videos, pipeline.configuration.catalogue.videos)
+        configuration = pipeline.configuration
+        if configuration.problems and not all(key in configuration.catalogue.videos for key in videos):
+            raise ConfigError(configuration.problems)  # one may hide a video
+        require_videos(videos, configuration.catalogue.videos)
         declare_catalogue(pipeline)
         decided = edits_to_decide(pipeline, decision=decision, videos=None if everything else videos)
         if decision == "pay" and decided and not yes and not as_json and is_interactive():

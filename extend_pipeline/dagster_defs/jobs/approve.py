@@ -11,6 +11,7 @@ from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.decisions.edits import decide_edits
+from extend_pipeline.engine.guards.process import mistakes_that_may_hide
 
 
 class ApproveConfig(dg.Config):
@@ -47,7 +48,8 @@ def _approve(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeRe
     with home.open() as pipeline:
         unknown = [key for key in videos if key not in pipeline.configuration.catalogue.videos]
         if unknown:
-            raise dg.Failure(f"the catalogue has no video {', '.join(unknown)}", allow_retries=False)
+            lines = [f"the catalogue has no video {', '.join(unknown)}", *mistakes_that_may_hide(pipeline)]
+            raise dg.Failure("\n".join(lines), allow_retries=False)
         declare_catalogue(pipeline)
         chosen = None if config.everything else videos
         decided = decide_edits(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")

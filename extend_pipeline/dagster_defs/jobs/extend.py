@@ -14,7 +14,7 @@ from extend_pipeline.dagster_defs.assets.materializations import PARTITIONED
 from extend_pipeline.dagster_defs.assets.partitioned import MAX_SECONDS_FIELD, NO_RETRY
 from extend_pipeline.dagster_defs.jobs.run_log import MAX_REPORTED
 from extend_pipeline.dagster_defs.mount import Mount
-from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.engine.guards.process import mistakes_that_may_hide
 from extend_pipeline.engine.home import Pipeline
 
 EXTEND_JOB: Final = "extend_job"
@@ -97,8 +97,7 @@ def _refuse(pipeline: Pipeline, unknown: Sequence[str]) -> None:
     lines = [f"{key}: {suggestions.hint(key, 'no name is similar')}" for key in unknown[:MAX_REPORTED]]
     if len(unknown) > MAX_REPORTED:
         lines.append(f"… and {len(unknown) - MAX_REPORTED} more")
-    if wrong := mistakes(pipeline):
-        lines += [f"{counted(len(wrong), 'mistake')} in the catalogue or the accounts may hide them:", *wrong]
+    lines += mistakes_that_may_hide(pipeline)
     head = f"the catalogue has no such videos ({len(unknown)}); nothing was started:"
     metadata: dict[str, Any] = {"unknown": len(unknown)}
     raise dg.Failure("\n".join([head, *lines]), metadata=metadata, allow_retries=False)

@@ -55,6 +55,14 @@ def mistakes(pipeline: Pipeline) -> tuple[str, ...]:
     return tuple(problem.text() for problem in pipeline.configuration.problems)
 
 
+def mistakes_that_may_hide(pipeline: Pipeline) -> list[str]:
+    """Return a heading and the mistakes in the files, for a message about videos that aren't found; empty without
+    mistakes."""
+    wrong = mistakes(pipeline)
+    heading = f"{counted(len(wrong), 'mistake')} in the catalogue or the accounts may hide them:"
+    return [heading, *wrong] if wrong else []
+
+
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
     """Unfinished videos that left the catalogue with so many others that it may be a mistake, the last of them by the

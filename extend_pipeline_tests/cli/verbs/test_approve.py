@@ -80,6 +80,15 @@ def test_an_incomplete_approval_is_wrong_use(edited: Cli) -> None:
     assert len(_waiting(edited)) == 2
 
 
+def test_a_video_that_a_mistake_hides_is_refused_with_the_mistake(edited: Cli) -> None:
+    first, second = (entry["video"] for entry in _waiting(edited))
+    _rewrite(edited, video(first, extent={}), video(second, extend={"steps": 2, "prompt": EDITED}))
+    refused = edited("approve", first, "--keep")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert ": extent: " in refused.stderr
+    assert [entry["video"] for entry in edited.json("approve", second, "--keep")["videos"]] == [second]
+
+
 def test_an_emptied_catalogue_is_shown_until_a_person_says_that_it_was_meant(home_of: Home) -> None:
     run = home_of(*(video(f"emptied-{number:02}") for number in range(12)))
     assert run("approve", "--all", "--keep").exit_code == 0
