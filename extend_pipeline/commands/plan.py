@@ -35,8 +35,8 @@ from extend_pipeline.providers.registry import PROVIDERS
 def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection) -> None:
     """Show what would be done and what it would cost; changes nothing.
 
-    With VIDEO or a filter, of these videos alone. Of a long list only what needs a person and the first 50 open videos
-    are shown; --all and --json have all.
+    With VIDEO or a filter, of these videos alone. Of a long list 50 are shown, those that need a person first, and
+    complete ones only if they were chosen; --all and --json have all.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Mistakes in the files are all reported, the valid videos are still planned, and the exit code is 2.
@@ -58,7 +58,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
         if as_json:
             emit(plan_document(shown, pipeline.accounts) | {"timezone": configuration.timezone})
         else:
-            print_videos(shown, pipeline.accounts, everything=selection.everything)
+            print_videos(shown, pipeline.accounts, everything=selection.everything, is_chosen=selection.is_narrow)
             print_totals(shown, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
             print_blockers(shown, everything=selection.everything)

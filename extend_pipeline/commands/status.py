@@ -35,7 +35,8 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
     """Show where everything stands and what needs a person.
 
     With VIDEO or a filter, of these videos alone; what needs a person elsewhere is still shown, and counts. Of a
-    long list only what needs a person and the first 50 open videos are shown; --all and --json have all.
+    long list 50 are shown, those that need a person first, and complete ones only if they were chosen; --all and
+    --json have all.
 
     Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
@@ -49,7 +50,7 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
             document = status_document(replace(current, plan=shown), pipeline.accounts)
             emit(document | {"timezone": pipeline.configuration.timezone})
         else:
-            print_videos(shown, pipeline.accounts, everything=selection.everything)
+            print_videos(shown, pipeline.accounts, everything=selection.everything, is_chosen=selection.is_narrow)
             print_accounts(current.accounts)
             print_zone(current.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
             print_paused(current)

@@ -52,12 +52,14 @@ _LIVE: Final[Mapping[Column, Callable[[VideoPlan, Account], str | Text]]] = {
 _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
-def print_videos(plan: Plan, accounts: Mapping[str, Account], *, everything: bool = False) -> None:
-    """Print the table of a plan's videos, and how many are in each state. Of more than MANY only those that need an
-    operator and the first open ones are shown, unless `everything` is asked for: that is a table for each PAGE of
-    them."""
+def print_videos(
+    plan: Plan, accounts: Mapping[str, Account], *, everything: bool = False, is_chosen: bool = False
+) -> None:
+    """Print the table of a plan's videos, and how many are in each state. Of more than MANY only a part is shown (see
+    `shown_of`), unless `everything` is asked for: that is a table for each PAGE of them. `is_chosen` says that a filter
+    chose the videos."""
     videos, complete = plan.videos, sum(plan.complete.values())
-    shown = videos if everything else shown_of(videos)
+    shown = videos if everything else shown_of(videos, is_chosen=is_chosen)
     for start in range(0, max(len(shown), 1), PAGE):
         page = shown[start : start + PAGE]
         print_table(
@@ -69,16 +71,17 @@ def print_videos(plan: Plan, accounts: Mapping[str, Account], *, everything: boo
         shown_keys = {video.key for video in shown}
         others = [video for video in videos if video.key not in shown_keys]
         left_out = _by_state(others, complete)
-        say(f"not in the table: {left_out}; --all, --needs-you, --state, --account or VIDEO shows them")
+        options = "--all" if is_chosen else "--all, --state, --account or VIDEO"
+        say(f"not in the table: {left_out}; {options} shows them")
 
 
-def shown_of(videos: Sequence[VideoPlan]) -> Sequence[VideoPlan]:
-    """Return the videos that a short table shows: all, if they are few; else at most MANY that aren't complete, those
-    that need an operator first."""
+def shown_of(videos: Sequence[VideoPlan], *, is_chosen: bool) -> Sequence[VideoPlan]:
+    """Return the videos that a short table shows: all, if they are few; else at most MANY, those that need an operator
+    first, and complete ones last, which are left out unless a filter chose the videos."""
     if len(videos) <= MANY:
         return videos
-    is_open = (video for video in videos if video.state is not VideoState.COMPLETE)
-    return sorted(is_open, key=lambda video: (not video.needs_person, _ORDER.get(video.state, 9)))[:MANY]
+    listed = (video for video in videos if is_chosen or video.state is not VideoState.COMPLETE)
+    return sorted(listed, key=lambda video: (not video.needs_person, _ORDER.get(video.state, 9)))[:MANY]
 
 
 def _by_state(videos: Sequence[VideoPlan], complete: int) -> str:

@@ -23,7 +23,7 @@ STATES: Final = (DUE, *(state.value for state in VideoState if state not in (Vid
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which videos are shown: all that fit every filter; an empty filter fits all. Unless `everything` is asked for, a
-    long list is shortened to the videos that need an operator and the first ones that are open."""
+    long list is shortened, see `shown_of`."""
 
     keys: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()

@@ -13,7 +13,10 @@ from extend_pipeline.cli import cli
 from extend_pipeline.commands.render.videos import MANY
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import account, video, write_home
-from extend_pipeline_tests.support.user_texts import check_user_text
+from extend_pipeline_tests.support.user_texts import check_user_text, line_with
+
+COMPLETE = [f"v{number:03}" for number in range(MANY + 5)]
+OPEN = ["v900", "v901"]
 
 
 @pytest.fixture
@@ -30,6 +33,15 @@ def many(tmp_path: Path) -> Cli:
     address = "http://127.0.0.1:9"
     accounts = [account(address, max_in_flight=200), account(address, name="second", max_in_flight=200)]
     return Cli(write_home(tmp_path / "home", address, videos, accounts=accounts))
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Cli:
+    """A home with more complete videos than a table shows, and two that are due. Nothing is bought for the complete
+    ones, because their sources of 5.1 s are as long as they shall become."""
+    videos = [video(key, extend={"to": 5.5, "prompt": "on"}) for key in COMPLETE]
+    videos += [video(key, extend={"steps": 1, "prompt": "on"}) for key in OPEN]
+    return Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", videos))
 
 
 def keys(document: dict[str, Any]) -> list[str]:
@@ -69,6 +81,22 @@ def test_a_long_list_is_what_needs_a_person_and_the_first_open_ones(verb: str, m
     assert [line.split()[0] for line in whole if line.startswith("v0")] == [
         f"v{place:03}" for place in range(MANY + 20)
     ]
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_complete_videos_are_listed_if_a_filter_chose_them(verb: str, finished: Cli) -> None:
+    def listed(*arguments: str) -> list[str]:
+        lines = finished(verb, *arguments).stdout.splitlines()
+        return [line.split()[0] for line in lines if line.startswith(("v0", "v9"))]
+
+    assert listed() == OPEN
+    assert listed("--state", "complete") == COMPLETE[:MANY]
+    assert listed("--state", "complete", "--all") == COMPLETE
+    assert listed("--account", "sandbox") == listed("--state", "due", "--state", "complete")
+    assert listed("--account", "sandbox") == [*OPEN, *COMPLETE[: MANY - 2]]
+    assert listed(*COMPLETE) == COMPLETE[:MANY]
+    for arguments in ([], ["--state", "complete"]):
+        check_user_text(line_with(finished(verb, *arguments).stdout, "not in the table"))
 
 
 def test_blockers_beyond_the_screen_are_counted(tmp_path: Path) -> None:
