@@ -10,7 +10,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.describe import plan_document
 from extend_pipeline.commands.render.home import home_settings
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import print_blockers, print_zone
+from extend_pipeline.commands.render.tables import print_blockers, print_elsewhere, print_zone
 from extend_pipeline.commands.render.videos import print_totals, print_videos
 from extend_pipeline.commands.shared.selection import Selection, selection_options
 from extend_pipeline.config.issues import ConfigError
@@ -35,8 +35,8 @@ from extend_pipeline.providers.registry import PROVIDERS
 def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection) -> None:
     """Show what would be done and what it would cost; changes nothing.
 
-    With VIDEO or a filter, of these videos alone. Of a long list 50 are shown, those that need a person first, and
-    complete ones only if they were chosen; --all and --json have all.
+    With VIDEO or a filter, of these videos alone; how many others need a person is said, and counts. Of a long list 50
+    are shown, those that need a person first, and complete ones only if they were chosen; --all and --json have all.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Mistakes in the files are all reported, the valid videos are still planned, and the exit code is 2.
@@ -56,12 +56,15 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
             selection.require_known(made.videos, pipeline.accounts)
         shown = selection.of(made)
         if as_json:
-            emit(plan_document(shown, pipeline.accounts) | {"timezone": configuration.timezone})
+            document = plan_document(shown, pipeline.accounts)
+            in_all = len(made.needs_person)
+            emit(document | {"needs_person_in_all": in_all, "timezone": configuration.timezone})
         else:
             print_videos(shown, pipeline.accounts, everything=selection.everything, is_chosen=selection.is_narrow)
             print_totals(shown, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
             print_blockers(shown, everything=selection.everything)
+            print_elsewhere(made, shown, "extend-pipeline plan --needs-you")
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:

@@ -11,6 +11,7 @@ from extend_pipeline.commands.render.tables import (
     print_accounts,
     print_blockers,
     print_doubts,
+    print_elsewhere,
     print_expiring,
     print_lower_prices,
     print_missing,
@@ -34,9 +35,8 @@ from extend_pipeline.engine.status import status as read_status
 def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
     """Show where everything stands and what needs a person.
 
-    With VIDEO or a filter, of these videos alone; what needs a person elsewhere is still shown, and counts. Of a
-    long list 50 are shown, those that need a person first, and complete ones only if they were chosen; --all and
-    --json have all.
+    With VIDEO or a filter, of these videos alone; how many others need a person is said, and counts. Of a long list 50
+    are shown, those that need a person first, and complete ones only if they were chosen; --all and --json have all.
 
     Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
@@ -48,7 +48,8 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
         shown = selection.of(current.plan)
         if as_json:
             document = status_document(replace(current, plan=shown), pipeline.accounts)
-            emit(document | {"timezone": pipeline.configuration.timezone})
+            in_all = len(current.plan.needs_person)
+            emit(document | {"needs_person_in_all": in_all, "timezone": pipeline.configuration.timezone})
         else:
             print_videos(shown, pipeline.accounts, everything=selection.everything, is_chosen=selection.is_narrow)
             print_accounts(current.accounts)
@@ -65,5 +66,6 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
             print_expiring(current, pipeline.now_ms())
             print_missing(current)
             print_blockers(shown, everything=selection.everything)
+            print_elsewhere(current.plan, shown, "extend-pipeline status --needs-you")
         print_mistakes(pipeline)
     ctx.exit(current.exit_code)

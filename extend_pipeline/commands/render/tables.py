@@ -48,6 +48,14 @@ def print_blockers(plan: Plan, *, everything: bool = False) -> None:
         say(f"and {counted(rest, 'video')} more for other reasons; --all shows them")
 
 
+def print_elsewhere(whole: Plan, shown: Plan, command: str) -> None:
+    """Print how many videos need an operator that a filter has left out of the plan, and the command that shows
+    them."""
+    if left_out := len(whole.needs_person) - len(shown.needs_person):
+        say(f"needs you: {counted(left_out, 'video')} elsewhere")
+        say(f"    → {with_home_option(command)}")
+
+
 _ACCOUNTS: Final[Mapping[Column, Callable[[AccountStatus], str]]] = {
     Column("account"): lambda account: account.account,
     Column("unit", rank=3): lambda account: account.unit,

@@ -99,6 +99,20 @@ def test_complete_videos_are_listed_if_a_filter_chose_them(verb: str, finished: 
         check_user_text(line_with(finished(verb, *arguments).stdout, "not in the table"))
 
 
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_a_filter_leaves_a_line_of_what_needs_a_person_elsewhere(verb: str, many: Cli) -> None:
+    chosen = many(verb, "v001")
+    assert chosen.exit_code == 1
+    screen = chosen.stdout.splitlines()
+    (place,) = [place for place, line in enumerate(screen) if line.startswith("needs you: ")]
+    check_user_text("\n".join(screen[place : place + 2]))
+    for arguments in ([], ["--needs-you"], ["--state", "blocked"]):
+        assert "elsewhere" not in many(verb, *arguments).stdout
+    for arguments, count in ((["v001"], 0), ([f"v{MANY + 19:03}"], 1), ([], 3)):
+        document = many.json(verb, *arguments, code=1)
+        assert (document["needs_person"], document["needs_person_in_all"]) == (count, 3)
+
+
 def test_blockers_beyond_the_screen_are_counted(tmp_path: Path) -> None:
     videos = [video(f"v{number:03}") for number in range(MANY + 4)]
     for number, entry in enumerate(videos):
