@@ -52,10 +52,10 @@ class Meta:
 def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConnection]:
     """Yield a read-only connection to the file. All reads see one file, even if it is replaced meanwhile. Raises
     NotPublishedError, OpenElsewhereError, or WarehouseError if it is no warehouse."""
-    import duckdb
-
     if not target.exists():
         raise NotPublishedError(target)
+    import duckdb
+
     # attached, because duckdb.connect(path) returns the database that this process has open under that path, which
     # after a publish is the old file, and refuses another configuration than that one's
     with closing(duckdb.connect(":memory:")) as connection:
@@ -79,6 +79,18 @@ def reading(target: Path, *, timezone: str = UTC_ZONE) -> Iterator[DuckDBPyConne
         yield connection
 
 
+@contextmanager
+def reading_with_meta(target: Path) -> Iterator[tuple[DuckDBPyConnection, Meta]]:
+    """Yield a connection as `reading` does, and how fresh the file is that it reads. Raises the same, and
+    NotPublishedError also for a file that doesn't say so."""
+    with reading(target) as connection:
+        names = ", ".join(name for name, _, _ in schema.META_COLUMNS)
+        rows = fetch(connection, f"SELECT {names} FROM _meta").rows  # noqa: S608 - names come from the schema
+        if not rows:
+            raise NotPublishedError(target)
+        yield connection, Meta(*rows[0])
+
+
 def _unreadable(target: Path, message: str) -> WarehouseError:
     """Return the error for a file that DuckDB could not open, by DuckDB's message."""
     if "Unique file handle conflict" in message:
@@ -97,7 +109,20 @@ def query(
 
     Raises NotPublishedError; QueryError with DuckDB's message.
     """
-    with reading(target, timezone=timezone) as connection, query_errors():
+    with reading(target, timezone=timezone) as connection:
+        return fetch(connection, sql, params, timezone=timezone)
+
+
+def fetch(
+    connection: DuckDBPyConnection,
+    sql: str,
+    params: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    timezone: str = UTC_ZONE,
+) -> Table:
+    """Return the result of SQL as `query` does, on a connection of `reading`, whose further queries see the same file.
+    Raises QueryError with DuckDB's message."""
+    with query_errors():
         cursor = connection.execute(sql, params) if params else connection.execute(sql)
         described = cursor.description or []
         return _table(described, cursor.fetchall() if described else [], timezone)
@@ -179,11 +204,11 @@ def table_frame(target: Path, name: str) -> pd.DataFrame:
 
 def meta(target: Path) -> Meta | None:
     """Return how fresh the published file is; None if there is none."""
-    if not target.exists():
+    try:
+        with reading_with_meta(target) as (_, about):
+            return about
+    except NotPublishedError:
         return None
-    names = ", ".join(name for name, _, _ in schema.META_COLUMNS)
-    result = query(target, f"SELECT {names} FROM _meta")  # noqa: S608 - names come from the schema
-    return Meta(*result.rows[0]) if result.rows else None
 
 
 def _placed(value: Any, timezone: str) -> Any:

@@ -1,11 +1,13 @@
 """Compare a published file with the ledger at the file's event number: all of it, or with the ledger's figures at an
 earlier event, at which both agreed, and what changed since."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 
@@ -16,9 +18,11 @@ from extend_pipeline.ledger.identity import event_digest
 from extend_pipeline.ledger.read.chunks import between, events
 from extend_pipeline.ledger.read.held import Held, Proof, can_go_on, renamed
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.ledger_changes import Mark, head, mark_at
-from extend_pipeline.warehouse.read import meta, query
+from extend_pipeline.warehouse.read import fetch, reading_with_meta
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _SUMS: Final = """
     SELECT account, entry, unit, currency, count(*), coalesce(sum(units), 0), coalesce(sum(amount), 0)
@@ -51,37 +55,37 @@ def compare(ledger: Ledger, target: Path, *, since: Held | None = None) -> Proof
     Row counts and sums of charges are compared at that number, however far the ledger has advanced; the number of
     videos while none was declared since. The numbers of videos and attempts by state are compared only while it is the
     newest event, because the ledger keeps no earlier states; of the rows that changed, or of all. Nothing is compared
-    after a rename: the next publish makes the file anew. Raises NotPublishedError.
+    after a rename: the next publish makes the file anew. A file that replaces this one meanwhile is not looked at.
+    Raises NotPublishedError.
     """
-    about = meta(target)
-    if about is None:
-        raise NotPublishedError(target)
-    at = Mark(about.ledger_seq, about.ledger_event)
-    with ledger.read() as connection:
-        if mark_at(connection, at.seq) != at:
-            message = (
-                f"{target} stands at event {at.seq}, which this ledger does not have: the ledger was restored or "
-                "replaced. Run extend-pipeline publish."
-            )
-            return Proof([message], None, is_whole=True, rows=0)
-        if since is not None and not (since.seq <= at.seq and can_go_on(connection, since)):
-            since = None
-        counts = _ledger_counts(connection, at.seq, since)
-        states = _ledger_states(connection) if since is None and head(connection) == at else None
-        event = event_digest(connection, at.seq)
-    sums, rows = _ledger_sums(ledger, at.seq, since)
-    published_states = {} if states is None else _warehouse_states(target)
-    if since is not None:
-        states, published_states = _changed_states(ledger, target, at, since)
-    with ledger.read() as connection:
-        if renamed(connection, at.seq):
-            return Proof([], None, since is None, rows)
-    published = dict(query(target, _COUNTS).rows)
-    differences = [
-        *_compare_sums(_in_units(sums), {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}),
-        *_compare_counts(counts, {name: published[name] for name in counts}),
-        *_compare_counts(states or {}, published_states),
-    ]
+    with reading_with_meta(target) as (file, about):
+        at = Mark(about.ledger_seq, about.ledger_event)
+        with ledger.read() as connection:
+            if mark_at(connection, at.seq) != at:
+                message = (
+                    f"{target} stands at event {at.seq}, which this ledger does not have: the ledger was restored or "
+                    "replaced. Run extend-pipeline publish."
+                )
+                return Proof([message], None, is_whole=True, rows=0)
+            if since is not None and not (since.seq <= at.seq and can_go_on(connection, since)):
+                since = None
+            counts = _ledger_counts(connection, at.seq, since)
+            states = _ledger_states(connection) if since is None and head(connection) == at else None
+            event = event_digest(connection, at.seq)
+        sums, rows = _ledger_sums(ledger, at.seq, since)
+        published_states = {} if states is None else _warehouse_states(file)
+        if since is not None:
+            states, published_states = _changed_states(ledger, file, at, since)
+        with ledger.read() as connection:
+            if renamed(connection, at.seq):
+                return Proof([], None, since is None, rows)
+        published = dict(fetch(file, _COUNTS).rows)
+        published_sums = {row[:4]: (row[4], row[5], row[6]) for row in fetch(file, _SUMS).rows}
+        differences = [
+            *_compare_sums(_in_units(sums), published_sums),
+            *_compare_counts(counts, {name: published[name] for name in counts}),
+            *_compare_counts(states or {}, published_states),
+        ]
     return Proof(differences, Held(at.seq, event, {**sums, **_as_sums(counts)}), since is None, rows)
 
 
@@ -165,7 +169,9 @@ def _ledger_states(connection: Connection) -> dict[str, int]:
     return counts
 
 
-def _changed_states(ledger: Ledger, target: Path, at: Mark, since: Held) -> tuple[dict[str, int], dict[str, int]]:
+def _changed_states(
+    ledger: Ledger, file: DuckDBPyConnection, at: Mark, since: Held
+) -> tuple[dict[str, int], dict[str, int]]:
     """Return how many of the rows that changed since are in each state, in the ledger and in the file; nothing once the
     ledger has gone on."""
     states: dict[str, Counter[str]] = {"ledger": Counter(), "file": Counter()}
@@ -177,13 +183,13 @@ def _changed_states(ledger: Ledger, target: Path, at: Mark, since: Held) -> tupl
             rows = connection.execute(select(key, key.table.c.state).where(between(key.table.c.seq)), bounds).all()
             keys += [row[0] for row in rows]
             states["ledger"].update(f"{name} in state {state}" for _, state in rows)
-        published = query(target, _CHANGED_STATES[name], [keys]).rows if keys else []
+        published = fetch(file, _CHANGED_STATES[name], [keys]).rows if keys else []
         states["file"].update({f"{name} in state {state}": count for state, count in published})
     return states["ledger"], states["file"]
 
 
-def _warehouse_states(target: Path) -> dict[str, int]:
-    return {f"{name} in state {state}": count for name, state, count in query(target, _STATES).rows}
+def _warehouse_states(file: DuckDBPyConnection) -> dict[str, int]:
+    return {f"{name} in state {state}": count for name, state, count in fetch(file, _STATES).rows}
 
 
 def _compare_counts(ledger: dict[str, int], warehouse: dict[str, int]) -> list[str]:

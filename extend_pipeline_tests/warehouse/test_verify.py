@@ -11,9 +11,11 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.identity import event_digest
 from extend_pipeline.ledger.read.held import Held
 from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.read import meta
 from extend_pipeline.warehouse.verify import compare
 from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video, step
 from extend_pipeline_tests.support.ledger.plans import recorded
+from extend_pipeline_tests.support.ledger.written import WrittenLedger
 from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
 
@@ -122,3 +124,35 @@ def test_everything_is_compared_with_a_file_that_is_behind(ledger: Ledger, place
         later = Held(held_before.seq + 1, event_digest(connection, held_before.seq + 1), held_before.sums)
     proof = compare(ledger, place.target, since=later)
     assert (proof.findings, proof.is_whole) == ([], True)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_file_that_is_replaced_meanwhile_is_compared_as_it_was_opened(
+    ledger: Ledger, place: Place, first: int, goes_on: bool
+) -> None:
+    """Let another process publish before each read of the ledger, from the first or the second one on."""
+    seed_video(ledger, "harbour")
+    seed_attempt(ledger, "a1")
+    held = held_now(ledger, place)
+    seed_attempt(ledger, "a2", hop=2)
+    place.publish(ledger)
+    opened = meta(place.target)
+    assert opened is not None
+
+    def publish_more(read: int) -> None:
+        if read >= first:
+            seed_attempt(ledger, f"more-{read}", hop=10 + read)
+            place.publish(ledger)
+
+    written = WrittenLedger(ledger.url, publish_more)
+    try:
+        proof = compare(written, place.target, since=held if goes_on else None)
+    finally:
+        written.close()
+    assert (proof.findings, proof.is_whole) == ([], not goes_on)
+    assert proof.held is not None
+    assert proof.held.seq == opened.ledger_seq
+    newest = meta(place.target)
+    assert newest is not None
+    assert newest.ledger_seq > opened.ledger_seq

@@ -1,27 +1,31 @@
 """Numbers that Dagster plots over the materializations of the tables. Money is exact as text; the number beside it,
 whose name begins with `plot_`, is for plots alone."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from extend_pipeline.warehouse.read import query
+from extend_pipeline.warehouse.read import fetch
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 PLOT: Final = "plot_"
 MAX_ACCOUNTS: Final = 20  # with a plot each; of more accounts only the sums by currency are plotted
 
 
-def lineage_numbers(target: Path) -> dict[str, Any]:
+def lineage_numbers(file: DuckDBPyConnection) -> dict[str, Any]:
     """Return the numbers of `extension_lineage`."""
-    ((videos, depth),) = query(target, "SELECT count(DISTINCT video_key), max(depth) FROM lineage").rows
+    ((videos, depth),) = fetch(file, "SELECT count(DISTINCT video_key), max(depth) FROM lineage").rows
     return _known({"videos": videos, "depth_max": depth})
 
 
-def cost_numbers(target: Path) -> dict[str, Any]:
+def cost_numbers(file: DuckDBPyConnection) -> dict[str, Any]:
     """Return the numbers of `extension_costs`: what is spent by currency, and by account if they are few."""
-    spent = query(
-        target,
+    spent = fetch(
+        file,
         "SELECT account, currency, sum(spent_amount) FROM cost_by_account GROUP BY ALL ORDER BY account, currency",
     ).rows
     by_currency: dict[str, Decimal] = defaultdict(Decimal)
@@ -35,10 +39,10 @@ def cost_numbers(target: Path) -> dict[str, Any]:
     return numbers
 
 
-def duration_numbers(target: Path) -> dict[str, Any]:
+def duration_numbers(file: DuckDBPyConnection) -> dict[str, Any]:
     """Return the numbers of `extension_durations`, over all accounts."""
     sql = "SELECT count(*), sum(added_duration_s), max(probed_duration_s) FROM completed_extensions"
-    ((extensions, added_s, longest_s),) = query(target, sql).rows
+    ((extensions, added_s, longest_s),) = fetch(file, sql).rows
     return _known({"extensions": extensions, "added_s": added_s, "longest_s": longest_s})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
@@ -17,9 +17,12 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
 from extend_pipeline.warehouse.columns import Column
-from extend_pipeline.warehouse.errors import NotPublishedError, WarehouseError
+from extend_pipeline.warehouse.errors import WarehouseError
 from extend_pipeline.warehouse.publish import Busy
-from extend_pipeline.warehouse.read import Meta, Table, meta, query
+from extend_pipeline.warehouse.read import Meta, Table, fetch, reading_with_meta
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 PREVIEW_ROWS: Final = 10
 
@@ -38,7 +41,7 @@ class Published:
     description: str
     columns: Sequence[Column]
     key: str = ""
-    numbers: Callable[[Path], dict[str, Any]]
+    numbers: Callable[["DuckDBPyConnection"], dict[str, Any]]
 
     @property
     def kind(self) -> str:
@@ -149,14 +152,18 @@ def _materialize(
     """Do the work of `publish_tables`. Raises WarehouseError."""
     if isinstance(publish_last(pipeline), Busy):
         raise dg.Failure("another process has been publishing for a minute; materialize again when it is done")
-    about = _published(pipeline)
-    for table in PUBLISHED:
-        if (asset := mount.asset(table.asset)) in context.selected_asset_keys:
-            yield dg.MaterializeResult(
-                asset_key=asset,
-                metadata=_metadata(table, pipeline, about, mount),
+    path = pipeline.settings.warehouse_path
+    with reading_with_meta(path) as (file, about):
+        results: list[dg.MaterializeResult[Any]] = [
+            dg.MaterializeResult(
+                asset_key=mount.asset(table.asset),
+                metadata=_metadata(table, path, file, about, mount),
                 data_version=dg.DataVersion(data_version(about.ledger_seq, about.ledger_event)),
             )
+            for table in PUBLISHED
+            if mount.asset(table.asset) in context.selected_asset_keys
+        ]
+    yield from results
 
 
 def publish_and_record(
@@ -169,25 +176,22 @@ def publish_and_record(
     inputs = table_inputs(instance, mount.asset(COMPLETED_EXTENSIONS))
     if isinstance(publish_last(pipeline), Busy):
         return  # the process that publishes may have read the ledger before our last change; the next run records
+    path = pipeline.settings.warehouse_path
+    made: list[dg.AssetMaterialization] = []
     try:
-        about = _published(pipeline)
-        tags = version_tags(data_version(about.ledger_seq, about.ledger_event), tables_code_version(), inputs)
-        for table in PUBLISHED:
-            asset = mount.asset(table.asset)
-            latest = instance.get_latest_materialization_event(asset)
-            known = None if latest is None or (made := latest.asset_materialization) is None else made.tags
-            if always or not says_the_same(tags, known or {}):
-                yield dg.AssetMaterialization(asset, metadata=_metadata(table, pipeline, about, mount), tags=tags)
+        with reading_with_meta(path) as (file, about):
+            tags = version_tags(data_version(about.ledger_seq, about.ledger_event), tables_code_version(), inputs)
+            for table in PUBLISHED:
+                asset = mount.asset(table.asset)
+                event = instance.get_latest_materialization_event(asset)
+                latest = None if event is None else event.asset_materialization
+                if always or latest is None or not says_the_same(tags, latest.tags or {}):
+                    metadata = _metadata(table, path, file, about, mount)
+                    made.append(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
     except WarehouseError as error:
         context.log.warning(pipeline.settings.with_home(f"the tables are not recorded in Dagster: {error}"))
-
-
-def _published(pipeline: Pipeline) -> Meta:
-    """Return how fresh the published file is. Raises NotPublishedError."""
-    target = pipeline.settings.warehouse_path
-    if (about := meta(target)) is None:
-        raise NotPublishedError(target)
-    return about
+        return
+    yield from made
 
 
 def data_version(ledger_seq: int, ledger_event: str) -> str:
@@ -195,17 +199,16 @@ def data_version(ledger_seq: int, ledger_event: str) -> str:
     return f"{ledger_seq}-{ledger_event[:12]}"
 
 
-def _metadata(table: Published, pipeline: Pipeline, about: Meta, mount: Mount) -> dict[str, Any]:
-    target = pipeline.settings.warehouse_path
-    preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
-    count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
+def _metadata(table: Published, path: Path, file: "DuckDBPyConnection", about: Meta, mount: Mount) -> dict[str, Any]:
+    preview = fetch(file, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
+    count = fetch(file, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
     return {
         **table.column_metadata(mount),
         "dagster/row_count": int(count),
         "dagster/relation_identifier": f"warehouse.{table.relation}",
-        **table.numbers(target),
+        **table.numbers(file),
         "preview": dg.MetadataValue.table(records=_records(preview), schema=_schema_of(preview)),
-        "file": dg.MetadataValue.path(str(target)),
+        "file": dg.MetadataValue.path(str(path)),
         "ledger_seq": about.ledger_seq,
         "published_at": dg.MetadataValue.timestamp(about.published_at),
     }

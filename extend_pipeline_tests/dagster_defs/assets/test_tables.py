@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import dagster as dg
 import duckdb
 import pytest
 from dagster import evaluate_automation_conditions
 
+from extend_pipeline.dagster_defs.assets import tables
 from extend_pipeline.dagster_defs.checks import store
 from extend_pipeline.dagster_defs.checks.ledger import CHECKS
 from extend_pipeline.dagster_defs.mount import OWN
 from extend_pipeline.engine.store import look
+from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse.publish import publish
+from extend_pipeline.warehouse.read import meta
 from extend_pipeline_tests.dagster_defs.conftest import ONE_HOP, Place
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.ledger.events import START, seed_attempt
 from extend_pipeline_tests.support.processes.open_for_writing import open_for_writing
 from extend_pipeline_tests.support.user_texts import check_user_text
 
+Numbers = Callable[[duckdb.DuckDBPyConnection], dict[str, Any]]
 TABLES = [dg.AssetKey(name) for name in ("extension_lineage", "extension_costs", "extension_durations")]
 
 
@@ -114,6 +125,45 @@ def test_tables_have_rows_columns_lineage_and_a_preview_and_their_checks_pass(pl
     checks = {event.check_name: (event.passed, event.description) for event in result.get_asset_check_evaluations()}
     assert checks.keys() == {key.name for key in CHECKS}
     assert all(passed for passed, _ in checks.values()), checks
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_tables_describe_one_file_while_another_process_publishes(
+    place: Place, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+) -> None:
+    place.write([video("one", extend=ONE_HOP)])
+    if by_hand:
+        place.sensor("catalog_sensor")
+        place.materialise("completed_extensions", keys=["one"])
+    with place.resource.open() as pipeline:
+        path, ledger = pipeline.settings.warehouse_path, open_ledger(pipeline.ledger.url)
+    hops = itertools.count(2)
+
+    def publish_more() -> None:
+        seed_attempt(ledger, f"more-{(hop := next(hops))}", video="one", hop=hop)
+        publish(ledger, target=path, work=path.with_name("warehouse.work.duckdb"), now_ms=START)
+
+    def after_another_publish(numbers: Numbers) -> Numbers:
+        def compute(file: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+            publish_more()
+            return numbers(file)
+
+        return compute
+
+    replaced = tuple(replace(table, numbers=after_another_publish(table.numbers)) for table in tables.PUBLISHED)
+    monkeypatch.setattr(tables, "PUBLISHED", replaced)
+    result = _publish(place, raise_on_error=False) if by_hand else place.advance()
+    ledger.close()
+    made = [event.materialization for event in result.get_asset_materialization_events()]
+    metadata = {each.asset_key: each.metadata for each in made if each.asset_key in TABLES}
+    lineage, costs, durations = (metadata[key] for key in TABLES)
+    seqs = {entries["ledger_seq"].value for entries in metadata.values()}
+    assert len(seqs) == 1
+    assert (lineage["dagster/row_count"].value, lineage["videos"].value) == (1, 1)
+    assert (costs["dagster/row_count"].value, durations["extensions"].value) == (3, 1)
+    newest = meta(path)
+    assert newest is not None
+    assert seqs != {newest.ledger_seq}
 
 
 def test_column_lineage_names_only_columns_that_exist(place: Place) -> None:
