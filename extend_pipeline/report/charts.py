@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -112,9 +112,9 @@ def _seconds_chart(contents: Contents, days: tuple[date, date]) -> Chart:
     )
 
 
-def _per_second_chart(currency: str, accounts: Iterable[AccountRow]) -> Chart:
+def _per_second_chart(currency: str, accounts: Sequence[AccountRow]) -> Chart:
     title = f"Cost of a second, in {currency}"
-    known = [(_label(row), row.per_second) for row in accounts if row.per_second is not None]
+    known = [(label, row.per_second) for label, row in _labelled(accounts) if row.per_second is not None]
     if not known:
         return Chart(title, "", f"No account has a measured second that was paid in {currency}.")
     highest = sorted(known, key=lambda bar: (-bar[1], bar[0]))[:MAX_BARS]
@@ -127,8 +127,15 @@ def _per_second_chart(currency: str, accounts: Iterable[AccountRow]) -> Chart:
     return Chart(title, _svg(_account_bars(bars, axis=f"{currency} a second")), f"{text}.")
 
 
-def _label(row: AccountRow) -> str:
-    return f"{row.account} ({row.unit})"
+def _labelled(accounts: Sequence[AccountRow]) -> Iterator[tuple[str, AccountRow]]:
+    """Yield each row of one currency with its account and unit, and with its provider too if the account has had
+    several."""
+    providers: defaultdict[str, set[str]] = defaultdict(set)
+    for row in accounts:
+        providers[row.account].add(row.provider)
+    for row in accounts:
+        provider = f"{row.provider}, " if len(providers[row.account]) > 1 else ""
+        yield f"{row.account} ({provider}{row.unit})", row
 
 
 def _by_account(amounts: Mapping[str, Decimal], ranked: Sequence[str], currency: str) -> str:

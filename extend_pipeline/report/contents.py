@@ -86,11 +86,12 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:
-    """What an account spent on a video in one unit and currency. Length and state are None for a video that the
-    catalogue never had."""
+    """What an account spent on a video by one provider, in one unit and currency. The provider is None where the
+    account has never had another one. Length and state are None for a video that the catalogue never had."""
 
     video_key: str
     account: str
+    provider: str | None
     currency: str
     hops: int
     spent: Decimal
@@ -233,13 +234,20 @@ _ACCOUNTS: Final = """
 _ACCOUNT_COUNT: Final = "SELECT count(*) FROM cost_by_account"
 _VIDEOS: Final = """
     WITH highest AS (
-        SELECT video_key, account, currency, extensions, spent_amount, reserved_amount, amount_per_second,
-            row_number() OVER (PARTITION BY currency ORDER BY spent_amount DESC, video_key, account, unit) AS place
+        SELECT video_key, account, provider, currency, extensions, spent_amount, reserved_amount, amount_per_second,
+            row_number() OVER (
+                PARTITION BY currency ORDER BY spent_amount DESC, video_key, account, provider, unit
+            ) AS place
         FROM cost_by_video QUALIFY place <= ?
+    ),
+    of_several AS (
+        SELECT account FROM cost_by_account GROUP BY account HAVING count(DISTINCT provider) > 1
     )
-    SELECT d.video_key, d.account, d.currency, d.extensions, d.spent_amount, d.reserved_amount, d.amount_per_second,
-        v.state, v.duration_s, v.current_duration_s
-    FROM highest AS d LEFT JOIN source_videos AS v ON v.video_key = d.video_key
+    SELECT d.video_key, d.account, CASE WHEN o.account IS NOT NULL THEN d.provider END, d.currency, d.extensions,
+        d.spent_amount, d.reserved_amount, d.amount_per_second, v.state, v.duration_s, v.current_duration_s
+    FROM highest AS d
+    LEFT JOIN of_several AS o ON o.account = d.account
+    LEFT JOIN source_videos AS v ON v.video_key = d.video_key
     ORDER BY d.currency, d.place
 """
 _VIDEO_COUNTS: Final = "SELECT currency, count(*) FROM cost_by_video GROUP BY currency"

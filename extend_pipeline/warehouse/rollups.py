@@ -35,7 +35,7 @@ _ATTEMPTS: Final = derived(
 
 VIDEO_COSTS: Final = TableSchema(
     name="_video_costs",
-    description="Charges of each video, by account, unit and currency.",
+    description="Charges of each video, by account, provider, unit and currency.",
     changed=CHANGED_VIDEOS,
     rows=f"""(
         SELECT c.*, c.attempt_id IN (
@@ -57,11 +57,11 @@ _MEASURED: Final = "added_duration_s IS NOT NULL"
 
 VIDEO_EXTENSIONS: Final = TableSchema(
     name="_video_extensions",
-    description="Stored extensions of each video, by account, unit and currency.",
+    description="Stored extensions of each video, by account, provider, unit and currency.",
     changed=CHANGED_VIDEOS,
-    rows=f"completed_extensions WHERE {CHANGED_VIDEOS} GROUP BY video_key, account, unit, currency",
+    rows=f"completed_extensions WHERE {CHANGED_VIDEOS} GROUP BY video_key, account, provider, unit, currency",
     columns=(
-        *map(_key, ("video_key", "account", "unit", "currency")),
+        *map(_key, ("video_key", "account", "provider", "unit", "currency")),
         derived("extensions", "BIGINT", "stored extensions", "count(*)"),
         derived("unmeasured_extensions", "BIGINT", "those of unknown length", f"count(*) FILTER (NOT {_MEASURED})"),
         derived("added_s", "DECIMAL(38,3)", "length that was added, measured", "sum(added_duration_s)"),
@@ -72,7 +72,7 @@ VIDEO_EXTENSIONS: Final = TableSchema(
 
 DAY_COSTS: Final = TableSchema(
     name="_day_costs",
-    description="Charges of each budget day, by account, unit and currency.",
+    description="Charges of each budget day, by account, provider, unit and currency.",
     changed="budget_day IN (SELECT budget_day FROM changed_days)",
     rows="charges WHERE budget_day IN (SELECT budget_day FROM changed_days)"
     " GROUP BY budget_day, budget_timezone, account, provider, unit, currency",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -132,6 +133,39 @@ def test_a_file_with_nothing_in_it_says_so(empty: Path, tmp_path: Path) -> None:
     assert "svg" not in {tag for tag, _ in page.elements}
     for sentence in page.sentences[2:-1]:  # but for when it was written, and by which version
         check_user_text(sentence)
+
+
+def test_an_account_that_has_had_two_providers_counts_each_hop_once(
+    published: Callable[[Fill], Path], tmp_path: Path
+) -> None:
+    def append(tx: LedgerTransaction) -> None:
+        declare_video(tx, "dawn", provider="vidu")
+        declare_video(tx, "dusk", account="other")
+        append_attempt(tx, "before", video="dawn")
+        append_attempt(tx, "since", video="dawn", hop=2, provider="vidu", unit_price_micros=70_000)
+        append_attempt(tx, "alone", video="dusk", account="other")
+
+    written = write_report(published(append), tmp_path / "report.html", timezone="UTC")
+    assert (written.contents.totals.hops, written.contents.totals.added_s) == (3, D("13.5"))
+    page = Page.of(written.path)
+    assert page.cells("accounts", "account", "provider", "hops stored", "spent") == [
+        ["kling-main", "kling", "1", "0.28 USD"],
+        ["other", "kling", "1", "0.28 USD"],
+        ["kling-main", "vidu", "1", "0.14 USD"],
+    ]
+    videos = page.cells("videos-USD", "video", "hops", "spent", "account")
+    assert [(*row[:-1], *re.findall(r"[\w-]+", row[-1])) for row in videos] == [
+        ("dawn", "1", "0.28", "kling-main", "kling"),
+        ("dusk", "1", "0.28", "other"),
+        ("dawn", "1", "0.14", "kling-main", "vidu"),
+    ]
+    [prices] = [sentence for sentence in page.sentences if "kling-unit" in sentence]
+    check_user_text(prices)
+    assert re.findall(r"([\w-]+) \((?:(\w+), )?kling-unit\): (\d+\.\d+)", prices) == [
+        ("kling-main", "kling", "0.062222"),  # 0.28 USD for 4.5 seconds
+        ("other", "", "0.062222"),
+        ("kling-main", "vidu", "0.031111"),
+    ]
 
 
 def test_of_many_videos_the_dearest_are_shown_and_how_many_are_left_out(

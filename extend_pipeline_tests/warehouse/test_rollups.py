@@ -22,9 +22,12 @@ FROM_CHARGES = {
     "count(DISTINCT attempt_id) FILTER (entry = 'reserve') "
     f"FROM charges GROUP BY budget_day, {KEYS} ORDER BY ALL",
     "cost_by_video": f"SELECT video_key, {KEYS}, count(DISTINCT attempt_id), coalesce({SPENT.format('amount')}, 0), "
-    "(SELECT sum(added_duration_s) FROM completed_extensions AS e WHERE (e.video_key, e.account, e.currency) = "
-    "(charges.video_key, charges.account, charges.currency)) "
+    "(SELECT sum(added_duration_s) FROM completed_extensions AS e "
+    "WHERE (e.video_key, e.account, e.provider, e.currency) = "
+    "(charges.video_key, charges.account, charges.provider, charges.currency)) "
     f"FROM charges GROUP BY video_key, {KEYS} ORDER BY ALL",
+    "cost_per_second": f"SELECT {KEYS}, count(*), sum(added_duration_s) "
+    f"FROM completed_extensions GROUP BY {KEYS} ORDER BY ALL",
     "focus_1_2": "SELECT charge_id, c.attempt_id, amount, r.hop, r.task_id FROM charges AS c "
     "JOIN extension_requests AS r USING (attempt_id) WHERE entry IN ('settle', 'adjust') ORDER BY ALL",
 }
@@ -33,6 +36,7 @@ FROM_VIEW = {
     "FROM cost_by_account ORDER BY ALL",
     "cost_by_day": f"SELECT day, {KEYS}, spent_units, attempts FROM cost_by_day ORDER BY ALL",
     "cost_by_video": f"SELECT video_key, {KEYS}, attempts, spent_amount, added_s FROM cost_by_video ORDER BY ALL",
+    "cost_per_second": f"SELECT {KEYS}, extensions, added_s FROM cost_per_second ORDER BY ALL",
     "focus_1_2": 'SELECT "x_ChargeId", "x_AttemptId", "BilledCost", '
     """CAST(regexp_extract("ChargeDescription", 'hop ([0-9]+)', 1) AS BIGINT), "x_TaskId" """
     "FROM focus_1_2 ORDER BY ALL",
@@ -49,6 +53,8 @@ def grown(small_ledger: Ledger, place: Place) -> Ledger:
         seed_attempt(small_ledger, f"a{number}", video=video, hop=number + 1, until=state, now_ms=START + number * DAY)
         place.publish(small_ledger)
     seed_attempt(small_ledger, "a8", video="v0", hop=9, currency="CNY", unit="cny", account="other")
+    place.publish(small_ledger)
+    seed_attempt(small_ledger, "a9", video="v0", hop=10, provider="vidu")  # of the same account, unit and currency
     place.publish(small_ledger)
     seed_adjustment(small_ledger, "a0", micros=-500_000)
     place.publish(small_ledger)

@@ -1,4 +1,4 @@
--- Units and amounts that are spent and reserved, and the cost of failures, by account, unit and currency.
+-- Units and amounts that are spent and reserved, and the cost of failures, by account, provider, unit and currency.
 SELECT
     account,
     provider,
@@ -14,4 +14,4 @@ SELECT
     count(*) AS videos
 FROM _video_costs
 GROUP BY account, provider, unit, currency
-ORDER BY account, unit, currency
+ORDER BY account, provider, unit, currency

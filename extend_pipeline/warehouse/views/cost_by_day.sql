@@ -1,4 +1,4 @@
--- Units and amounts that are spent and reserved, by budget day (in the home's timezone at the claim), account, unit and currency. Never added across currencies.
+-- Units and amounts that are spent and reserved, by budget day (in the home's timezone at the claim), account, provider, unit and currency. Never added across currencies.
 SELECT
     budget_day AS day,
     account,
@@ -12,4 +12,4 @@ SELECT
     attempts,
     budget_timezone AS timezone
 FROM _day_costs
-ORDER BY day, timezone, account, unit, currency
+ORDER BY day, timezone, account, provider, unit, currency

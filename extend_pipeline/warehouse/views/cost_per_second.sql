@@ -1,7 +1,8 @@
--- Cost of one measured second of film, by account, unit and currency; extensions of unknown length are counted apart.
+-- Cost of one measured second of film, by account, provider, unit and currency; extensions of unknown length are counted apart.
 WITH stored AS (
     SELECT
         account,
+        provider,
         unit,
         currency,
         CAST(sum(extensions) AS BIGINT) AS extensions,
@@ -10,7 +11,7 @@ WITH stored AS (
         sum(measured_units) AS measured_units,
         sum(measured_amount) AS measured_amount
     FROM _video_extensions
-    GROUP BY account, unit, currency
+    GROUP BY account, provider, unit, currency
 )
 SELECT
     c.account,
@@ -28,5 +29,6 @@ SELECT
     CAST((s.measured_amount + c.amount_without_result) / nullif(s.added_s, 0) AS DECIMAL(20,6))
         AS amount_per_second_with_failures
 FROM cost_by_account AS c
-LEFT JOIN stored AS s ON s.account = c.account AND s.unit = c.unit AND s.currency = c.currency
-ORDER BY c.account, c.unit, c.currency
+LEFT JOIN stored AS s
+    ON s.account = c.account AND s.provider = c.provider AND s.unit = c.unit AND s.currency = c.currency
+ORDER BY c.account, c.provider, c.unit, c.currency
