@@ -87,13 +87,13 @@ DAY_COSTS: Final = TableSchema(
 
 SPENT_CHARGES: Final = TableSchema(
     name="_spent_charges",
-    description="One row a settle or adjust entry, in the order of booking, with what its attempt adds to it.",
+    description="One row a settle or adjust entry, with what its attempt adds to it.",
     changed=CHANGED_ATTEMPTS,
     rows=f"""(
         SELECT c.*, r.hop, r.mode, r.unit_price, r.task_id
         FROM (FROM charges WHERE entry IN ('settle', 'adjust') AND {CHANGED_VIDEOS}) AS c
         JOIN (FROM extension_requests WHERE {CHANGED_ATTEMPTS}) AS r ON r.attempt_id = c.attempt_id
-    ) AS spent ORDER BY "at", charge_id""",
+    ) AS spent""",
     columns=(
         *(
             derived(name, "VARCHAR", "as in charges", name)

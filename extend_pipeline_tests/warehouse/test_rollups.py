@@ -87,9 +87,3 @@ def test_only_the_changed_videos_and_days_are_summed_up_again(grown: Ledger, pla
         for t in ROLLUPS
     }
     assert written == dict.fromkeys((t.name for t in ROLLUPS), 1)
-
-
-def test_charges_of_spending_are_in_the_order_of_booking(grown: Ledger, place: Place) -> None:
-    periods = query(place.target, 'SELECT "ChargePeriodStart" FROM focus_1_2').rows
-    first = [row for row in periods if row != periods[-1]]
-    assert first == sorted(first)

@@ -1,4 +1,4 @@
--- Spending in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry, in the order of booking. Units are its virtual currency.
+-- Spending in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry, in no order: sort by `ChargePeriodStart`. Units are its virtual currency.
 SELECT
     c.account AS "BillingAccountId",
     c.account AS "BillingAccountName",
