@@ -37,6 +37,10 @@ _CHANGED_ATTEMPTS: Final = (
 )
 
 _LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms", "attempts.output_kind")
+_UNITS_BASIS: Final = (
+    "basis of the settlement: reported by the provider, estimated from the prediction, or billed; later corrections"
+    " have one of their own in charges"
+)
 
 SOURCE_VIDEOS: Final = TableSchema(
     name="source_videos",
@@ -97,10 +101,7 @@ EXTENSION_REQUESTS: Final = TableSchema(
         text("attempts.unit", "what the account is charged in"),
         units("attempts.predicted_micros", "units that were reserved", name="predicted_units"),
         units("attempts.settled_micros", "units that were booked when it ended", name="settled_units"),
-        text(
-            "attempts.units_basis",
-            "whether those were reported by the provider, estimated from the prediction, or billed",
-        ),
+        text("attempts.units_basis", _UNITS_BASIS),
         units("attempts.unit_price_micros", "price of one unit in the currency", name="unit_price"),
         text("attempts.currency", "currency of the account"),
         day("attempts.budget_day", "day whose budget the attempt counts for, in the home's timezone at that time"),
@@ -187,12 +188,13 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
         ),
         text("attempts.unit", "what the account is charged in"),
         derived(
-            "units", UNITS, "units that were spent on it", decimal_of("attempts.paid_micros", UNITS), "charges.micros"
+            "units",
+            UNITS,
+            "units that were spent on it, with later corrections",
+            decimal_of("attempts.paid_micros", UNITS),
+            "charges.micros",
         ),
-        text(
-            "attempts.units_basis",
-            "whether those were reported by the provider, estimated from the prediction, or billed",
-        ),
+        text("attempts.units_basis", _UNITS_BASIS),
         derived(
             "amount",
             AMOUNT,

@@ -278,12 +278,16 @@ def test_depth_counts_from_the_root_through_branches(ledger: Ledger, place: Plac
     ]
 
 
-def test_a_booking_on_an_attempt_that_ended_long_ago_changes_its_cost(ledger: Ledger, place: Place) -> None:
+def test_a_booking_on_an_attempt_that_ended_long_ago_changes_its_cost_alone(ledger: Ledger, place: Place) -> None:
     seed_attempt(ledger, "a1")
     place.publish(ledger)
     seed_adjustment(ledger, "a1", micros=-500_000)
     place.publish(ledger)
     assert single_row(place, "SELECT units, amount FROM completed_extensions") == (Decimal("1.5"), Decimal("0.21"))
+    for table in ("completed_extensions", "extension_requests"):
+        assert single_row(place, f"SELECT units_basis FROM {table}") == ("estimated",)
+    bases = "SELECT entry, basis FROM charges WHERE entry IN ('settle', 'adjust') ORDER BY charge_id"
+    assert query(place.target, bases).rows == [("settle", "estimated"), ("adjust", "reported")]
     assert compare(ledger, place.target).findings == []
 
 
