@@ -12,6 +12,7 @@ from typing import Final
 
 from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.base.units import to_ms
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse import atomic_replace, definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError, WarehouseError
@@ -19,6 +20,9 @@ from extend_pipeline.warehouse.ledger_changes import Mark, head, read_changes
 from extend_pipeline.warehouse.read import meta
 
 _MAX_NOTES: Final = 1_000  # characters of what the lock's file holds
+
+_InPlace = tuple[Mark, int]
+"""A published file's mark, and when it was published (UTC ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,10 @@ def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publish
             began_s = time.monotonic()
             with ledger.read() as connection:
                 newest = head(connection)
-            if _published(target, lock) == newest:
+            in_place = _published(target, lock)
+            if in_place is not None and in_place[0] == newest:
                 return AlreadyFresh(newest.seq)
-            published, reached = _publish(ledger, target=target, work=work, now_ms=now_ms)
+            published, reached = _publish(ledger, target=target, work=work, now_ms=now_ms, in_place=in_place)
             took_ms = round((time.monotonic() - began_s) * 1000)
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{now_ms} {took_ms} {_stamp(target)} {reached.seq} {reached.event}".encode(), 0)
@@ -87,7 +92,9 @@ def last_cost(work: Path) -> Cost | None:
     return Cost(began_ms, took_ms)
 
 
-def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> tuple[Published, Mark]:
+def _publish(
+    ledger: Ledger, *, target: Path, work: Path, now_ms: int, in_place: _InPlace | None
+) -> tuple[Published, Mark]:
     import duckdb
 
     rebuilt = None
@@ -95,48 +102,54 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> tuple[
         staging_db.remove(work)  # because DuckDB would replay a log without its file into the new file
         rebuilt = "there was no staging file"
     try:
-        return _make(ledger, target=target, work=work, now_ms=now_ms, rebuilt=rebuilt)
+        return _make(ledger, target=target, work=work, now_ms=now_ms, in_place=in_place, rebuilt=rebuilt)
     except (duckdb.Error, WarehouseError) as error:
         if rebuilt is not None:
             raise PublishError(_failed(target, error)) from error
         rebuilt = _first_line(error)
     staging_db.remove(work)
     try:
-        return _make(ledger, target=target, work=work, now_ms=now_ms, rebuilt=rebuilt)
+        return _make(ledger, target=target, work=work, now_ms=now_ms, in_place=in_place, rebuilt=rebuilt)
     except (duckdb.Error, WarehouseError) as error:
         raise PublishError(_failed(target, error)) from error
 
 
-def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str | None) -> tuple[Published, Mark]:
-    reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms)
+def _make(
+    ledger: Ledger, *, target: Path, work: Path, now_ms: int, in_place: _InPlace | None, rebuilt: str | None
+) -> tuple[Published, Mark]:
+    reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms, in_place=in_place)
     size = atomic_replace.replace(target, work=work, now_ms=now_ms, thorough=thorough)
     return Published(reached.seq, rows, rebuilt, bytes=size), reached
 
 
-def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[Mark, dict[str, int], bool]:
+def _bring_up(
+    ledger: Ledger, work: Path, *, now_ms: int, in_place: _InPlace | None
+) -> tuple[Mark, dict[str, int], bool]:
     """Apply the ledger's changes to the staging file, and checkpoint. Return the mark, the rows written by table, and
-    whether the file is due for a thorough check. Raises InvalidStagingFile, duckdb.Error."""
+    whether the file is due for a thorough check: the first of a day, and one with changes of a publish that failed.
+    Raises InvalidStagingFile, duckdb.Error."""
     with staging_db.opened(work) as connection:
         before = staging_db.mark(connection)
-        thorough = staging_db.published_on(connection) != day_of(now_ms, UTC_ZONE)
+        mark, at_ms = in_place or (None, 0)
+        thorough = mark != before or day_of(at_ms, UTC_ZONE) != day_of(now_ms, UTC_ZONE)
         reached, written = staging_db.apply(connection, read_changes(ledger, after=before), now_ms=now_ms)
         connection.execute("CHECKPOINT warehouse")
     return reached, written, thorough
 
 
-def _published(target: Path, lock: int) -> Mark | None:
-    """Return the published file's mark; None if it can't be read, or has another schema. Where the file is the one that
-    the last publish left, its mark is beside the cost, and DuckDB isn't loaded."""
+def _published(target: Path, lock: int) -> _InPlace | None:
+    """Return the mark and the time of the published file; None if it can't be read, or has another schema. Where it is
+    the file that the last publish left, both are in the lock's file, and DuckDB isn't loaded."""
     match os.pread(lock, _MAX_NOTES, 0).decode(errors="replace").split(" "):
-        case [_, _, stamp, seq, event] if stamp == _stamp(target):
-            return Mark(int(seq), event)
+        case [began_ms, _, stamp, seq, event] if stamp == _stamp(target):
+            return Mark(int(seq), event), int(began_ms)
     try:
         about = meta(target)
     except WarehouseError:
         return None
     if about is None or about.schema_version != definitions.schema_version():
         return None
-    return Mark(about.ledger_seq, about.ledger_event)
+    return Mark(about.ledger_seq, about.ledger_event), to_ms(about.published_at)
 
 
 def _stamp(target: Path) -> str:

@@ -131,12 +131,6 @@ def mark(connection: DuckDBPyConnection) -> Mark:
     return Mark(row[0], row[1])
 
 
-def published_on(connection: DuckDBPyConnection) -> str:
-    """Return the day, in UTC, of the last publish from the open file; 1970-01-01 before the first."""
-    (day,) = _only(connection, "SELECT strftime(published_at, '%Y-%m-%d') FROM _meta")
-    return str(day)
-
-
 def storage_version(connection: DuckDBPyConnection) -> str:
     """Return the storage version that DuckDB finds in the file, like `v1.2.0+`. Raises InvalidStagingFile if it is not
     ours."""

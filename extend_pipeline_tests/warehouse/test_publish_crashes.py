@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.warehouse import definitions
+from extend_pipeline.warehouse import definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError
 from extend_pipeline.warehouse.publish import Published, publish
 from extend_pipeline.warehouse.read import meta, query
@@ -21,6 +23,7 @@ from extend_pipeline_tests.support.processes.children import CONTEXT
 from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
 
+DAY = 86_400_000
 POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]
 
 
@@ -96,6 +99,37 @@ def test_a_failure_before_the_rename_leaves_the_old_file_and_no_rubbish(small_le
     assert not list(place.target.parent.glob(".*.new*"))
 
 
+@pytest.mark.parametrize("is_noted", [False, True])
+def test_the_check_of_a_day_is_done_by_the_next_publish_if_one_failed_before_it(
+    small_ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch, is_noted: bool
+) -> None:
+    read_all, checks = staging_db.read_all, Counter[str]()
+
+    def counted(connection: duckdb.DuckDBPyConnection) -> None:
+        checks["read"] += 1
+        read_all(connection)
+
+    def checks_of_a_publish(attempt: str, now_ms: int) -> int:
+        before = checks["read"]
+        seed_attempt(small_ledger, attempt, video=attempt)
+        place.publish(small_ledger, now_ms=now_ms)
+        return checks["read"] - before
+
+    monkeypatch.setattr(staging_db, "read_all", counted)
+    assert checks_of_a_publish("first", START) == 1
+    assert checks_of_a_publish("same-day", START + 1) == 0
+    if not is_noted:
+        place.work.with_name(place.work.name + ".lock").write_text("")
+    in_the_way = place.target.with_name(f".{place.target.name}.new")
+    in_the_way.mkdir()
+    with pytest.raises(PublishError):  # its changes are in the working file by then
+        checks_of_a_publish("next-day", START + DAY)
+    in_the_way.rmdir()
+    assert checks_of_a_publish("later", START + DAY + 1) == 1
+    assert checks_of_a_publish("later-still", START + DAY + 2) == 0
+    assert attempts(place) == 5
+
+
 def damage(work: Path, how: str) -> None:
     content = bytearray(work.read_bytes())
     if how == "cut":
@@ -126,8 +160,6 @@ def test_a_damaged_working_file_is_made_anew(small_ledger: Ledger, place: Place,
 
 
 def test_a_log_without_its_working_file_is_not_taken_for_the_new_ones(small_ledger: Ledger, place: Place) -> None:
-    import duckdb
-
     seed_attempt(small_ledger, "a1")
     place.publish(small_ledger)
     wal = place.work.with_name(place.work.name + ".wal")
@@ -160,8 +192,6 @@ def test_a_damaged_published_file_is_replaced(small_ledger: Ledger, place: Place
 
 
 def test_a_working_file_that_lost_rows_is_made_anew(small_ledger: Ledger, place: Place) -> None:
-    import duckdb
-
     seed_attempt(small_ledger, "a1")
     place.publish(small_ledger)
     with duckdb.connect(str(place.work)) as connection:
