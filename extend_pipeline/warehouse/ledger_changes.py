@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Table, Text, cast, func, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+)
 from sqlalchemy.types import TypeEngine
 
 from extend_pipeline.ledger import tables
@@ -105,17 +117,51 @@ def _changes(ledger: Ledger, after: Mark) -> Iterator[Batch | Head | Diverged]:
 
 def _chunks(ledger: Ledger, table: Table, after: int, upto: int, *, fresh: bool) -> Iterator[Batch]:
     """Yield the rows whose last change lies between two numbers, from short reads."""
-    rows_a_read = max(1, VALUES_A_READ // len(_columns(table)))
+    most = max(1, VALUES_A_READ // len(_columns(table)))
     rows: list[str] = []
-    while after < upto:
-        between = (table.c.seq > after, table.c.seq <= upto)
-        nth = select(table.c.seq).where(*between).order_by(table.c.seq).limit(1).offset(rows_a_read - 1)
-        with ledger.read() as connection:
-            after, begin = connection.execute(nth).scalar() or upto, after
-            rows += _read(connection, table, begin, after)
-        if rows and (after == upto or len(rows) >= READS_A_BATCH * rows_a_read):
+    for read in _reads(ledger, table, after, upto, most):
+        rows += read
+        if len(rows) >= READS_A_BATCH * most:
             yield _batch(table, rows, fresh=fresh)
             rows = []
+    if rows:
+        yield _batch(table, rows, fresh=fresh)
+
+
+def _reads(ledger: Ledger, table: Table, after: int, upto: int, most: int) -> Iterator[list[str]]:
+    """Yield these rows, by their number and at most so many a read."""
+    while after < upto:
+        between = (table.c.seq > after, table.c.seq <= upto)
+        one_more = select(table.c.seq).where(*between).order_by(table.c.seq).limit(1).offset(most)
+        with ledger.read() as connection:
+            seq = connection.execute(one_more).scalar()
+            end = upto if seq is None else seq - 1
+            rows = _read(connection, table, after, end)
+        yield rows
+        if seq is not None and not rows:
+            yield from _of_one_event(ledger, table, seq, most)
+            end = seq
+        after = end
+
+
+def _of_one_event(ledger: Ledger, table: Table, seq: int, most: int) -> Iterator[list[str]]:
+    """Yield the rows of one number, which are many after an account was renamed, at most so many at a time. On SQLite
+    each time is a read of its own, because a commit waits for it; an index has the rows of a number by rowid."""
+    rows = select(_row(table, ledger.dialect)).where(table.c.seq == seq)
+    if ledger.dialect != "sqlite":
+        with ledger.read() as connection, connection.execute(rows.execution_options(yield_per=most)) as result:
+            yield from map(list, result.scalars().partitions())
+        return
+    rowid = column("rowid", BigInteger)
+    following = rows.add_columns(rowid).where(rowid > bindparam("after")).order_by(rowid).limit(most)
+    after = 0
+    while True:
+        with ledger.read() as connection:
+            found = connection.execute(following, {"after": after}).all()
+        if not found:
+            return
+        yield [text for text, _ in found]
+        after = found[-1].rowid
 
 
 def head(connection: Connection) -> Mark:
@@ -148,11 +194,15 @@ def _columns(table: Table) -> dict[str, ColumnElement[Any]]:
 
 
 def _read(connection: Connection, table: Table, after: int, upto: int) -> list[str]:
-    """Return the rows that changed between two numbers, each as one JSON text, because an object in Python for each of
-    their values would cost twice as much as all else that is done with a row."""
-    row = _ARRAY_OF[connection.dialect.name](*_columns(table).values())
-    changed = select(cast(row, Text)).where(table.c.seq > after, table.c.seq <= upto)
+    """Return the rows that changed between two numbers."""
+    changed = select(_row(table, connection.dialect.name)).where(table.c.seq > after, table.c.seq <= upto)
     return [text for (text,) in connection.execute(changed).cursor.fetchall()]
+
+
+def _row(table: Table, dialect: str) -> ColumnElement[str]:
+    """Return what is read of a row as one JSON text, because an object in Python for each of its values would cost
+    twice as much as all else that is done with a row."""
+    return cast(_ARRAY_OF[dialect](*_columns(table).values()), Text)
 
 
 def _batch(table: Table, rows: Sequence[str], *, fresh: bool) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import event
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import chunks
 from extend_pipeline.warehouse import ledger_changes, schema
-from extend_pipeline.warehouse.ledger_changes import Batch, head, read_changes
+from extend_pipeline.warehouse.ledger_changes import NOTHING, Batch, head, read_changes
 from extend_pipeline.warehouse.publish import Cost, Published, last_cost
 from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.rollups import ROLLUPS
 from extend_pipeline.warehouse.verify import compare
-from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video
+from extend_pipeline_tests.support.ledger.events import START, seed_adjustment, seed_attempt, seed_video
+from extend_pipeline_tests.support.ledger.plans import recorded
 from extend_pipeline_tests.support.ledger.written import WrittenLedger
 from extend_pipeline_tests.warehouse.conftest import Place
 
@@ -99,6 +101,73 @@ def test_a_rename_between_two_reads_leaves_no_old_name(ledger: Ledger, place: Pl
         ("w1",),
     ]
     assert compare(ledger, place.target).findings == []
+
+
+def rename_account(ledger: Ledger) -> None:
+    with ledger.write(now_ms=START, actor="test") as tx:
+        tx.append("account_renamed", account="other", data={"was": "kling-main"})
+
+
+def test_the_rows_of_a_renamed_account_are_read_in_chunks(
+    ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give 120 charges, 40 attempts and 20 videos the number of one event."""
+    fill(ledger, videos=20)
+    rename_account(ledger)
+    place.publish(ledger)
+    monkeypatch.setattr(ledger_changes, "VALUES_A_READ", 200)
+    monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 12)
+    monkeypatch.setattr(ledger_changes, "READS_A_BATCH", 1)
+    rows: Counter[str] = Counter()
+    for batch in read_changes(ledger, after=NOTHING):
+        if isinstance(batch, Batch):
+            rows[batch.table] += len(batch.rows)
+            assert len(batch.rows) < 2 * (200 // len(batch.names)), batch.table
+    assert rows == {"videos": 20, "attempts": 40, "charges": 120}
+    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
+    other.publish(ledger)
+    assert contents(other) == contents(place)
+    assert compare(ledger, other.target).findings == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_of_a_renamed_account_that_change_between_two_reads_are_read_again(ledger: Ledger, place: Place) -> None:
+    fill(ledger, videos=20)
+    rename_account(ledger)
+
+    def write(read: int) -> None:
+        if read <= 60:
+            seed_adjustment(ledger, f"a{read % 20}-{1 + read % 2}", micros=-1)
+            seed_attempt(ledger, f"new-{read}", video=f"v{read % 3}", hop=2 + read, account="other")
+
+    written = WrittenLedger(ledger.url, write)
+    try:
+        assert isinstance(place.publish(written), Published)
+        assert compare(written, place.target).findings == []
+    finally:
+        written.close()
+    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
+    other.publish(ledger)
+    assert contents(other) == contents(place)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_each_chunk_of_a_renamed_account_is_found_by_its_index(small_ledger: Ledger) -> None:
+    fill(small_ledger, videos=20)
+    rename_account(small_ledger)
+    with recorded(small_ledger) as statements:
+        assert list(read_changes(small_ledger, after=NOTHING))
+    paged = {text: values for text, values in statements if "rowid" in text}
+    with small_ledger.read() as connection:
+        plans = [
+            row[3]
+            for text, values in paged.items()
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
+        ]
+    searched = {(words[1], words[4], *words[5:]) for plan in plans if "rowid" in plan and (words := plan.split())}
+    by_number = ("(seq=?", "AND", "rowid>?)")
+    assert searched == {(table, f"ix_{table}_seq", *by_number) for table in ("videos", "attempts", "charges")}
+    assert not [plan for plan in plans if plan.startswith(("SCAN", "USE TEMP"))]
 
 
 def test_a_publish_reads_the_changed_rows_by_their_number(small_ledger: Ledger, place: Place) -> None:
