@@ -22,7 +22,7 @@ from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
-from extend_pipeline.engine.publish import publish_if_due
+from extend_pipeline.engine.publish import NotPublished, publish_if_due
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare, unfetched
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.states import POLLED, AttemptState
@@ -32,6 +32,7 @@ PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make chang
 MIN_GAP_S: Final = 0.2  # between two plans while jobs run, because each costs some 10 ms however little it finds
 PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU time that the last one took
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
+FAILED_PUBLISH_MS: Final = 60_000  # after a publish that failed, which may have cost as much as a whole one
 REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
 
 SLOW_FETCH_S: Final = 10.0  # from then on a fetch waits for its host, and takes nothing from the others' shares
@@ -79,6 +80,7 @@ class Dispatcher:
         self._had_disk_error = False
         self._rested: dict[Lane, int] = {}
         self._published_ms = pipeline.now_ms()
+        self._publish_gap_ms = PLAN_EVERY_MS
         self._next_look_ms: int | None = None
 
     def plan(self, *, last: bool = False) -> Round:
@@ -142,6 +144,8 @@ class Dispatcher:
         for lane, report in self.lanes.reports(of_all=of_all):
             self._done.add(report)
             self.changed = self.changed or lane.stage is Stage.SUBMIT
+            if lane.stage is Stage.PUBLISH:
+                self._publish_gap_ms = FAILED_PUBLISH_MS if isinstance(report, NotPublished) else PLAN_EVERY_MS
         self.changed = self.changed or self._has_news()
 
     def _has_news(self) -> bool:
@@ -166,7 +170,7 @@ class Dispatcher:
             for name in {step.video.account for step in ready.due}:
                 submit = partial(submit_due, pipeline, ready, account=name, stop=self.lanes.stop)
                 self._start(Lane(Stage.SUBMIT, name), submit)
-        if abs(pipeline.now_ms() - self._published_ms) >= PLAN_EVERY_MS:  # a clock may be set back
+        if abs(pipeline.now_ms() - self._published_ms) >= self._publish_gap_ms:  # a clock may be set back
             self._published_ms = pipeline.now_ms()
             self._start(Lane(Stage.PUBLISH), partial(publish_if_due, pipeline))
 

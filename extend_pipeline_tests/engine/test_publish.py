@@ -6,16 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extend_pipeline.engine.dispatch import PLAN_EVERY_MS
+from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.publish import (
     PAUSE,
     NotDue,
+    NotPublished,
     next_publish_ms,
     publish_if_changed,
     publish_if_due,
     publish_last,
 )
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.warehouse.errors import PublishError
 from extend_pipeline.warehouse.publish import AlreadyFresh, Cost, Published
-from extend_pipeline_tests.support.home.engine_home import EngineHome
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ledger.events import seed_video
 
 
@@ -48,3 +53,18 @@ def test_it_is_due_after_the_pause_and_when_the_clock_was_set_back(home: EngineH
         lock.write_text(cost.format(long_ago=now_ms - 11_001, ahead=now_ms + 60_000))
         assert isinstance(publish_if_due(pipeline), Published)
         assert isinstance(publish_if_changed(pipeline), AlreadyFresh)
+
+
+def test_a_publish_that_fails_while_work_goes_on_ends_none_of_it(home: EngineHome) -> None:
+    home.seeded(3, steps=2)
+    home.settings.warehouse_path.mkdir(parents=True)  # nothing can take its place
+    with home.open() as pipeline:
+        clock = JumpClock()
+        pipeline.now_ms = clock
+        for _ in rounds(pipeline, max_seconds=60):
+            clock.skip(PLAN_EVERY_MS)  # so that each plan is late enough for another publish
+        assert publish_if_due(pipeline) == NotPublished()
+        with pytest.raises(PublishError):
+            publish_last(pipeline)
+    with home.open() as pipeline, pipeline.ledger.read() as connection:
+        assert [row.state for row in queries.videos(connection)] == ["complete"] * 3

@@ -1,6 +1,6 @@
 """The published DuckDB file as three unpartitioned assets: extension_lineage, extension_costs, extension_durations."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.warehouse import schema
 from extend_pipeline.warehouse.columns import Column
-from extend_pipeline.warehouse.errors import WarehouseError
+from extend_pipeline.warehouse.errors import PublishError, WarehouseError
 from extend_pipeline.warehouse.publish import Busy
 from extend_pipeline.warehouse.read import Meta, Table, fetch, reading_with_meta
 
@@ -168,14 +168,18 @@ def _materialize(
 
 def publish_and_record(
     context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount, *, always: bool = False
-) -> Iterator[dg.AssetMaterialization]:
+) -> Generator[dg.AssetMaterialization, None, PublishError | None]:
     """Publish the file at the end of another job's run, after its partitions were recorded. Yield a materialization of
     each table, unless Dagster has the same; with `always` in any case. If the published file can't be read, the run
-    only warns of it, and the next one records. Raises PublishError."""
+    only warns of it, and the next one records. Return why it could not be published, for the run to fail by once all
+    else is done."""
     instance = context.instance
     inputs = table_inputs(instance, mount.asset(COMPLETED_EXTENSIONS))
-    if isinstance(publish_last(pipeline), Busy):
-        return  # the process that publishes may have read the ledger before our last change; the next run records
+    try:
+        if isinstance(publish_last(pipeline), Busy):
+            return None  # what publishes may have read the ledger before our last change; the next run records
+    except PublishError as error:
+        return error
     path = pipeline.settings.warehouse_path
     made: list[dg.AssetMaterialization] = []
     try:
@@ -190,8 +194,9 @@ def publish_and_record(
                     made.append(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
     except WarehouseError as error:
         context.log.warning(pipeline.settings.with_home(f"the tables are not recorded in Dagster: {error}"))
-        return
+        return None
     yield from made
+    return None
 
 
 def data_version(ledger_seq: int, ledger_event: str) -> str:

@@ -8,11 +8,10 @@ import dagster as dg
 
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.store_batch import batch_store
-from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, publish_and_record
-from extend_pipeline.dagster_defs.checks.ledger import evaluations
-from extend_pipeline.dagster_defs.checks.needs import report_needs
+from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG
 from extend_pipeline.dagster_defs.jobs import alive
 from extend_pipeline.dagster_defs.jobs.durations import Seconds
+from extend_pipeline.dagster_defs.jobs.ending import Event, publish_and_check
 from extend_pipeline.dagster_defs.jobs.run_log import log_round
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.dagster_defs.partitions import bring_in_line
@@ -32,8 +31,6 @@ RUN_S: Final = 6 * 3600.0
 
 PARTITIONS_S: Final = 3.0
 """Seconds a round for adding and removing partitions, because nothing is planned meanwhile."""
-
-Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
 _CONFIG: Final = {
@@ -87,10 +84,7 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         if _has_own_videos(pipeline):
             yield from recorder.last_events()
             _bring_in_line(context, pipeline, mount)
-        yield from publish_and_record(context, pipeline, mount)
-        needs = yield from evaluations(pipeline, mount)
-    yield dg.Output(None)
-    report_needs(context, needs)
+        yield from publish_and_check(context, pipeline, mount)
 
 
 def _has_own_videos(pipeline: Pipeline) -> bool:

@@ -7,9 +7,7 @@ import dagster as dg
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
-from extend_pipeline.dagster_defs.assets.tables import publish_and_record
-from extend_pipeline.dagster_defs.checks.ledger import evaluations
-from extend_pipeline.dagster_defs.checks.needs import report_needs
+from extend_pipeline.dagster_defs.jobs.ending import Event, publish_and_check
 from extend_pipeline.dagster_defs.mount import Mount
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.reconcile.last_reads import others_text
@@ -18,8 +16,6 @@ from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 
 RECONCILE_JOB: Final = "reconcile_job"
-
-Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
 def build_reconcile_job(mount: Mount) -> dg.JobDefinition:
@@ -48,10 +44,7 @@ def _reconcile(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
         for result in reconcile_everything(pipeline):
             log_statement(context.log, result)
         # always, so that tables with a freshness policy stay fresh where nothing happens but this job
-        yield from publish_and_record(context, pipeline, mount, always=True)
-        needs = yield from evaluations(pipeline, mount)
-    yield dg.Output(None)
-    report_needs(context, needs)
+        yield from publish_and_check(context, pipeline, mount, always=True)
 
 
 def log_statement(log: dg.DagsterLogManager, result: Reconciled | StatementUnavailable) -> None:
