@@ -112,10 +112,12 @@ class Place:
             run_config={"ops": {self.mount.name("extend_videos"): {"config": config}}} if config else None,
         )
 
-    def advance(self, **config: Any) -> dg.ExecuteInProcessResult:
+    def advance(self, *, raise_on_error: bool = True, **config: Any) -> dg.ExecuteInProcessResult:
         """Run advance_job once and return the result."""
         return self.defs.resolve_job_def(self.mount.name("advance_job")).execute_in_process(
-            instance=self.instance, run_config={"ops": {"advance": {"config": {"linger_s": 1.0, **config}}}}
+            instance=self.instance,
+            raise_on_error=raise_on_error,
+            run_config={"ops": {"advance": {"config": {"linger_s": 1.0, **config}}}},
         )
 
     def latest(self, asset: str, key: str) -> dg.AssetMaterialization | None:

@@ -55,14 +55,16 @@ def test_it_is_due_after_the_pause_and_when_the_clock_was_set_back(home: EngineH
         assert isinstance(publish_if_changed(pipeline), AlreadyFresh)
 
 
-def test_a_publish_that_fails_while_work_goes_on_ends_none_of_it(home: EngineHome) -> None:
+def test_a_publish_that_fails_while_work_goes_on_ends_none_of_it(
+    home: EngineHome, caplog: pytest.LogCaptureFixture
+) -> None:
     home.seeded(3, steps=2)
     home.settings.warehouse_path.mkdir(parents=True)  # nothing can take its place
-    with home.open() as pipeline:
-        clock = JumpClock()
-        pipeline.now_ms = clock
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
         for _ in rounds(pipeline, max_seconds=60):
             clock.skip(PLAN_EVERY_MS)  # so that each plan is late enough for another publish
+        assert any(record.name == "extend_pipeline.engine.publish" for record in caplog.records)
         assert publish_if_due(pipeline) == NotPublished()
         with pytest.raises(PublishError):
             publish_last(pipeline)

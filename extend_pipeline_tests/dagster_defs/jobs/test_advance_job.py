@@ -82,6 +82,23 @@ def test_work_of_the_command_line_is_reported_and_a_lost_instance_fills_up_again
             place.instance = lost_instance
 
 
+def test_a_run_that_cannot_publish_records_and_checks_all_else_and_fails(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP)])
+    place.sensor("catalog_sensor")
+    (place.home / "state" / "warehouse.duckdb").mkdir(parents=True)  # nothing can take its place
+    result = place.advance(raise_on_error=False)
+    assert not result.success
+    assert place.states() == {"one": "complete"}
+    assert ("completed_extensions", "one") in _materializations(result)
+    evaluated = {event.check_name: event.passed for event in result.get_asset_check_evaluations()}
+    assert evaluated["invariants_hold"]
+    assert not evaluated["charges_reconcile"]
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None
+    check_user_text(str(data.description))
+
+
 def test_a_blocked_video_does_not_keep_the_run_going(place: Place) -> None:
     expired = video("old")
     expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
