@@ -57,11 +57,6 @@ class _Done:
             if type(part) is type(report):
                 add(part, report)
 
-    @property
-    def disk_error(self) -> DiskError | None:
-        """Return the error of our own disk, of films or sources."""
-        return self.examined.disk_error or self.prepared.disk_error
-
 
 class Dispatcher:
     """The work of one process on a home, in lanes: of all videos or the named ones. `shown` of those that wait for a
@@ -77,6 +72,9 @@ class Dispatcher:
         self._done = _Done()
         self._planned_at = self._plan_gap_s = 0.0
         self._began_ms = pipeline.now_ms()
+        self._disk_errors: dict[Lane, DiskError] = {}
+        """The error of our own disk with which the last job of a lane ended, of sources or films. Of a result that the
+        disk did not take the plan knows."""
         self._had_disk_error = False
         self._rested: dict[Lane, int] = {}
         self._published_ms = pipeline.now_ms()
@@ -107,7 +105,7 @@ class Dispatcher:
             mistakes(pipeline),
             accounts_left_alone(pipeline, planned),
             done.prepared,
-            done.disk_error,
+            next(iter(self._disk_errors.values()), None),
             ahead_ms,
             lower_prices_now(pipeline, since_ms=since_ms) if ended else (),
             done.examined.restored,
@@ -115,7 +113,7 @@ class Dispatcher:
         self._planned_at = time.monotonic()
         # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
         self._plan_gap_s = max(MIN_GAP_S, (time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
-        self._had_disk_error = finished.disk_error is not None
+        self._had_disk_error = bool(self._disk_errors)
         if not last:
             self._start_planned(finished)
         return finished
@@ -144,6 +142,10 @@ class Dispatcher:
         for lane, report in self.lanes.reports(of_all=of_all):
             self._done.add(report)
             self.changed = self.changed or lane.stage is Stage.SUBMIT
+            if isinstance(report, Examined | PrepareReport):
+                self._disk_errors.pop(lane, None)
+                if report.disk_error is not None:
+                    self._disk_errors[lane] = report.disk_error
             if lane.stage is Stage.PUBLISH:
                 self._publish_gap_ms = FAILED_PUBLISH_MS if isinstance(report, NotPublished) else PLAN_EVERY_MS
         self.changed = self.changed or self._has_news()
@@ -152,7 +154,7 @@ class Dispatcher:
         done = self._done
         news = (done.recovered, done.collected, done.prepared, done.polled, done.examined)
         lists = [value for report in news for value in vars(report).values() if isinstance(value, list)]
-        return any(lists) or (done.disk_error is not None and not self._had_disk_error)
+        return any(lists) or bool(self._disk_errors) is not self._had_disk_error
 
     def _start_planned(self, finished: Round) -> None:
         pipeline, planned = self.pipeline, finished.plan
@@ -180,6 +182,8 @@ class Dispatcher:
         if not self.pipeline.configuration.problems:
             for video in unfetched(self.pipeline, self.videos):
                 waiting.setdefault(video.account, []).append(video.key)
+        for lane in [lane for lane in self._disk_errors if lane.stage is Stage.PREPARE and lane.account not in waiting]:
+            del self._disk_errors[lane]  # no source of it is waited for any more
         for name, keys in waiting.items():
             self._start_rested(Lane(Stage.PREPARE, name), partial(prepare, self.pipeline, videos=keys))
         return frozenset(key for keys in waiting.values() for key in keys)

@@ -113,7 +113,7 @@ def next_wait_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str]
 def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:
     """Return when the next round will have something to do (UTC ms); None when only an operator or another day would
     help."""
-    if finished.did_something or finished.plan.due:
+    if finished.did_something or (finished.plan.due and finished.disk_error is None):
         return pipeline.now_ms()
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
@@ -184,9 +184,9 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
 
 
 def _waits_for_disk(video: VideoPlan, finished: Round) -> bool:
-    """Return whether the video's source is still to be fetched while our own disk can't be written."""
-    unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
-    return unchecked and finished.prepared.disk_error is not None
+    """Return whether the video's source or its next step waits until our own disk can be written."""
+    is_unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
+    return finished.disk_error is not None and (video.due is not None or is_unchecked)
 
 
 def _is_anything_being_sent(pipeline: Pipeline, videos: Collection[str] | None) -> bool:

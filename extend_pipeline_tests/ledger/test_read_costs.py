@@ -89,6 +89,11 @@ def test_the_schedule_of_videos_is_read_from_the_schedule(ledger: Ledger) -> Non
     assert_by_key(plan)
 
 
+def test_a_result_that_the_disk_did_not_take_is_read_from_the_schedule(ledger: Ledger) -> None:
+    (plan,) = query_plans(ledger, lambda c: job_queue.first_without_room(c, [ACCOUNT]))
+    assert_by_key(plan)
+
+
 def assert_by_key(plan: str) -> None:
     """Assert that attempts are looked up by their id, and not by state, account or video."""
     assert "sqlite_autoindex_attempts_1" in plan or "pk_attempts" in plan or "attempts_pkey" in plan

@@ -1,5 +1,5 @@
-"""Reasons why this process may not submit that don't come from the ledger: mistakes in the catalogue or the accounts,
-missing or refused keys, and a missing media store; and a catalogue that may be a wrong one."""
+"""Reasons why this process may not submit that are no events: mistakes in the catalogue or the accounts, missing or
+refused keys, a missing media store or one that takes no file; and a catalogue that may be a wrong one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import Final
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.guards.keys import refused_here
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.hop_state import without_room
 from extend_pipeline.engine.plan.model import Blocker, Plan
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.declared_keys import withdrawn_with_many
 from extend_pipeline.ledger.read.rows import AccountRow
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write.hints.job_queue import WithoutRoom
 from extend_pipeline.providers.wire.credentials import variables_of
 
 DOUBT_TODO: Final = (
@@ -34,14 +36,18 @@ MAY_BE_HIDDEN: Final = "a mistake in the files may hide its video"
 MAX_REPORTED: Final = 3  # mistakes in a video's block reason; status lists all of them
 
 
-def process_blockers(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
+def process_blockers(
+    pipeline: Pipeline, rows: Mapping[str, AccountRow], waiting: WithoutRoom | None
+) -> dict[str, Blocker]:
     """Return the blockers of accounts for which this process may not submit, by account. `rows` are the ledger's
-    accounts."""
+    accounts, and `waiting` is a paid result that the disk did not take: while there is one, nothing is bought."""
     problems = pipeline.configuration.problems
     if not problems:
         if pipeline.store_doubt:
             message = f"nothing is submitted while the media store seems not to be there: {pipeline.store_doubt}"
             return dict.fromkeys(pipeline.accounts, Blocker(BlockReason.MEDIA_STORE, message, DOUBT_TODO))
+        if waiting is not None:
+            return dict.fromkeys(pipeline.accounts, without_room(waiting.where, waiting.note))
         return key_blockers(pipeline, rows) if pipeline.works else {}
     more = f" … and {len(problems) - MAX_REPORTED} more" if len(problems) > MAX_REPORTED else ""
     lines = " ".join(problem.text() for problem in problems[:MAX_REPORTED])

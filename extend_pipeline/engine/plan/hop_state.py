@@ -125,6 +125,14 @@ def is_overdue(submitted_ms: int | None, account: Account, now_ms: int) -> bool:
     return submitted_ms is not None and now_ms - submitted_ms > account.patience_s * 1000
 
 
+def without_room(where: str, note: str) -> Blocker:
+    """Return the blocker for a paid result that our own disk did not take: of its video, and of all others, because
+    what they buy would wait beside it."""
+    message = f"{where} is paid, and its file waits at the provider: {note}"
+    todo = "see above; it is tried again every half minute, and at once by extend-pipeline advance"
+    return Blocker(BlockReason.NO_DISK_SPACE, message, todo)
+
+
 def _overdue(where: str, last: AttemptRow, look: LastLook, account: Account, now_ms: int) -> Blocked | None:
     since = last.submitted_at
     if since is None or not is_overdue(since, account, now_ms):
@@ -143,8 +151,7 @@ def _not_fetched(where: str, last: AttemptRow, look: LastLook, account: Account,
     """Return a blocker for a paid result whose download needs the operator, or has failed for longer than the account's
     `patience`; else None."""
     if look.cause is LookCause.NO_ROOM:
-        message = f"{where} is paid, and its file waits at the provider: {look.note}"
-        return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
+        return Blocked(without_room(where, look.note), last)
     dated_ahead = is_ahead(last.completed_at, now_ms)
     since = min(last.completed_at if last.completed_at is not None else now_ms, now_ms)
     refused = look.cause is LookCause.FETCH_REFUSED

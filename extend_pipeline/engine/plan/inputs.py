@@ -32,7 +32,7 @@ from extend_pipeline.ledger.read.rows import CompleteVideo, VideoRow
 from extend_pipeline.ledger.states import FINISHED, LIVE, UNFINISHED, AttemptState, VideoState
 from extend_pipeline.ledger.write import catalog_sync, files, renames_and_choices
 from extend_pipeline.ledger.write.catalog_sync import Declaration, LastDeclared
-from extend_pipeline.ledger.write.hints import webhook_inbox
+from extend_pipeline.ledger.write.hints import job_queue, webhook_inbox
 from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
@@ -147,6 +147,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
         totals = account_totals(connection, list(name_of.values()), now_ms, zone=pipeline.configuration.timezone)
         without_film = files.without_file(connection)
+        waiting = job_queue.first_without_room(connection, pipeline.accounts)
         new = [video for video in planned if video.was is not None and video.key not in renames.videos]
         misnamed = _misnamed(pipeline, connection, new, renames, bought={attempt.video_key for attempt in tried})
     attempts: dict[str, list[AttemptRow]] = {}
@@ -165,7 +166,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
         sources=sources,
         ledger=ledger,
-        process_blockers=process_blockers(pipeline, rows),
+        process_blockers=process_blockers(pipeline, rows, waiting),
         disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
         names=names,
         on_change=pipeline.configuration.catalogue.on_change or "ask",

@@ -22,6 +22,7 @@ from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, BlockReaso
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.claims import ClaimRefused, ClaimRequest, claim
+from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -74,8 +75,11 @@ def submit_due(
 
 
 def _free_results(pipeline: Pipeline) -> int | None:
-    """Return for how many more results the disks have space now; None without a limit."""
+    """Return for how many more results the disks have space now, none while they did not take one that is paid; None
+    without a limit."""
     with pipeline.ledger.read() as connection:
+        if job_queue.first_without_room(connection, pipeline.accounts) is not None:
+            return 0
         awaited = queries.awaited(connection)
     return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
 

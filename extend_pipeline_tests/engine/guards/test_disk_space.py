@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +16,28 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, as_disk_error, require_space
+from extend_pipeline.engine.advance import Round, advance, declare_catalogue
+from extend_pipeline.engine.dispatch import Dispatcher
+from extend_pipeline.engine.drive import advance_until_idle
+from extend_pipeline.engine.fetch.collect import collect_due, lease_results
+from extend_pipeline.engine.guards.disk_space import GIB, DiskError, DiskSpace, as_disk_error, require_space
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.lanes import Lane, Lanes, Stage, Stop
 from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.engine.polling.poll import poll_due
+from extend_pipeline.engine.store.watch import LOOK_EVERY_MS
+from extend_pipeline.engine.submit.source_probe import PrepareReport
+from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.engine.submit.test_full_disk import finishes, full_tmpfs
-from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, source_id
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive, entry, source_id
+from extend_pipeline_tests.support.home.every_provider import other_account, planted
 from extend_pipeline_tests.support.home.plan_inputs import configured, given
 from extend_pipeline_tests.support.processes.bounded import run_bounded
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
@@ -153,7 +163,8 @@ def test_results_without_room_wait_unleased_and_are_fetched_once_there_is(make_h
 
 
 def test_a_folder_that_became_read_only_is_named_and_buys_nothing(home: EngineHome) -> None:
-    home.seeded(2, steps=2)
+    entries = home.seeded(2, steps=2)
+    home.sandbox.seed([{"video_id": source_id(2), "duration": 5.0}])
     with full_tmpfs(home.settings.media_dir, size="64m"):
         with home.open() as pipeline:
             advance(pipeline, publish=False)
@@ -163,8 +174,155 @@ def test_a_folder_that_became_read_only_is_named_and_buys_nothing(home: EngineHo
         check_user_text(line_with(done.stdout, " v000: "))
         assert "Traceback" not in done.stderr
         assert len(home.sandbox.charges()["charges"]) == 2
+        home.catalogue([*entries, entry("v002", source_id(2), steps=2)])  # it waits for nothing of its own
+        done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "20", "--json")
+        assert done.returncode == 1
+        obstacles = {video["video"]: video["obstacle"]["kind"] for video in json.loads(done.stdout)["videos"]}
+        assert obstacles == dict.fromkeys(("v000", "v001", "v002"), BlockReason.NO_DISK_SPACE)
+        assert len(home.sandbox.charges()["charges"]) == 2
         subprocess.run(["mount", "-o", "remount,rw", str(home.settings.media_dir)], check=True)
-        finishes(home, charges=4)
+        finishes(home, charges=6)
+
+
+def refuse(*_arguments: Any, **_named: Any) -> Any:
+    """Refuse a write, as a folder of another user does."""
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_no_step_is_due_or_claimed_while_a_paid_result_can_not_be_written(
+    make_home: MakeHome, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, clock = make_home(ledger_url=ledger_url), JumpClock()
+    home.seeded(2)
+    with home.open(clock) as pipeline:
+        declare_catalogue(pipeline)
+        earlier = plan(plan_input(pipeline))
+        assert submit_due(pipeline, replace(earlier, videos=earlier.videos[:1])).accepted == ["v000/1"]
+        clock.skip(60_000)
+        assert poll_due(pipeline).succeeded == ["v000/1"]
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline.store, "partial", refuse)
+            assert collect_due(pipeline).failed == ["v000/1"]
+        assert_blocked(pipeline, earlier)
+        clock.skip(30_000)
+        (job,) = lease_results(pipeline, "k", 1)  # it is fetched again, and not stored yet
+        assert_blocked(pipeline, earlier)
+        assert job().stored == ["v000/1"]
+        assert [step.video.key for step in plan(plan_input(pipeline)).due] == ["v001"]
+        assert submit_due(pipeline, earlier).accepted == ["v001/1"]
+
+
+def assert_blocked(pipeline: Pipeline, earlier: Plan) -> None:
+    """Assert that every video waits for the disk, and that a plan from before buys nothing either."""
+    videos = plan(plan_input(pipeline)).videos
+    assert [video.blocker and video.blocker.reason for video in videos] == [BlockReason.NO_DISK_SPACE] * 2
+    assert submit_due(pipeline, earlier) == SubmitReport()
+
+
+@pytest.fixture
+def slow_task(home: EngineHome) -> dict[str, Any]:
+    """Write a home with accounts of two providers, and with one whose task is polled after some seconds; return the
+    entry of this task."""
+    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(3)])
+    url, slow = home.sandbox.base_url, entry("slow", source_id(0), account="slow")
+    poll = {"first_after": 3.0, "every": 3.0}
+    home.write([slow], account(url), account(url, "slow", poll=poll), other_account("vidu", url))
+    return slow
+
+
+def test_a_run_buys_nothing_once_a_result_could_not_be_written_and_then_goes_on(
+    home: EngineHome, slow_task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [slow_task, entry("first", source_id(1)), entry("second", source_id(2))]
+    home.catalogue(entries[:2])
+    clock = JumpClock()
+    failed: list[Round] = []
+    with home.open(clock) as pipeline:
+        declare_catalogue(pipeline)
+        assert len(submit_due(pipeline, plan(plan_input(pipeline))).accepted) == 2
+        clock.skip(1_000)
+
+        def look(now: Round) -> None:
+            if now.collected.disk_error is not None and not failed:
+                failed.append(now)
+                home.catalogue(entries)  # one more, which is due as soon as a plan sees it
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline.store, "partial", refuse)
+            advance_until_idle(pipeline, max_seconds=30, on_round=look)
+            assert failed
+            assert len(home.sandbox.charges()["charges"]) == 2
+        clock.skip(30_000)
+        done = advance_until_idle(pipeline, max_seconds=30)
+        assert {video.state for video in done.videos} == {VideoState.COMPLETE}
+        assert len(home.sandbox.charges()["charges"]) == 3
+
+
+def test_a_run_buys_nothing_once_a_source_could_not_be_written(
+    home: EngineHome, slow_task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [slow_task, planted(home, "vidu", 0), entry("late", source_id(1))]
+    failed: list[Round] = []
+    with home.open() as pipeline:
+        declare_catalogue(pipeline)
+        assert len(submit_due(pipeline, plan(plan_input(pipeline))).accepted) == 1
+        home.catalogue(entries[:2])
+
+        def look(now: Round) -> None:
+            if now.disk_error is not None and not failed:
+                failed.append(now)
+                home.catalogue(entries)
+
+        monkeypatch.setattr(pipeline.store, "partial", refuse)
+        with pytest.raises(DiskError):
+            advance_until_idle(pipeline, max_seconds=30, on_round=look)
+        assert failed
+        assert len(home.sandbox.charges()["charges"]) == 1
+
+
+def test_a_run_ends_while_a_missing_source_can_not_be_written_and_a_step_is_due(
+    home: EngineHome, slow_task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [slow_task, planted(home, "vidu", 0), entry("late", source_id(1))]
+    home.catalogue(entries[:2])
+    clock = JumpClock()
+    made: list[Round] = []
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            key, path = tables.videos.c.video_key, tables.videos.c.source_path
+            source = connection.execute(select(path).where(key == "vidu-0"))
+            (home.settings.media_dir / source.scalar_one()).unlink()
+        clock.skip(LOOK_EVERY_MS + 1)
+
+        def look(now: Round) -> None:
+            made.append(now)
+            if len(made) == 1:
+                home.catalogue(entries)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline.store, "partial", refuse)
+            with pytest.raises(DiskError):
+                advance_until_idle(pipeline, max_seconds=30, on_round=look)
+        assert made[-1].plan.due
+        assert len(made) < 10  # every 50 ms there was one
+        assert len(home.sandbox.charges()["charges"]) == 2
+        done = advance_until_idle(pipeline, max_seconds=30)
+        assert {video.state for video in done.videos} == {VideoState.COMPLETE}
+        assert len(home.sandbox.charges()["charges"]) == 3
+
+
+def test_an_error_of_a_source_stops_nothing_once_no_source_is_waited_for(home: EngineHome) -> None:
+    home.write([])
+    report = PrepareReport(disk_error=DiskError(errno.EACCES, "it can't be written"))
+    with home.open() as pipeline, Lanes(Stop(threading.Event())) as lanes:
+        dispatcher = Dispatcher(pipeline, lanes, videos=None, gap_s=0.0, shown=0)
+        dispatcher.plan()
+        lanes.start(Lane(Stage.PREPARE, "k"), lambda: report)
+        assert dispatcher.work()
+        assert dispatcher.plan().disk_error is report.disk_error
+        assert dispatcher.work()  # another plan is worth making, because the error is over
+        assert dispatcher.plan().disk_error is None
 
 
 class Interrupted(BaseException):

@@ -43,6 +43,19 @@ class Unscheduled:
     submit_class: str
 
 
+class WithoutRoom(NamedTuple):
+    """A paid result that our own disk did not take, and what the last look at it has left for people."""
+
+    video_key: str
+    hop: int
+    note: str
+
+    @property
+    def where(self) -> str:
+        """Return VIDEO/HOP, as operators type it."""
+        return f"{self.video_key}/{self.hop}"
+
+
 class _Turn(NamedTuple):
     """What waits in the queue for one account in one state, after successful looks or failed ones: the first due time,
     the last one, and the first one after now (UTC ms)."""
@@ -103,6 +116,13 @@ _SCHEDULED: Final = select(_SCHEDULE.c.attempt_id).where(among(_SCHEDULE.c.attem
 _LEASES: Final = select(_SCHEDULE.c.attempt_id, _SCHEDULE.c.owner).where(_SCHEDULE.c.owner != "")
 _UNLEASED: Final = select(_SCHEDULE.c.attempt_id).where(
     _SCHEDULE.c.cause == bindparam("cause"), _SCHEDULE.c.owner == ""
+)
+_WITHOUT_ROOM: Final = (
+    select(_ATTEMPTS.c.video_key, _ATTEMPTS.c.hop, _SCHEDULE.c.note)
+    .select_from(_SCHEDULE.outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id))
+    .where(_SCHEDULE.c.cause == LookCause.NO_ROOM.value, _SCHEDULE.c.account.in_(bindparam("accounts", expanding=True)))
+    .order_by(_SCHEDULE.c.attempt_id)
+    .limit(1)
 )
 _UNSCHEDULED: Final = (
     select(_ATTEMPTS.c.state, _ATTEMPTS.c.attempt_id, _ATTEMPTS.c.account, _ATTEMPTS.c.submit_class)
@@ -285,6 +305,13 @@ def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) 
 def unleased(connection: Connection, cause: LookCause) -> list[str]:
     """Return the IDs of the attempts whose last look left this cause, and which no worker has leased."""
     return list(connection.execute(_UNLEASED, {"cause": cause.value}).scalars())
+
+
+def first_without_room(connection: Connection, accounts: Collection[str]) -> WithoutRoom | None:
+    """Return a result of the accounts that our own disk did not take, whether a worker fetches it again now or not;
+    None without one."""
+    row = connection.execute(_WITHOUT_ROOM, {"accounts": list(accounts)}).first()
+    return None if row is None else WithoutRoom._make(row)
 
 
 def make_due(tx: LedgerTransaction, account: str) -> None:
