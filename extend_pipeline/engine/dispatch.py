@@ -118,14 +118,13 @@ class Dispatcher:
             self._start_planned(finished)
         return finished
 
-    def work(self, *, ends_s: float | None) -> bool:
-        """Start what becomes due until another plan is worth making, or no job runs. Return whether it is. `ends_s` is
-        on the monotonic clock."""
+    def work(self) -> bool:
+        """Start what becomes due until another plan is worth making, or no job runs. Return whether it is."""
         while True:
             self._take_reports()
-            now_s = time.monotonic()
-            if self.lanes.stop.is_set() or (ends_s is not None and now_s >= ends_s):
+            if self.lanes.stop.is_set():
                 return True
+            now_s = time.monotonic()
             gap_s = max(self._plan_gap_s, self.gap_s) if self.changed else PLAN_EVERY_MS / 1000
             plan_s = self._planned_at + gap_s
             if now_s >= plan_s:
@@ -133,7 +132,7 @@ class Dispatcher:
             self._start_due()
             if not self.lanes.is_busy and (not self.changed or now_s >= self._planned_at + self.gap_s):
                 return self.changed
-            waits_s = [plan_s - now_s, *([] if ends_s is None else [ends_s - now_s])]
+            waits_s = [plan_s - now_s]
             if self._next_look_ms is not None:
                 waits_s.append(max((self._next_look_ms - self.pipeline.now_ms()) / 1000, MIN_LOOK_S))
             self.lanes.wait(min(waits_s))

@@ -71,10 +71,10 @@ def rounds(
     """Yield a round whenever a plan was made: the plan, and what was done since the one before; at least one round.
     Meanwhile the accounts' work goes on (`dispatch`), and where nothing runs, wait until the next is due.
 
-    Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (what is under way
-    is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in
-    5 s; the caller publishes at the end. Two plans are `gap_s` apart at least. A plan has `shown` of the videos that
-    wait for a task, and counts the others.
+    Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set: nothing begins
+    then, and what is under way is finished. With `linger_s`, also ends when nothing is due within this time. Publishes
+    at most once in 5 s; the caller publishes at the end. Two plans are `gap_s` apart at least. A plan has `shown` of
+    the videos that wait for a task, and counts the others.
 
     Of `videos` alone: only they are polled, fetched and submitted, and the end depends on them alone. What they wait
     for in other videos (a slot, a parent's hop) is not waited for, because it comes only where another process works.
@@ -83,7 +83,7 @@ def rounds(
     videos = None if videos is None else frozenset(videos)  # may be many, and is asked for each that waits
     stop = stop or threading.Event()
     ends_s = None if max_seconds is None else time.monotonic() + max_seconds
-    with Lanes(Stop(stop)) as lanes:
+    with Lanes(Stop(stop, ends_s)) as lanes:
         dispatcher = Dispatcher(pipeline, lanes, videos=videos, gap_s=gap_s, shown=shown)
         is_last = False
         while True:
@@ -91,15 +91,15 @@ def rounds(
             yield finished
             if is_last:
                 return
-            has_changed = dispatcher.work(ends_s=ends_s)
-            is_last = stop.is_set() or (ends_s is not None and time.monotonic() >= ends_s)
+            has_changed = dispatcher.work()
+            is_last = lanes.stop.is_set()
             if has_changed or is_last:
                 continue
             wait_ms = next_wait_ms(pipeline, finished, videos=videos)
             if wait_ms is None or (linger_s is not None and not _is_due_within(pipeline, finished, linger_s)):
                 return
             left_ms = wait_ms if ends_s is None else (ends_s - time.monotonic()) * 1000
-            is_last = stop.wait(max(min(wait_ms, left_ms), 0) / 1000)
+            is_last = stop.wait(max(min(wait_ms, left_ms), 0) / 1000) or lanes.stop.is_set()
 
 
 def next_wait_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:

@@ -35,15 +35,17 @@ class Lane(NamedTuple):
 
 
 class Stop(threading.Event):
-    """Set by the operator's event or by an error in a lane: what is under way is finished, and nothing new begins."""
+    """Set by the operator's event, by an error in a lane, or from `ends_s` on (monotonic clock): what is under way is
+    finished, and nothing new begins."""
 
-    def __init__(self, outer: threading.Event) -> None:
+    def __init__(self, outer: threading.Event, ends_s: float | None = None) -> None:
         super().__init__()
-        self._outer = outer
+        self._outer, self._ends_s = outer, ends_s
 
     def is_set(self) -> bool:
         """Return whether no new job begins."""
-        return super().is_set() or self._outer.is_set()
+        is_over = self._ends_s is not None and time.monotonic() >= self._ends_s
+        return is_over or super().is_set() or self._outer.is_set()
 
 
 class Lanes:

@@ -4,6 +4,7 @@ is whole. The whole one finishes as if it were alone."""
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +14,19 @@ from sqlalchemy import select
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
-from extend_pipeline.engine.advance import Round
+from extend_pipeline.engine.advance import Round, declare_catalogue
 from extend_pipeline.engine.dispatch import share
-from extend_pipeline.engine.drive import advance_until_idle, rounds
+from extend_pipeline.engine.drive import MIN_WAIT_MS, advance_until_idle, rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.lanes import Lane, Lanes, Stage, Stop
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, source_id
+from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, eventually, source_id
 
 HOPS = 3
 VIDEOS = 4
@@ -109,6 +113,45 @@ def test_a_drive_that_is_stopped_ends_with_a_plan_of_what_there_is(home: EngineH
             stop.set()
         assert len(yielded) == 2  # the one that began the work, and the one after what was under way had ended
         assert sum(now.submitted.posts for now in yielded) == len(home.sandbox.tasks())
+
+
+def test_a_step_that_is_due_when_the_time_is_up_is_not_bought(home: EngineHome) -> None:
+    """It becomes due in the wait whose end is the end of the time."""
+    home.account = {"poll": {"first_after": 60, "every": 60}}
+    entries = home.seeded(2)
+    home.catalogue(entries[:1])
+
+    class Adding(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is not None and timeout * 1000 > MIN_WAIT_MS:  # not the short wait after news
+                home.catalogue(entries)
+            return super().wait(timeout)
+
+    with home.open() as pipeline:
+        declare_catalogue(pipeline)
+        assert submit_due(pipeline, plan(plan_input(pipeline))).accepted == ["v000/1"]
+        made = list(rounds(pipeline, max_seconds=1.0, stop=Adding()))
+        assert [video.key for video in made[-1].plan.videos if video.due] == ["v001"]
+        assert len(home.sandbox.tasks()) == 1
+
+
+def test_the_submits_under_way_end_with_their_wave_when_the_time_is_up(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.options["max_submits"] = 2
+    home.seeded(8)
+    with home.open() as pipeline:
+        provider, began = pipeline.provider("k"), time.monotonic()
+        submit = provider.submit
+
+        def submit_late(*arguments: Any) -> Any:
+            eventually(lambda: time.monotonic() > began + 1.8)
+            return submit(*arguments)
+
+        monkeypatch.setattr(provider, "submit", submit_late)
+        made = list(rounds(pipeline, max_seconds=1.5))
+        assert sum(now.submitted.posts for now in made) == len(home.sandbox.tasks()) == 2
+        assert not {state for _, state in states(pipeline)} & {"claimed", "sending"}
 
 
 def test_lanes_raise_the_first_error_after_every_job_has_ended() -> None:
