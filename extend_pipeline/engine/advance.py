@@ -64,6 +64,9 @@ class Round:
     lower_prices: tuple[LowerPrice, ...] = ()
     """Prices below those of accounts.yaml that were charged for the first time in this round."""
     restored: list[str] = field(default_factory=list)
+    resting: frozenset[str] = frozenset()
+    """Accounts for which nothing could be claimed a moment ago although steps were due: submits of others wait for a
+    reply."""
 
     @property
     def did_something(self) -> bool:

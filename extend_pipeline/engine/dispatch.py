@@ -25,6 +25,7 @@ from extend_pipeline.engine.polling.poll import PollReport, poll_due
 from extend_pipeline.engine.publish import NotPublished, publish_if_due
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare, unfetched
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write.hints import job_queue
 
@@ -33,7 +34,7 @@ MIN_GAP_S: Final = 0.2  # between two plans while jobs run, because each costs s
 PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU time that the last one took
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
 FAILED_PUBLISH_MS: Final = 60_000  # after a publish that failed, which may have cost as much as a whole one
-REST_MS: Final = 1_000  # between two jobs that look for doubts, or for sources, of one account
+REST_MS: Final = 1_000  # between two jobs of one account that look for doubts or sources, or that can claim nothing
 
 SLOW_FETCH_S: Final = 10.0  # from then on a fetch waits for its host, and takes nothing from the others' shares
 
@@ -109,6 +110,7 @@ class Dispatcher:
             ahead_ms,
             lower_prices_now(pipeline, since_ms=since_ms) if ended else (),
             done.examined.restored,
+            frozenset(name for name in pipeline.accounts if self._rests(Lane(Stage.SUBMIT, name))),
         )
         self._planned_at = time.monotonic()
         # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
@@ -125,7 +127,9 @@ class Dispatcher:
             if self.lanes.stop.is_set():
                 return True
             now_s = time.monotonic()
-            gap_s = max(self._plan_gap_s, self.gap_s) if self.changed else PLAN_EVERY_MS / 1000
+            gap_s = (REST_MS if self._done.submitted.refused else PLAN_EVERY_MS) / 1000
+            if self.changed:
+                gap_s = max(self._plan_gap_s, self.gap_s)
             plan_s = self._planned_at + gap_s
             if now_s >= plan_s:
                 return True
@@ -140,7 +144,10 @@ class Dispatcher:
     def _take_reports(self, *, of_all: bool = False) -> None:
         for lane, report in self.lanes.reports(of_all=of_all):
             self._done.add(report)
-            self.changed = self.changed or lane.stage is Stage.SUBMIT
+            if lane.stage is Stage.SUBMIT and _is_in_vain(report):
+                self._rested[lane] = self._began_ms
+            elif lane.stage is Stage.SUBMIT:
+                self.changed = True
             if isinstance(report, Examined | PrepareReport):
                 self._disk_errors.pop(lane, None)
                 if report.disk_error is not None:
@@ -168,7 +175,7 @@ class Dispatcher:
         is_full = finished.disk_error is not None or finished.collected.disk_error is not None
         if not is_full:
             ready = replace(planned, videos=tuple(video for video in planned.videos if video.key not in unfetched))
-            for name in {step.video.account for step in ready.due}:
+            for name in {step.video.account for step in ready.due} - finished.resting:
                 submit = partial(submit_due, pipeline, ready, account=name, stop=self.lanes.stop)
                 self._start(Lane(Stage.SUBMIT, name), submit)
         if abs(pipeline.now_ms() - self._published_ms) >= self._publish_gap_ms:  # a clock may be set back
@@ -234,16 +241,25 @@ class Dispatcher:
 
     def _start_rested(self, lane: Lane, job: Callable[[], object]) -> None:
         """Start a job of a lane that has rested since its last one."""
-        now_ms = self.pipeline.now_ms()
-        if abs(now_ms - self._rested.get(lane, 0)) >= REST_MS:
-            self._rested[lane] = now_ms
+        if not self._rests(lane):
+            self._rested[lane] = self.pipeline.now_ms()
             self._start(lane, job)
+
+    def _rests(self, lane: Lane) -> bool:
+        """Return whether a job of the lane began a moment ago that another one should not follow at once."""
+        return abs(self.pipeline.now_ms() - self._rested.get(lane, 0)) < REST_MS
 
 
 def share(total: int, accounts: int) -> int:
     """Return how many of `total` downloads at a time one of so many accounts may have: an equal part, and at least
     one."""
     return max(1, -(-total // max(accounts, 1)))
+
+
+def _is_in_vain(report: SubmitReport) -> bool:
+    """Return whether nothing was sent and another plan would find the same due: how many submits of all processes wait
+    for a reply is asked by the claim alone."""
+    return not report.posts and all(refused.reason is BlockReason.SILENT for refused in report.refused)
 
 
 def _look_up(pipeline: Pipeline, name: str) -> RecoverReport:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from extend_pipeline.engine.advance import Round
-from extend_pipeline.engine.dispatch import Dispatcher
+from extend_pipeline.engine.dispatch import REST_MS, Dispatcher
 from extend_pipeline.engine.fetch.collect import result_key
 from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.home import Pipeline
@@ -113,7 +113,7 @@ def next_wait_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str]
 def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:
     """Return when the next round will have something to do (UTC ms); None when only an operator or another day would
     help."""
-    if finished.did_something or (finished.plan.due and finished.disk_error is None):
+    if finished.did_something or _may_submit(finished):
         return pipeline.now_ms()
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
@@ -141,7 +141,15 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
     if not moments and others_only and not _is_anything_being_sent(pipeline, videos):
         return None
     moments += [video.blocker.until_ms for video in continuing if video.blocker and video.blocker.until_ms]
+    if finished.resting and finished.plan.due:
+        moments.append(pipeline.now_ms() + REST_MS)
     return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
+
+
+def _may_submit(finished: Round) -> bool:
+    """Return whether the next round may submit a step that is due."""
+    is_due = any(step.video.account not in finished.resting for step in finished.plan.due)
+    return is_due and finished.disk_error is None
 
 
 def continues_today(video: VideoPlan) -> bool:
@@ -153,7 +161,7 @@ def continues_today(video: VideoPlan) -> bool:
 
 def _is_due_within(pipeline: Pipeline, finished: Round, seconds: float) -> bool:
     """Return whether any work that needs no operator is due within a time (s)."""
-    if finished.did_something or finished.plan.due:
+    if finished.did_something or _may_submit(finished):
         return True
     with pipeline.ledger.read() as connection:
         pollable = pipeline.accounts.keys() - pipeline.without_key().keys()

@@ -15,18 +15,22 @@ from sqlalchemy import select
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.engine.advance import Round, declare_catalogue
-from extend_pipeline.engine.dispatch import share
+from extend_pipeline.engine.dispatch import Dispatcher, share
 from extend_pipeline.engine.drive import MIN_WAIT_MS, advance_until_idle, rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.lanes import Lane, Lanes, Stage, Stop
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, BlockReason
+from extend_pipeline.ledger.write.claims import ClaimRefused
+from extend_pipeline.ledger.write.hints import contacts
+from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, eventually, source_id
+from extend_pipeline_tests.support.ledger.steps import CAPS, claim, request, send
 
 HOPS = 3
 VIDEOS = 4
@@ -152,6 +156,42 @@ def test_the_submits_under_way_end_with_their_wave_when_the_time_is_up(
         made = list(rounds(pipeline, max_seconds=1.5))
         assert sum(now.submitted.posts for now in made) == len(home.sandbox.tasks()) == 2
         assert not {state for _, state in states(pipeline)} & {"claimed", "sending"}
+
+
+def test_a_claim_that_waits_for_the_replies_of_another_process_is_tried_once_a_second(home: EngineHome) -> None:
+    home.seeded(3)
+    with home.open() as pipeline:
+        now_ms, another = pipeline.now_ms(), "another:1:1"
+        sent = [request(f"other-{number}", account="k") for number in range(MAX_SILENT_SUBMITS)]
+        claim(pipeline.ledger, *sent, now_ms=now_ms, owner=another, caps={"k": CAPS["kling-main"]})
+        for each in sent:
+            assert isinstance(send(pipeline.ledger, each.attempt_id, now_ms=now_ms, owner=another), Moved)
+        made = list(rounds(pipeline, max_seconds=3.0))
+        refused = [refusal.reason for now in made for refusal in now.submitted.refused]
+        assert set(refused) == {BlockReason.SILENT}
+        assert 2 <= len(refused) // 3 <= 5  # claims of three steps each
+        assert len(made) <= 12
+        assert home.sandbox.tasks() == []
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=another) as tx:
+            contacts.replied(tx, "k")
+        posts = 0
+        for now in rounds(pipeline, max_seconds=20):
+            if (posts := posts + now.submitted.posts) == 3:
+                break
+        assert len(home.sandbox.tasks()) == 3
+
+
+@pytest.mark.parametrize(("reason", "is_planned"), [(BlockReason.CHANGED, True), (BlockReason.SILENT, False)])
+def test_a_refused_claim_is_planned_anew_where_another_plan_shows_something_else(
+    reason: BlockReason, is_planned: bool, home: EngineHome
+) -> None:
+    home.write([])
+    report = SubmitReport(refused=[ClaimRefused(request(), reason)])
+    with home.open() as pipeline, Lanes(Stop(threading.Event())) as lanes:
+        dispatcher = Dispatcher(pipeline, lanes, videos=None, gap_s=0.0, shown=0)
+        dispatcher.plan()
+        lanes.start(Lane(Stage.SUBMIT, "k"), lambda: report)
+        assert dispatcher.work() is is_planned
 
 
 def test_lanes_raise_the_first_error_after_every_job_has_ended() -> None:
