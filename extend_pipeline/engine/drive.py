@@ -96,7 +96,7 @@ def rounds(
             if has_changed or is_last:
                 continue
             wait_ms = next_wait_ms(pipeline, finished, videos=videos)
-            if wait_ms is None or (linger_s is not None and not _is_due_within(pipeline, finished, linger_s)):
+            if wait_ms is None or (linger_s is not None and not _is_due_within(pipeline, finished, videos, linger_s)):
                 return
             left_ms = wait_ms if ends_s is None else (ends_s - time.monotonic()) * 1000
             is_last = stop.wait(max(min(wait_ms, left_ms), 0) / 1000) or lanes.stop.is_set()
@@ -115,6 +115,18 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
     help."""
     if finished.did_something or _may_submit(finished):
         return pipeline.now_ms()
+    if moments := _moments(pipeline, finished, videos):
+        return min(moments)
+    others_only = all(
+        video.blocker is not None and video.blocker.reason.waits_for_others for video in _continuing(pipeline, finished)
+    )
+    if others_only and not _waits_for_files(pipeline, videos) and not _is_anything_being_sent(pipeline, videos):
+        return None
+    return pipeline.now_ms() + MAX_WAIT_MS
+
+
+def _moments(pipeline: Pipeline, finished: Round, videos: Collection[str] | None) -> list[int]:
+    """Return when what needs no operator is due next, as far as that is known (UTC ms)."""
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ADOPTED_WAIT_MS
@@ -130,20 +142,25 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
         scheduled.pop(task.video_key, None)
     # a video that left the catalogue is in no plan, but its paid results are still fetched
     moments = [at_ms for key, at_ms in scheduled.items() if videos is None or key in videos]
-    if not moments and _waits_for_files(pipeline, videos):
-        return pipeline.now_ms() + MAX_WAIT_MS
-    continuing = [
-        video
-        for video in finished.plan.videos
-        if video.account in pollable and continues_today(video) and not _waits_for_disk(video, finished)
-    ]
-    others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in continuing)
-    if not moments and others_only and not _is_anything_being_sent(pipeline, videos):
-        return None
-    moments += [video.blocker.until_ms for video in continuing if video.blocker and video.blocker.until_ms]
+    blockers = [video.blocker for video in _continuing(pipeline, finished) if video.blocker is not None]
+    moments += [blocker.until_ms for blocker in blockers if blocker.until_ms]
     if finished.resting and finished.plan.due:
         moments.append(pipeline.now_ms() + REST_MS)
-    return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
+    return moments
+
+
+def _continuing(pipeline: Pipeline, finished: Round) -> list[VideoPlan]:
+    """Return the planned videos that continue in this process without an operator and without waiting for another
+    day."""
+    without_key = pipeline.without_key()
+    return [
+        video
+        for video in finished.plan.videos
+        if video.account in pipeline.accounts
+        and video.account not in without_key
+        and continues_today(video)
+        and not _waits_for_disk(video, finished)
+    ]
 
 
 def _may_submit(finished: Round) -> bool:
@@ -159,18 +176,12 @@ def continues_today(video: VideoPlan) -> bool:
     return not video.blocker.reason.needs_person and video.blocker.reason is not BlockReason.DAY_BUDGET
 
 
-def _is_due_within(pipeline: Pipeline, finished: Round, seconds: float) -> bool:
+def _is_due_within(pipeline: Pipeline, finished: Round, videos: Collection[str] | None, seconds: float) -> bool:
     """Return whether any work that needs no operator is due within a time (s)."""
     if finished.did_something or _may_submit(finished):
         return True
-    with pipeline.ledger.read() as connection:
-        pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
-        scheduled = queries.scheduled_videos(connection, accounts=pollable)
-    for video in finished.plan.needs_person:
-        scheduled.pop(video.key, None)
-    moments = list(scheduled.values())
-    moments += [v.blocker.until_ms for v in finished.plan.unfinished if v.blocker and v.blocker.until_ms]
-    return any(moment_ms <= pipeline.now_ms() + seconds * 1000 for moment_ms in moments)
+    until_ms = pipeline.now_ms() + seconds * 1000
+    return any(moment_ms <= until_ms for moment_ms in _moments(pipeline, finished, videos))
 
 
 def _sweep(pipeline: Pipeline) -> None:

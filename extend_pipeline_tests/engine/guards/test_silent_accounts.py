@@ -4,13 +4,19 @@ it is asked less and less often until it replies."""
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from sqlalchemy import func, select
 
-from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
+from extend_pipeline.engine.advance import advance, declare_catalogue
+from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms, rounds
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.leftover_tasks import leftover_tasks
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import accounts_now, status
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
@@ -153,3 +159,38 @@ def in_doubt(pipeline: Pipeline) -> int:
     with pipeline.ledger.read() as connection:
         count = select(func.count()).select_from(table).where(table.c.state == "in_doubt")
         return int(connection.execute(count).scalar_one())
+
+
+def lingering(pipeline: Pipeline) -> float:
+    """Return how many seconds a run takes that ends when nothing is due within five seconds, and after ten at most."""
+    began = time.monotonic()
+    for _ in rounds(pipeline, linger_s=5, max_seconds=10):
+        pass
+    return time.monotonic() - began
+
+
+def test_a_run_does_not_linger_for_the_tasks_of_an_account_that_does_not_reply(home: EngineHome) -> None:
+    home.seeded(1)
+    with home.open() as pipeline:
+        declare_catalogue(pipeline)
+        assert submit_due(pipeline, plan(plan_input(pipeline))).accepted == ["v000/1"]
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="me") as tx:
+            contacts.silent_query(tx, "k", gap_ms=lambda _: 300_000, longest_ms=300_000)
+        assert lingering(pipeline) < 5
+
+
+def test_a_run_does_not_linger_for_a_late_task_whose_video_has_left_the_catalogue(
+    make_home: Callable[..., EngineHome],
+) -> None:
+    home, clock = make_home(run_time=(3_600, 3_600)), JumpClock()
+    entries = home.seeded(2)
+    entries[1]["account"] = "far"
+    url = home.sandbox.base_url
+    home.write(entries, account(url, patience=60), account(url, "far", poll={"first_after": 900, "every": 900}))
+    with home.open(clock) as pipeline:
+        declare_catalogue(pipeline)
+        assert len(submit_due(pipeline, plan(plan_input(pipeline))).accepted) == 2
+        clock.skip(120_000)
+        home.catalogue(entries[1:])
+        assert lingering(pipeline) < 5
+        assert [task.video_key for task in leftover_tasks(pipeline)] == ["v000"]
