@@ -169,7 +169,7 @@ class Dispatcher:
         for name in asked:
             self._start_rested(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
         for name in stopped:
-            self._start(Lane(Stage.POLL, name), self._poll(name))
+            self._start_rested(Lane(Stage.POLL, name), self._poll(name))
         self._start(Lane(Stage.EXAMINE), partial(examine, pipeline))
         unfetched = self._start_sources()
         is_full = finished.disk_error is not None or finished.collected.disk_error is not None

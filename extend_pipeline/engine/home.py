@@ -106,8 +106,8 @@ class Pipeline:
     works: bool = True
     """Whether this process polls and submits; a process that only reads needs no keys."""
 
-    keys_tried: dict[str, int] = field(default_factory=dict)
-    """When a query was last sent only to test a key, by account (UTC ms)."""
+    stops_asked: dict[str, int] = field(default_factory=dict)
+    """When a query was last sent only to see whether an account's stop is over, by account (UTC ms)."""
 
     had_valid_files: bool = False
     """Whether the files had no mistake at some time since the home was opened."""

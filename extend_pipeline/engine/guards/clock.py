@@ -4,7 +4,7 @@ automatically, and a ledger whose last event is dated after now is reported."""
 from collections.abc import Collection
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.engine.guards.keys import send_free_query
+from extend_pipeline.engine.guards.keys import may_ask_stopped, send_free_query
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.read import queries
@@ -18,13 +18,13 @@ OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.valu
 
 def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
     """Lift stops for a wrong clock, an untrusted certificate or a proxy when a free query to the provider succeeds.
-    Return the accounts whose stop was lifted."""
+    It is sent at most once in 10 s. Return the accounts whose stop was lifted."""
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
     stopped = {name: rows[name].stopped_reason for name in accounts if name in rows}
     lifted = []
     for name, reason in stopped.items():
-        if reason is None or reason not in OF_THIS_MACHINE:
+        if reason is None or reason not in OF_THIS_MACHINE or not may_ask_stopped(pipeline, name):
             continue
         if isinstance(send_free_query(pipeline.provider(name)), QueryFailed):
             continue

@@ -33,7 +33,7 @@ REFUSING: Final = frozenset({QueryFault.AUTH, QueryFault.FORBIDDEN})
 
 NO_SUCH_TASK: Final = "extend-pipeline-doctor"  # no task has this id; the query finds nothing and costs nothing
 
-TRY_GAP_MS: Final = 10_000  # between two queries that only test a key
+TRY_GAP_MS: Final = 10_000  # between two queries that only show whether the stop of an account is over
 
 
 def is_refused(marks: Collection[str], account: Account) -> bool:
@@ -65,6 +65,16 @@ def note_outcomes(tx: LedgerTransaction, account: Account, outcomes: Collection[
             break
 
 
+def may_ask_stopped(pipeline: Pipeline, name: str) -> bool:
+    """Return whether an account may be asked now whether its stop is over, at most once in 10 s; keep the time if so. A
+    time after now is that of a clock which was set back since."""
+    now_ms = pipeline.now_ms()
+    if 0 <= now_ms - pipeline.stops_asked.get(name, 0) < TRY_GAP_MS:
+        return False
+    pipeline.stops_asked[name] = now_ms
+    return True
+
+
 def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
     """Send a free query for each account that is stopped because of a refused key while this process has another key;
     at most once in 10 s for each account."""
@@ -74,9 +84,8 @@ def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
         account, row = pipeline.accounts[name], rows.get(name)
         if row is None or row.stopped_reason not in OF_A_KEY or is_refused(_marks(row), account):
             continue
-        if pipeline.now_ms() - pipeline.keys_tried.get(name, 0) < TRY_GAP_MS:
+        if not may_ask_stopped(pipeline, name):
             continue
-        pipeline.keys_tried[name] = pipeline.now_ms()
         outcome = _test_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             if isinstance(outcome, Page):

@@ -17,6 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
+from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.spending_rules import BlockReason
@@ -116,6 +117,23 @@ def test_an_account_that_a_wrong_clock_stopped_goes_on_with_a_right_one(everythi
         (paused,) = (account for account in status(pipeline).accounts if account.account == "k")
         assert (paused.stopped, paused.paused) == (None, True)
         assert set(states(pipeline).values()) == {"stored"}
+
+
+def test_an_account_that_a_wrong_clock_stopped_is_asked_once_in_ten_seconds(home: EngineHome) -> None:
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock, make_provider=provider_at(HOUR_S)) as pipeline:
+        advance(pipeline, publish=False)
+        assert [account.stopped is not None for account in status(pipeline).accounts] == [True]
+
+        def is_asked(skipped_ms: int) -> bool:
+            clock.skip(skipped_ms)
+            before = home.sandbox.requests()["total"]
+            poll_due(pipeline)
+            return bool(home.sandbox.requests()["total"] > before)
+
+        skips = (0, 0, 5_000, 5_000, -HOUR_S * 1000, 0)  # the clock is set back by an hour
+        assert [is_asked(ms) for ms in skips] == [True, False, False, True, True, False]
 
 
 def test_a_running_task_is_overdue_by_its_providers_date_and_not_by_a_clock_that_was_ahead(
