@@ -8,7 +8,7 @@ from extend_pipeline.engine.fetch.examiner import Examiner, declared_kind, put_p
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.media.analysis.classify import OutputKind, classify_output
 from extend_pipeline.media.analysis.seam import Seam
 from extend_pipeline.media.check.probe import InvalidFile, Probe
@@ -79,21 +79,26 @@ def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | 
 
 
 def analyse_again(pipeline: Pipeline) -> list[str]:
-    """Analyse stored files of unknown kind again, once accounts.yaml declares their kind. Return the keys of their
-    videos, whose lengths may be others now."""
+    """Analyse stored files of unknown kind again, once accounts.yaml declares their kind; one that is missing or
+    damaged in the store is restored first. Return the keys of their videos, whose lengths may be others now."""
     with pipeline.ledger.read() as connection:
         rows = queries.of_unknown_kind(
             connection, [name for name in pipeline.accounts if declared_kind(pipeline, name)]
         )
+        missing = files.without_file(connection) if rows else frozenset()
     analysed = []
     for attempt in rows:
         stored = stored_file(attempt)
+        if attempt.attempt_id in missing or not pipeline.store.exists(stored.ref):
+            continue
         try:
             analysis = analyse(pipeline, attempt, stored)
-        except ProbeUnavailable:
-            continue  # the next round tries again
+        except (ProbeUnavailable, FileNotFoundError):
+            continue  # this machine fails, or a file has gone meanwhile: the next round tries again
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             transitions.examined(tx, attempt.attempt_id, analysis.columns)
+            if analysis.film_waits:
+                files.record_not_made(tx, attempt)
         analysed.append(attempt.video_key)
     return analysed
 

@@ -107,8 +107,8 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
         return False
     try:
         analysis = analyse(pipeline, row, stored_file(row))
-    except ProbeUnavailable:
-        return False  # the next round tries again
+    except (ProbeUnavailable, FileNotFoundError):
+        return False  # this machine fails, or a part has gone meanwhile: the next round tries again
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if analysis.film is None:
             files.record_not_restored(tx, missing, analysis.film_note or "the file is no segment")

@@ -21,7 +21,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.projection.replay import differences, replay
-from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import Cause, Role
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
@@ -314,6 +314,30 @@ def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: En
         assert second.film_path
         assert second.film_duration_ms > 14_000
         assert status(pipeline).store.is_complete
+
+
+@pytest.mark.parametrize("gone", ["the result", "the source that it continues"])
+def test_a_file_of_unknown_kind_that_is_gone_ends_nothing_and_is_classified_when_it_is_back(
+    home: EngineHome, gone: str
+) -> None:
+    other_home(home, "luma")  # its account has output: segment
+    table = tables.attempts
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        ((attempt_id, path, _),) = rows(pipeline, table.c.attempt_id, table.c.path, table.c.hop)
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="an analysis before output: was written") as tx:
+            unknown = {"output_kind": "unknown", "film_path": None, "film_sha256": None, "film_duration_ms": None}
+            transitions.examined(tx, attempt_id, unknown)
+            source = tx.connection.execute(select(tables.videos.c.source_path)).scalar_one()
+        (pipeline.settings.media_dir / (path if gone == "the result" else source)).unlink()
+        advance(pipeline, publish=False)  # before the store was compared
+        look_and_drive(pipeline)
+        pipeline.now_ms.skip(HOUR_MS)  # type: ignore[attr-defined]
+        drive(pipeline)
+        ((kind, film_path, _),) = rows(pipeline, table.c.output_kind, table.c.film_path, table.c.hop)
+        assert (kind, bool(film_path)) == ("segment", True)
+        assert status(pipeline).store.is_complete
+        assert len(home.sandbox.charges()["charges"]) == 1
 
 
 def test_a_store_of_an_earlier_version_is_marked_when_its_films_are_there(home: EngineHome) -> None:
