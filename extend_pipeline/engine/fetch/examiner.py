@@ -100,7 +100,7 @@ class Examiner:
         self.before = before
         store, attempt, ref = self._pipeline.store, self._attempt, before.ref
         self._stack.close()
-        kind = _stored_kind(attempt) or declared_kind(self._pipeline, attempt.account)
+        kind = stored_kind(attempt) or declared_kind(self._pipeline, attempt.account)
         next_hop = None if kind is OutputKind.SEGMENT else _next_hop(self._pipeline, attempt)
         self._frames = None if next_hop is None else self._stack.enter_context(store.kept_frames.new())
         assembles = kind is OutputKind.SEGMENT and ref is not None
@@ -181,7 +181,7 @@ def declared_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
     return None if kind is OutputKind.UNKNOWN else kind
 
 
-def _stored_kind(attempt: AttemptRow) -> OutputKind | None:
+def stored_kind(attempt: AttemptRow) -> OutputKind | None:
     """Return the kind that was found when the attempt's file was stored, if it was; a restored file is of that kind."""
     kind = None if attempt.output_kind is None else OutputKind(attempt.output_kind)
     return None if kind is OutputKind.UNKNOWN else kind

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from extend_pipeline.engine.fetch.examiner import Examiner, declared_kind, put_poster
+from extend_pipeline.engine.fetch.examiner import Examiner, declared_kind, put_poster, stored_kind
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
@@ -71,9 +71,10 @@ def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: E
 
 
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
-    """Return the declared kind of the account's files, else the kind that the file shows."""
-    declared = declared_kind(pipeline, attempt.account)
-    return declared or classify_output(
+    """Return the kind that was found before, else the declared kind of the account's files, else the kind that the file
+    shows."""
+    known = stored_kind(attempt) or declared_kind(pipeline, attempt.account)
+    return known or classify_output(
         parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
     )
 

@@ -108,6 +108,22 @@ def test_a_missing_film_of_a_removed_account_names_what_brings_it_back(home: Eng
         assert len(home.sandbox.charges()["charges"]) == 1
 
 
+def test_a_missing_film_of_a_removed_account_is_made_again_from_its_parts(home: EngineHome) -> None:
+    other_home(home, "luma")
+    table = tables.attempts
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        ((film_path, _),) = rows(pipeline, table.c.film_path, table.c.hop)
+        film = pipeline.settings.media_dir / film_path
+    film.unlink()
+    home.write([], account(home.sandbox.base_url, name="another"))
+    with home.open(JumpClock()) as pipeline:
+        assert [gone.role for gone in status(pipeline).store.missing] == [Role.FILM]
+        look_and_drive(pipeline)
+        assert film.is_file()
+        assert status(pipeline).store.is_complete
+
+
 def test_missing_films_are_recorded_on_both_ledgers(
     make_home: Callable[..., EngineHome], ledger_url: str, tmp_path: Path
 ) -> None:
