@@ -158,7 +158,8 @@ class AccountTotals:
     accepted."""
     has_unsent: bool = False
     silent_submits: int = 0
-    """How many submits in a row the provider has left without a reply, since it last answered anything."""
+    """How many submits in a row are known to have no reply, since the provider last answered anything: it left them
+    without one, or the process that sent them ended before it recorded one."""
     replied_at: int | None = None
     silent_queries: int = 0
     ask_at: int = 0

@@ -26,7 +26,7 @@ from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints import contacts, job_queue
 from extend_pipeline.ledger.write.hints.job_queue import Unscheduled
 from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 from extend_pipeline.ledger.write.transitions import Moved
@@ -87,13 +87,13 @@ def wants_look_up(pipeline: Pipeline) -> tuple[frozenset[str], frozenset[str]]:
     stopped."""
     late = schedule.callback_waits(pipeline.settings, pipeline.accounts)
     with pipeline.ledger.read() as connection:
-        rows, contacts = queries.accounts(connection), queries.contacts(connection)
+        rows, known = queries.accounts(connection), queries.contacts(connection)
         names = {*queries.predicted_in(connection, (S.IN_DOUBT,))}
         names |= job_queue.read_queue(connection, now_ms=pipeline.now_ms()).due(ENDED, late)
         waiting = contact.waits(pipeline, connection)
     stopped = {name for name, row in rows.items() if row.stopped_reason is not None}
     names |= stopped | {name for name, row in rows.items() if row.silent_submits >= MAX_SILENT_SUBMITS}
-    names |= {name for name, row in contacts.items() if row.silences}
+    names |= {name for name, row in known.items() if row.silences}
     usable = pipeline.accounts.keys() - pipeline.without_key().keys()
     return frozenset(names & usable - waiting.keys()), frozenset(stopped & usable)
 
@@ -139,6 +139,8 @@ def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: AttemptRow, repor
         cause = "the process that was sending it ended before the response was recorded"
         if account is not None:
             in_doubt(tx, row, account, cause, None)
+            # that process may have waited for a provider that does not reply; the next reply ends the count
+            contacts.silent_submits(tx, row.account, 1)
             report.put_in_doubt.append(where)
         return
     data = {"error_reason": "unsent", "error_message": "the process that had claimed it ended before it sent anything"}

@@ -12,15 +12,20 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.doubt.recover import recover
+from extend_pipeline.engine.doubt.recover import recover, recover_home
+from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline, owner_is_gone, process_name
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.processes.children import advancing
 
@@ -83,6 +88,26 @@ def test_an_ended_owner_on_this_host_is_not_waited_for(sending: bool, after: str
         home.sandbox.faults([{"kind": "html", "where": "query", "times": 99}])
         recover(pipeline)
         assert state_of(pipeline, attempt_id) == after
+
+
+@pytest.mark.parametrize(("provider", "paid"), [("kling", 4), ("kling-gateway", 2)])
+def test_sends_of_ended_processes_block_an_account_until_its_next_reply(
+    provider: str, paid: int, home: EngineHome
+) -> None:
+    home.seeded(4) if provider == "kling" else other_home(home, provider, 4)
+    with home.open() as pipeline:
+        ended = ended_process()
+        for _ in range(MAX_SILENT_SUBMITS):
+            claimed_by(pipeline, ended, sending=True)
+        assert len(recover_home(pipeline).put_in_doubt) == MAX_SILENT_SUBMITS
+        assert accounts_now(pipeline)[0].silent_submits == MAX_SILENT_SUBMITS
+        blockers = [video.blocker.reason for video in plan(plan_input(pipeline)).videos if video.blocker]
+        assert blockers.count(BlockReason.SILENT) == 2
+        # a free query is sent to any account, so that one without look-ups by key goes on too
+        advance_until_idle(pipeline, max_seconds=20)
+        assert accounts_now(pipeline)[0].silent_submits == 0
+        assert reckon(home, pipeline.ledger).charges == paid
+        assert check_invariants(pipeline.ledger) == []
 
 
 def test_an_owner_that_runs_or_may_run_is_left_alone(home: EngineHome) -> None:

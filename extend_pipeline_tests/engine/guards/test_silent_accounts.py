@@ -3,6 +3,8 @@ it is asked less and less often until it replies."""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +26,17 @@ from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.spending_rules import MAX_SILENT_SUBMITS, REPLY_COUNTS_MS, BlockReason
 from extend_pipeline.ledger.write import claims
 from extend_pipeline.ledger.write.hints import contacts
-from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, entry, source_id
+from extend_pipeline_tests.support.home.engine_home import (
+    EngineHome,
+    JumpClock,
+    account,
+    entry,
+    eventually,
+    source_id,
+)
 from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request
+from extend_pipeline_tests.support.processes.children import advancing
+from extend_pipeline_tests.support.servers.silent import SilentServer
 
 ACCOUNT = "kling-main"
 
@@ -145,6 +156,32 @@ def test_a_silent_account_has_two_doubts_and_few_questions_and_goes_on_when_it_r
         assert (account_now.silence, account_now.silent_submits) == ("", 0)
         assert len(home.sandbox.tasks()) >= 4
         assert check_invariants(first.ledger) == []
+
+
+def test_submits_that_wait_for_a_reply_when_their_process_is_killed_count(
+    home: EngineHome, silent_server: SilentServer
+) -> None:
+    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(6)])
+    home.write([entry(f"v{number}", source_id(number)) for number in range(6)], account(silent_server.url))
+    home.options |= {"get_deadline_s": 0.2, "post_deadline_s": 30.0, "lease_s": 60.0}
+    settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    victim = advancing(settings, home.path / "victim.txt", confined=False)
+    eventually(lambda: silent_server.posts == MAX_SILENT_SUBMITS)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        for _ in range(3):
+            now = advance(pipeline, publish=False)
+            clock.skip(MAX_WAIT_MS)
+        assert (silent_server.posts, in_doubt(pipeline)) == (MAX_SILENT_SUBMITS, MAX_SILENT_SUBMITS)
+        assert [account_now.silent_submits for account_now in accounts_now(pipeline)] == [MAX_SILENT_SUBMITS]
+        assert {video.blocker.reason for video in now.plan.videos if video.blocker} >= {BlockReason.SILENT}
+        home.accounts(account(home.sandbox.base_url))  # it replies again
+        clock.skip(300_001)
+        assert advance(pipeline, publish=False).submitted.posts == 4
+        assert [account_now.silent_submits for account_now in accounts_now(pipeline)] == [0]
+        assert check_invariants(pipeline.ledger) == []
 
 
 def silence_of(pipeline: Pipeline) -> int:

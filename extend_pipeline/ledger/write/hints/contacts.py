@@ -22,7 +22,7 @@ class _Known:
 
 
 def silent_submits(tx: LedgerTransaction, account: str, count: int) -> None:
-    """Record that so many submits more had no reply."""
+    """Record that of so many submits more no reply is known."""
     if count:
         data = {"silent_submits": _known(tx, account).silent_submits + count}
         tx.append("account_silent", account=account, data=data)
