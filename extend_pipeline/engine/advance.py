@@ -159,8 +159,8 @@ def advance(
     ended = polled.succeeded or polled.failed
     lower_prices = lower_prices_now(pipeline, since_ms=began_ms) if ended else ()
     collected = collect_due(pipeline, videos=videos, stop=stop)
-    prepared = prepare(pipeline, videos=videos)
-    examined = Examined(disk_error=prepared.disk_error) if prepared.disk_error else examine(pipeline)
+    prepared = prepare(pipeline, videos=videos, stop=stop)
+    examined = Examined(disk_error=prepared.disk_error) if prepared.disk_error else examine(pipeline, stop=stop)
     disk_error, analysed = examined.disk_error, examined.analysed
     before = plan(plan_input(pipeline, videos=videos, unfinished=True, walk_running=0, afresh=analysed))
     submitted = SubmitReport()
@@ -201,13 +201,13 @@ def begin(pipeline: Pipeline) -> int:
     return ahead_ms
 
 
-def examine(pipeline: Pipeline) -> Examined:
+def examine(pipeline: Pipeline, *, stop: threading.Event | None = None) -> Examined:
     """Classify results of unknown kind again and restore missing films and sources. An error of our own disk is part of
-    the report and not raised, because other work can continue."""
+    the report and not raised, because other work can continue. `stop` ends it after the current film or source."""
     report = Examined()
     try:
-        report.analysed += analyse_again(pipeline)
-        report.restored += restore_parts(pipeline)
+        report.analysed += analyse_again(pipeline, stop=stop)
+        report.restored += restore_parts(pipeline, stop=stop)
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = queries.awaited(connection)

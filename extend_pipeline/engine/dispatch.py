@@ -170,7 +170,7 @@ class Dispatcher:
             self._start_rested(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
         for name in stopped:
             self._start_rested(Lane(Stage.POLL, name), self._poll(name))
-        self._start(Lane(Stage.EXAMINE), partial(examine, pipeline))
+        self._start(Lane(Stage.EXAMINE), partial(examine, pipeline, stop=self.lanes.stop))
         unfetched = self._start_sources()
         is_full = finished.disk_error is not None or finished.collected.disk_error is not None
         if not is_full:
@@ -191,7 +191,8 @@ class Dispatcher:
         for lane in [lane for lane in self._disk_errors if lane.stage is Stage.PREPARE and lane.account not in waiting]:
             del self._disk_errors[lane]  # no source of it is waited for any more
         for name, keys in waiting.items():
-            self._start_rested(Lane(Stage.PREPARE, name), partial(prepare, self.pipeline, videos=keys))
+            job = partial(prepare, self.pipeline, videos=keys, stop=self.lanes.stop)
+            self._start_rested(Lane(Stage.PREPARE, name), job)
         return frozenset(key for keys in waiting.values() for key in keys)
 
     def _start_due(self) -> None:

@@ -87,9 +87,11 @@ class Lanes:
             seconds -= CHECK_S
 
     def reports(self, *, of_all: bool = False) -> Iterator[tuple[Lane, Any]]:
-        """Yield the report of each job that has ended; with `of_all`, wait for all jobs first. After an error nothing
-        new begins, and it is raised when all jobs have ended, since some may have sent what must be recorded."""
+        """Yield the report of each job that has ended; with `of_all`, stop the work and wait for all jobs first. After
+        an error nothing new begins, and it is raised when all jobs have ended, since some may have sent what must be
+        recorded."""
         if of_all:
+            self.stop.set()
             self._pool.shutdown()
             self._pool = ThreadPoolExecutor(MAX_THREADS, "lane")
         self._ended.clear()

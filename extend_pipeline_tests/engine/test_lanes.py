@@ -215,6 +215,12 @@ def test_lanes_raise_the_first_error_after_every_job_has_ended() -> None:
         assert not lanes.is_busy
 
 
+def test_the_last_reports_stop_jobs_that_would_go_on() -> None:
+    with Lanes(Stop(threading.Event())) as lanes:
+        lanes.start(Lane(Stage.PREPARE, "a"), lambda: lanes.stop.wait(10))
+        assert [stopped for _, stopped in lanes.reports(of_all=True)] == [True]
+
+
 def test_a_lane_says_how_many_jobs_run_for_so_long() -> None:
     release = threading.Event()
     with Lanes(Stop(threading.Event())) as lanes:

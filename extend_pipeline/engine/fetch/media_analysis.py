@@ -1,5 +1,6 @@
 """Analyse a fetched result: full film or new part only, how well it continues its parent, and the poster."""
 
+import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -79,9 +80,10 @@ def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | 
     )
 
 
-def analyse_again(pipeline: Pipeline) -> list[str]:
+def analyse_again(pipeline: Pipeline, *, stop: threading.Event | None = None) -> list[str]:
     """Analyse stored files of unknown kind again, once accounts.yaml declares their kind; one that is missing or
-    damaged in the store is restored first. Return the keys of their videos, whose lengths may be others now."""
+    damaged in the store is restored first. Once `stop` is set, no further one is begun. Return the keys of their
+    videos, whose lengths may be others now."""
     with pipeline.ledger.read() as connection:
         rows = queries.of_unknown_kind(
             connection, [name for name in pipeline.accounts if declared_kind(pipeline, name)]
@@ -89,6 +91,8 @@ def analyse_again(pipeline: Pipeline) -> list[str]:
         missing = files.without_file(connection) if rows else frozenset()
     analysed = []
     for attempt in rows:
+        if stop is not None and stop.is_set():
+            break
         stored = stored_file(attempt)
         if attempt.attempt_id in missing or not pipeline.store.exists(stored.ref):
             continue

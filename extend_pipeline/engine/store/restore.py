@@ -2,6 +2,7 @@
 from their URLs."""
 
 import logging
+import threading
 from typing import Final
 
 from extend_pipeline.engine.fetch.examiner import Examiner, parent_file, put_poster
@@ -75,14 +76,16 @@ def lose_or_wait(
         return is_valid and over
 
 
-def restore_parts(pipeline: Pipeline) -> list[str]:
+def restore_parts(pipeline: Pipeline, *, stop: threading.Event | None = None) -> list[str]:
     """Assemble the missing films and fetch the missing sources; `collect` fetches results. Return VIDEO/HOP or VIDEO of
-    what was restored. The cost grows with the missing files."""
+    what was restored. The cost grows with the missing files. Once `stop` is set, no further one is begun."""
     with pipeline.ledger.read() as connection:
         missing = files.found_missing(connection, states=("missing",))
         hinted = job_queue.scheduled(connection, [file.owner for file in missing if file.role is Role.RESULT])
     restored = []
     for file in missing:
+        if stop is not None and stop.is_set():
+            break
         now_ms = pipeline.now_ms()
         if file.role is Role.RESULT:
             if file.owner not in hinted:  # hints are not part of the events, and may be lost
@@ -91,7 +94,7 @@ def restore_parts(pipeline: Pipeline) -> list[str]:
         elif schedule.restore_is_due(tries=file.tries, tried_at=file.tried_at, now_ms=now_ms):
             if file.role is Role.FILM and _assemble(pipeline, file):
                 restored.append(file.where)
-            if file.role is Role.SOURCE and _fetch_source(pipeline, file):
+            if file.role is Role.SOURCE and _fetch_source(pipeline, file, stop):
                 restored.append(file.video_key)
     return restored
 
@@ -118,11 +121,11 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     return True
 
 
-def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
+def _fetch_source(pipeline: Pipeline, missing: MissingFileRow, stop: threading.Event | None) -> bool:
     """Fetch the copy of a video's source again, from the URL in the catalogue or in the first hop's task."""
     if missing.account not in pipeline.accounts:
         return False
-    fetched = _source(pipeline, missing)
+    fetched = _source(pipeline, missing, stop)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if isinstance(fetched, FetchFailure):
             files.record_not_restored(tx, missing, fetched.message)
@@ -135,10 +138,10 @@ def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     return True
 
 
-def _source(pipeline: Pipeline, missing: MissingFileRow) -> Stored | FetchFailure:
+def _source(pipeline: Pipeline, missing: MissingFileRow, stop: threading.Event | None) -> Stored | FetchFailure:
     video = pipeline.configuration.catalogue.videos.get(missing.video_key)
     if video is not None and needs_source(video):
-        return fetch_source(pipeline, video)
+        return fetch_source(pipeline, video, stop=stop)
     with pipeline.ledger.read() as connection:
         first = queries.first_hop(connection, missing.video_key)
     if first is None or not first.parent_url:

@@ -1,8 +1,9 @@
 """Fetch and measure sources before their first hop, where the provider doesn't report the parent. A download of the
 studio's own video costs nothing."""
 
+import threading
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.lanes import Stop
 from extend_pipeline.engine.plan.model import PlanInput, SourceView
 from extend_pipeline.engine.polling.schedule import source_is_due
 from extend_pipeline.ledger.read import open_work
@@ -31,33 +33,45 @@ class PrepareReport:
     disk_error: DiskError | None = None
 
 
-def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> PrepareReport:
-    """Fetch every source that a plan waits for; none while the catalogue or the accounts have a mistake, because no
-    submit can follow."""
+def prepare(
+    pipeline: Pipeline, *, videos: Collection[str] | None = None, stop: threading.Event | None = None
+) -> PrepareReport:
+    """Fetch every source that a plan waits for, and record each when it has come; none while the catalogue or the
+    accounts have a mistake, because no submit can follow. Once `stop` is set, no further one is begun."""
     report = PrepareReport()
     if pipeline.configuration.problems:
         return report
     waiting = unfetched(pipeline, videos)
     if not waiting:
         return report
+    stopped = Stop(stop or threading.Event())
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
-        for video, fetched in zip(
-            waiting, pool.map(lambda video: _fetch_or_fail(pipeline, video), waiting), strict=True
-        ):
-            if isinstance(fetched, DiskError):
-                report.disk_error = fetched
-                break
-            with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                if isinstance(fetched, Stored):
-                    length = fetched.probe.duration_ms
-                    catalog_sync.source_stored(
-                        tx, video.key, sha256=fetched.sha256, path=fetched.path, duration_ms=length
-                    )
-                    report.measured.append(video.key)
-                else:
-                    catalog_sync.source_unreachable(tx, video.key, message=fetched.message)
-                    report.unreachable.append(video.key)
+        fetches = {pool.submit(_fetch_or_fail, pipeline, video, stopped): video for video in waiting}
+        try:
+            for ended in as_completed(fetches):
+                _record(pipeline, fetches[ended], ended.result(), report)
+                if report.disk_error is not None:
+                    stopped.set()  # the others would fail too
+        finally:
+            stopped.set()
     return report
+
+
+def _record(
+    pipeline: Pipeline, video: Video, fetched: Stored | FetchFailure | DiskError | None, report: PrepareReport
+) -> None:
+    if isinstance(fetched, DiskError):
+        report.disk_error = report.disk_error or fetched
+    if fetched is None or isinstance(fetched, DiskError):
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        if isinstance(fetched, Stored):
+            length = fetched.probe.duration_ms
+            catalog_sync.source_stored(tx, video.key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
+            report.measured.append(video.key)
+        else:
+            catalog_sync.source_unreachable(tx, video.key, message=fetched.message)
+            report.unreachable.append(video.key)
 
 
 def with_measured_sources(pipeline: Pipeline, plan_input: PlanInput) -> PlanInput:
@@ -91,21 +105,27 @@ def unfetched(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]
     return [video for video in candidates if needs_source(video) and video.account not in without_key]
 
 
-def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | DiskError:
+def _fetch_or_fail(pipeline: Pipeline, video: Video, stop: threading.Event) -> Stored | FetchFailure | DiskError | None:
+    """Fetch a source; return None where it is left for later, because the work was stopped before it had its tries."""
+    if stop.is_set():
+        return None
     try:
-        return fetch_source(pipeline, video)
+        fetched = fetch_source(pipeline, video, stop=stop)
     except OSError as error:
         disk_error = as_disk_error(error, pipeline.settings, awaited=0)
         if disk_error is None:
             raise
         return disk_error
+    return None if isinstance(fetched, FetchFailure) and stop.is_set() else fetched
 
 
-def fetch_source(pipeline: Pipeline, video: Video) -> Stored | FetchFailure:
-    """Fetch a source. A broken connection is retried at once, because a video waits for it."""
+def fetch_source(pipeline: Pipeline, video: Video, *, stop: threading.Event | None = None) -> Stored | FetchFailure:
+    """Fetch a source. A broken connection is retried at once, because a video waits for it; not once `stop` is set."""
     fetched = _fetch_once(pipeline, video)
     for _ in range(TRIES - 1):
         if isinstance(fetched, Stored) or fetched.refused or fetched.stale_url or fetched.sha256:
+            break
+        if stop is not None and stop.is_set():
             break
         fetched = _fetch_once(pipeline, video)
     return fetched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.engine.store.deep_check import check_deeply
 from extend_pipeline.engine.store.look import doubt_about_store
 from extend_pipeline.engine.store.missing import store_now, what_to_do
-from extend_pipeline.engine.store.watch import LOOK_EVERY_MS, accept_store
+from extend_pipeline.engine.store.restore import restore_parts
+from extend_pipeline.engine.store.watch import LOOK_EVERY_MS, accept_store, watch_store
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
@@ -306,6 +308,21 @@ def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home:
         assert [row.film_duration_ms for row in again] == [row.film_duration_ms for row in paths]
         assert status(pipeline).store.is_complete
         assert home.sandbox.charges()["charges"] == charged
+
+
+def test_after_a_stop_no_missing_film_is_made(home: EngineHome) -> None:
+    other_home(home, "luma", 2)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        for row in rows(pipeline, tables.attempts.c.film_path, tables.attempts.c.hop):
+            (pipeline.settings.media_dir / row.film_path).unlink()
+        pipeline.now_ms.skip(LOOK_EVERY_MS + 1)  # type: ignore[attr-defined]
+        watch_store(pipeline)
+        stop = threading.Event()
+        stop.set()
+        assert restore_parts(pipeline, stop=stop) == []
+        assert restore_parts(pipeline) == ["luma-0/1", "luma-1/1"]
+        assert status(pipeline).store.is_complete
 
 
 def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: EngineHome) -> None:
