@@ -29,7 +29,7 @@ from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 from extend_pipeline.ledger.transactions.group_commit import GroupCommit
 from extend_pipeline.ledger.transactions.turns import Turns
 
-SCHEMA_HEAD: Final = "0015"
+SCHEMA_HEAD: Final = "0016"
 """The newest migration. A ledger at this revision is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for other commits; each takes milliseconds

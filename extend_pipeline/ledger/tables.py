@@ -324,6 +324,7 @@ inbox = Table(
     Column("note", Text, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_inbox_attempt_id", "attempt_id"),
+    Index("ix_inbox_task_id", "task_id"),
 )
 
 schedule = Table(

@@ -252,6 +252,7 @@ TAKEN_BACK = (
     "DROP INDEX ix_attempts_adopted",
     "DROP INDEX ix_attempts_unknown_kind",
     "DROP INDEX ix_videos_withdrawn_with_many",
+    "DROP INDEX ix_inbox_task_id",
     "DROP TABLE declared_catalogue",
     "DROP TABLE earlier_catalogues",
     "ALTER TABLE accounts DROP COLUMN silent_submits",

@@ -11,6 +11,8 @@ from sqlalchemy import Row, func, select
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.read.reconciliation_queries import TaskOwner
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.hints import webhook_inbox
@@ -23,7 +25,17 @@ from extend_pipeline.ledger.write.hints.webhook_inbox import (
     Stored,
     WebhookTarget,
 )
-from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, store, submit, succeed
+from extend_pipeline_tests.support.ledger.steps import (
+    NOON,
+    claim,
+    move,
+    request,
+    run_through,
+    send,
+    store,
+    submit,
+    succeed,
+)
 from extend_pipeline_tests.webhooks.receiving import inbox_rows
 
 S = AttemptState
@@ -192,3 +204,12 @@ def test_a_task_named_to_two_addresses_is_detected(ledger: Ledger) -> None:
         assert not webhook_inbox.named_elsewhere(connection, "kling-main", "task-1", than=first)
         assert webhook_inbox.named_elsewhere(connection, "kling-main", "task-1", than="another")
         assert not webhook_inbox.named_elsewhere(connection, "other-account", "task-1", than="another")
+
+
+def test_a_task_that_another_account_holds_is_detected(ledger: Ledger) -> None:
+    task_id = f"task-harbour-1-{run_through(ledger)}"
+    with ledger.read() as connection:
+        found = reconciliation_queries.holders_elsewhere(connection, "other-account", "kling", ["task-1", task_id])
+        assert found == {task_id: TaskOwner("kling-main", "harbour", 1)}
+        assert reconciliation_queries.holders_elsewhere(connection, "kling-main", "kling", [task_id]) == {}
+        assert reconciliation_queries.holders_elsewhere(connection, "other-account", "vidu", [task_id]) == {}

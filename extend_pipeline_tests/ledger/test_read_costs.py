@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -11,14 +12,15 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import budget_days, declared_keys, open_work, queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write import claims, files
-from extend_pipeline.ledger.write.hints import job_queue
+from extend_pipeline.ledger.write.hints import job_queue, webhook_inbox
 from extend_pipeline.ledger.write.hints.job_queue import MaxWaits
 from extend_pipeline.ledger.write.hints.webhook_inbox import ENDED
 from extend_pipeline.ledger.write.renames_and_choices import bought
 from extend_pipeline_tests.support.ledger.plans import query_plans, recorded
-from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, request
+from extend_pipeline_tests.support.ledger.steps import CAPS, NOON, claim, request
 
 ACCOUNT = "kling-main"
+BY_ACCOUNT_AND_TASK = re.compile(r"\(account=\? AND task_id=\?\)|\(account = .*\) AND \(task_id = ")
 
 BY_INDEX: dict[str, tuple[Callable[[Connection], object], str]] = {
     "attempts of a video": (lambda c: queries.attempts_of(c, ["v1", "v2"]), "ix_attempts_video_key_hop"),
@@ -39,6 +41,7 @@ BY_INDEX: dict[str, tuple[Callable[[Connection], object], str]] = {
     "unscheduled": (lambda c: job_queue.unscheduled(c, LIVE), "ix_attempts_state"),
     "withdrawn with many": (declared_keys.withdrawn_with_many, "ix_videos_withdrawn_with_many"),
     "bought": (lambda c: bought(c, ["a purchase"]), "ix_attempts_purchase"),
+    "named elsewhere": (lambda c: webhook_inbox.named_elsewhere(c, ACCOUNT, "task-1", than="a"), "ix_inbox_task_id"),
 }
 
 
@@ -47,6 +50,15 @@ def test_it_is_read_by_its_index(name: str, ledger: Ledger) -> None:
     read, index = BY_INDEX[name]
     (plan,) = query_plans(ledger, read)
     assert index in plan
+
+
+def test_the_other_accounts_attempts_of_a_task_are_read_by_account_and_task(ledger: Ledger) -> None:
+    claim(ledger, request())
+    *_, plan = query_plans(
+        ledger, lambda c: reconciliation_queries.holders_elsewhere(c, "another", "kling", ["task-1", "task-2"])
+    )
+    by_index = plan.partition("ux_attempts_task")[2]
+    assert BY_ACCOUNT_AND_TASK.search(by_index), plan
 
 
 def test_the_files_of_a_folder_are_read_by_their_folders(ledger: Ledger) -> None:
