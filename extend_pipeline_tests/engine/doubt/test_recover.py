@@ -103,7 +103,7 @@ def test_sends_of_ended_processes_block_an_account_until_its_next_reply(
         assert accounts_now(pipeline)[0].silent_submits == MAX_SILENT_SUBMITS
         blockers = [video.blocker.reason for video in plan(plan_input(pipeline)).videos if video.blocker]
         assert blockers.count(BlockReason.SILENT) == 2
-        # a free query is sent to any account, so that one without look-ups by key goes on too; driven until all is paid,
+        # a free query is sent to any account, so that one without look-ups by key goes on; driven until all is paid,
         # because a look-up before the account's first task proves nothing, and no drive waits for the next one
         eventually(lambda: advance_until_idle(pipeline) and reckon(home, pipeline.ledger).charges == paid)
         assert accounts_now(pipeline)[0].silent_submits == 0
