@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import func, select
 
+from extend_pipeline.base import failpoints
 from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms, rounds
 from extend_pipeline.engine.home import Pipeline
@@ -18,6 +20,7 @@ from extend_pipeline.engine.leftover_tasks import leftover_tasks
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import accounts_now, status
+from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
@@ -125,9 +128,7 @@ def test_processes_that_claim_at_once_send_two_together(ledger_url: str) -> None
 def test_a_silent_account_has_two_doubts_and_few_questions_and_goes_on_when_it_replies(
     home: EngineHome, silent_url: str
 ) -> None:
-    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(6)])
-    entries = [entry(f"v{number}", source_id(number)) for number in range(6)]
-    home.write(entries, account(silent_url))
+    write_six(home, silent_url)
     home.options |= {"get_deadline_s": 0.2, "post_deadline_s": 0.3}
     clock = JumpClock()
     with home.open(clock) as first, home.open(clock, owner="another:1:1") as second:
@@ -161,8 +162,7 @@ def test_a_silent_account_has_two_doubts_and_few_questions_and_goes_on_when_it_r
 def test_submits_that_wait_for_a_reply_when_their_process_is_killed_count(
     home: EngineHome, silent_server: SilentServer
 ) -> None:
-    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(6)])
-    home.write([entry(f"v{number}", source_id(number)) for number in range(6)], account(silent_server.url))
+    write_six(home, silent_server.url)
     home.options |= {"get_deadline_s": 0.2, "post_deadline_s": 30.0, "lease_s": 60.0}
     settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     victim = advancing(settings, home.path / "victim.txt", confined=False)
@@ -182,6 +182,28 @@ def test_submits_that_wait_for_a_reply_when_their_process_is_killed_count(
         assert advance(pipeline, publish=False).submitted.posts == 4
         assert [account_now.silent_submits for account_now in accounts_now(pipeline)] == [0]
         assert check_invariants(pipeline.ledger) == []
+
+
+def test_submits_whose_silence_could_not_be_recorded_count(home: EngineHome, silent_server: SilentServer) -> None:
+    write_six(home, silent_server.url)
+    home.options |= {"get_deadline_s": 0.2, "post_deadline_s": 0.3}
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError):
+            advance(pipeline, publish=False)
+        failpoints.disarm()
+        clock.skip(10_000)  # past the leases
+        for _ in range(2):
+            advance(pipeline, publish=False)
+        assert (silent_server.posts, in_doubt(pipeline)) == (MAX_SILENT_SUBMITS, MAX_SILENT_SUBMITS)
+        assert [account_now.silent_submits for account_now in accounts_now(pipeline)] == [MAX_SILENT_SUBMITS]
+
+
+def write_six(home: EngineHome, url: str) -> None:
+    """Plant six sources, and write a home that extends each through an account at `url`."""
+    home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(6)])
+    home.write([entry(f"v{number}", source_id(number)) for number in range(6)], account(url))
 
 
 def silence_of(pipeline: Pipeline) -> int:
