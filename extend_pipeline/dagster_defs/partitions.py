@@ -90,13 +90,15 @@ def bring_in_line(
     afresh: bool = False,
     remove_many: bool = False,
     until_s: float = math.inf,
+    recorded_seq: int | None = None,
 ) -> InLine:
     """Add the partition of each video of the catalogue, and remove those of renamed and withdrawn ones, until a time of
     the monotonic clock; call again for the rest.
 
     A withdrawn video keeps its partition while an attempt of it is live. No partition is removed that the ledger knows
     nothing of, or while the ledger is not the one that the home has worked with; and, without `remove_many`, none of a
-    withdrawn video if the catalogue is empty or most partitions would go. A lost DAGSTER_HOME fills up again.
+    withdrawn video if the catalogue is empty or most partitions would go. A lost DAGSTER_HOME fills up again. Where a
+    run says up to which event it has recorded all, no partition goes of a video that has changed since.
 
     A mark in Dagster's own storage says what was in line last: while it holds, nothing is listed, unless `afresh`.
     """
@@ -108,17 +110,17 @@ def bring_in_line(
     if not afresh and (unchanged := _still_holds(instance, pipeline, mount, mark)) is not None:
         return unchanged
     ledger, now_ms, name = look(pipeline.settings, pipeline.ledger), pipeline.now_ms(), mount.partitions_name
-    listed = _list(instance, pipeline, mount, mark, remove_many=remove_many)
+    listed = _list(instance, pipeline, mount, mark, remove_many=remove_many, recorded_seq=recorded_seq)
     changes = listed.changes
-    surplus = changes.remove if ledger.may_spend else ()
-    waiting = len(changes.remove) - len(surplus)
+    surplus = [key for key in changes.remove if key not in listed.unrecorded] if ledger.may_spend else []
+    waiting = 0 if ledger.may_spend else len(changes.remove)
     held, first_held = len(changes.held), min(changes.held, default="")
     if held and not mark.held:  # before others are added, beside which these may be fewer than half
         _write_mark(instance, mark_key, replace(mark, keys_seq=_UNKNOWN, held=held, first_held=first_held))
     added = _add(instance, name, changes.add, until_s)
     is_added = added == len(changes.add)
     removed = _remove(instance, pipeline, name, surplus, listed.keys_seq, until_s) if is_added else 0
-    is_done = is_added and removed == len(surplus)
+    is_done = is_added and removed + waiting == len(changes.remove)
     if removed or _have_come_back(instance, mount, changes.add[:added]):
         # Dagster counts from what it has kept, in which a removed partition stays and one that came back may be missing
         instance.wipe_asset_cached_status([mount.asset(asset) for asset in PARTITIONED])
@@ -137,7 +139,7 @@ def bring_in_line(
         added=added,
         to_add=len(changes.add) - added,
         removed=removed,
-        to_remove=len(surplus) - removed,
+        to_remove=len(changes.remove) - waiting - removed,
         in_flight=listed.in_flight,
         held=held,
         waiting=waiting,
@@ -162,19 +164,31 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listed:
-    """All partitions compared with all videos, of which so many are `declared`, as of the ledger's event `head`."""
+    """All partitions compared with all videos, of which so many are `declared`, as of the ledger's event `head`; and
+    the videos that have changed since a run has recorded all."""
 
     head: int
     keys_seq: int
     declared: int
     in_flight: Sequence[InFlight]
     changes: Changes
+    unrecorded: Collection[str]
 
 
-def _list(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount, mark: _Mark, *, remove_many: bool) -> _Listed:
+def _list(
+    instance: dg.DagsterInstance,
+    pipeline: Pipeline,
+    mount: Mount,
+    mark: _Mark,
+    *,
+    remove_many: bool,
+    recorded_seq: int | None,
+) -> _Listed:
     with pipeline.ledger.read() as connection:
         head, keys_seq = queries.head(connection), _keys_seq(connection)
         videos, in_flight = declared_keys(connection), withdrawn_in_flight(connection)
+        after_seq = head if recorded_seq is None else recorded_seq
+        unrecorded = frozenset(queries.changed_videos(connection, after_seq=after_seq))
     existing = instance.get_dynamic_partitions(mount.partitions_name)
     changes = partition_changes(
         existing,
@@ -185,7 +199,14 @@ def _list(instance: dg.DagsterInstance, pipeline: Pipeline, mount: Mount, mark: 
         remove_many=remove_many,
     )
     declared = sum(not video.is_withdrawn for video in videos)
-    return _Listed(head=head, keys_seq=keys_seq, declared=declared, in_flight=in_flight, changes=changes)
+    return _Listed(
+        head=head,
+        keys_seq=keys_seq,
+        declared=declared,
+        in_flight=in_flight,
+        changes=changes,
+        unrecorded=unrecorded,
+    )
 
 
 def _mark_key(pipeline: Pipeline, mount: Mount) -> str:

@@ -80,10 +80,10 @@ def _advance(context: dg.OpExecutionContext, mount: Mount) -> Iterator[Event]:
             if _has_own_videos(pipeline):
                 yield from recorder.pending_events()
                 if recorder.done:
-                    _bring_in_line(context, pipeline, mount)
+                    _bring_in_line(context, pipeline, mount, recorder.seq)
         if _has_own_videos(pipeline):
             yield from recorder.last_events()
-            _bring_in_line(context, pipeline, mount)
+            _bring_in_line(context, pipeline, mount, recorder.seq)
         yield from publish_and_check(context, pipeline, mount)
 
 
@@ -93,11 +93,12 @@ def _has_own_videos(pipeline: Pipeline) -> bool:
         return not has_videos_of_others(pipeline.configuration, connection, now_ms=pipeline.now_ms())
 
 
-def _bring_in_line(context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount) -> None:
+def _bring_in_line(context: dg.OpExecutionContext, pipeline: Pipeline, mount: Mount, recorded_seq: int) -> None:
     """Bring the partitions in line, once what has changed is recorded, because nothing is recorded of a video that has
-    left once its partition is gone. A film that was stored since, or before a tick of catalog_sensor that came first,
-    is then in the ledger and in the tables alone."""
-    partitions = bring_in_line(context.instance, pipeline, mount, until_s=time.monotonic() + PARTITIONS_S)
+    left once its partition is gone; one that has changed since keeps it for now. A film that was stored before a tick
+    of catalog_sensor that came first is then in the ledger and in the tables alone."""
+    until_s = time.monotonic() + PARTITIONS_S
+    partitions = bring_in_line(context.instance, pipeline, mount, until_s=until_s, recorded_seq=recorded_seq)
     if partitions.changed:
         context.log.info(partitions.describe(mount))
 

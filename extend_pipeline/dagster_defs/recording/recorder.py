@@ -112,6 +112,11 @@ class Recorder:
             yield from self._compare_next(self._compared.after)
 
     @property
+    def seq(self) -> int:
+        """Return the number of the ledger's last event that was seen."""
+        return self._seq
+
+    @property
     def done(self) -> bool:
         """Return whether every change that was seen is recorded."""
         return not self._waiting
