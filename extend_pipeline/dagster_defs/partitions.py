@@ -187,8 +187,7 @@ def _list(
     with pipeline.ledger.read() as connection:
         head, keys_seq = queries.head(connection), _keys_seq(connection)
         videos, in_flight = declared_keys(connection), withdrawn_in_flight(connection)
-        after_seq = head if recorded_seq is None else recorded_seq
-        unrecorded = frozenset(queries.changed_videos(connection, after_seq=after_seq))
+        changed = () if recorded_seq is None else queries.changed_videos(connection, after_seq=recorded_seq)
     existing = instance.get_dynamic_partitions(mount.partitions_name)
     changes = partition_changes(
         existing,
@@ -205,7 +204,7 @@ def _list(
         declared=declared,
         in_flight=in_flight,
         changes=changes,
-        unrecorded=unrecorded,
+        unrecorded=frozenset(changed),
     )
 
 

@@ -36,6 +36,13 @@ def fill(ledger: Ledger, videos: int = 4) -> None:
         seed_attempt(ledger, f"a{number}-2", video=f"v{number}", hop=2, parent_attempt_id=f"a{number}-1")
 
 
+def made_anew(ledger: Ledger, place: Place) -> Place:
+    """Publish the ledger into a new file beside the place's; return where it is."""
+    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
+    other.publish(ledger)
+    return other
+
+
 def contents(place: Place) -> list[Any]:
     return [
         query(place.target, f"SELECT * FROM {table.name} ORDER BY ALL").rows for table in (*schema.TABLES, *ROLLUPS)
@@ -47,8 +54,7 @@ def test_chunks_give_the_same_file_as_one_read(ledger: Ledger, place: Place, mon
     place.publish(ledger)
     monkeypatch.setattr(ledger_changes, "VALUES_A_READ", 1)
     monkeypatch.setattr(ledger_changes, "EVENTS_AT_THE_END", 1)
-    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
-    other.publish(ledger)
+    other = made_anew(ledger, place)
     assert contents(other) == contents(place)
     assert compare(ledger, other.target).findings == []
 
@@ -69,9 +75,7 @@ def test_rows_that_change_between_two_reads_are_read_again(ledger: Ledger, place
         assert compare(written, place.target).findings == []
     finally:
         written.close()
-    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
-    other.publish(ledger)
-    assert contents(other) == contents(place)
+    assert contents(made_anew(ledger, place)) == contents(place)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -124,8 +128,7 @@ def test_the_rows_of_a_renamed_account_are_read_in_chunks(
             rows[batch.table] += len(batch.rows)
             assert len(batch.rows) < 2 * (200 // len(batch.names)), batch.table
     assert rows == {"videos": 20, "attempts": 40, "charges": 120}
-    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
-    other.publish(ledger)
+    other = made_anew(ledger, place)
     assert contents(other) == contents(place)
     assert compare(ledger, other.target).findings == []
 
@@ -146,9 +149,7 @@ def test_rows_of_a_renamed_account_that_change_between_two_reads_are_read_again(
         assert compare(written, place.target).findings == []
     finally:
         written.close()
-    other = Place(place.target.with_name("other.duckdb"), place.work.with_name("other.work"))
-    other.publish(ledger)
-    assert contents(other) == contents(place)
+    assert contents(made_anew(ledger, place)) == contents(place)
 
 
 @pytest.mark.usefixtures("small_chunks")
