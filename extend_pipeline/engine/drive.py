@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from extend_pipeline.engine.advance import Round
@@ -127,21 +128,26 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
 
 def _moments(pipeline: Pipeline, finished: Round, videos: Collection[str] | None) -> list[int]:
     """Return when what needs no operator is due next, as far as that is known (UTC ms)."""
+    # later rounds poll these tasks too, but no process needs to wait for that; a running task of a video with an
+    # undecided edit is awaited
+    unawaited = {video.key for video in finished.plan.needs_person if video.edit is None or video.running is None}
+    unawaited |= {task.video_key for task in leftover_tasks(pipeline)}  # they are in no plan
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
+    moments: list[int] = []
     with pipeline.ledger.read() as connection:
-        since_ms = pipeline.now_ms() - ADOPTED_WAIT_MS
         waiting = contact.waits(pipeline, connection)
-        scheduled = queries.scheduled_videos(connection, accounts=pollable - waiting.keys(), adopted_since_ms=since_ms)
+        look = partial(
+            queries.next_look,
+            connection,
+            adopted_since_ms=pipeline.now_ms() - ADOPTED_WAIT_MS,
+            videos=videos,  # also of those that left the catalogue and are in no plan: their results are fetched
+            without=unawaited,
+        )
+        if (at_ms := look(accounts=pollable - waiting.keys())) is not None:
+            moments.append(at_ms)
         for name in pollable & waiting.keys():  # an account that doesn't reply is asked later than its tasks are due
-            looks = queries.scheduled_videos(connection, accounts=[name], adopted_since_ms=since_ms)
-            scheduled |= {key: max(at_ms, waiting[name]) for key, at_ms in looks.items()}
-    for video in finished.plan.needs_person:  # later rounds poll its tasks too, but no process needs to wait for that
-        if video.edit is None or video.running is None:  # a running task of a video with an undecided edit is awaited
-            scheduled.pop(video.key, None)
-    for task in leftover_tasks(pipeline):  # the same for tasks that are in no plan
-        scheduled.pop(task.video_key, None)
-    # a video that left the catalogue is in no plan, but its paid results are still fetched
-    moments = [at_ms for key, at_ms in scheduled.items() if videos is None or key in videos]
+            if (at_ms := look(accounts=[name])) is not None:
+                moments.append(max(at_ms, waiting[name]))
     blockers = [video.blocker for video in _continuing(pipeline, finished) if video.blocker is not None]
     moments += [blocker.until_ms for blocker in blockers if blocker.until_ms]
     if finished.resting and finished.plan.due:

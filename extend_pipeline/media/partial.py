@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -198,8 +199,9 @@ def _is_at(file: FileIO, path: Path) -> bool:
         return False
 
 
+@cache
 def _boot_id() -> str:
-    """Return the id of the machine's current boot, empty if the system has none."""
+    """Return the id of the machine's current boot, empty if the system has none. No process outlives its boot."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

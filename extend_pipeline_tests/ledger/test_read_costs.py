@@ -97,7 +97,7 @@ def test_without_an_account_nothing_is_read(ledger: Ledger) -> None:
 
 
 def test_the_schedule_of_videos_is_read_from_the_schedule(ledger: Ledger) -> None:
-    (plan,) = query_plans(ledger, lambda c: queries.scheduled_videos(c, accounts=[ACCOUNT]))
+    (plan,) = query_plans(ledger, lambda c: queries.next_look(c, accounts=[ACCOUNT]))
     assert_by_key(plan)
 
 

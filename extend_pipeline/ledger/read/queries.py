@@ -75,7 +75,7 @@ def source_path(connection: Connection, video_key: str) -> str | None:
 
 def video_keys(connection: Connection, states: Collection[VideoState]) -> frozenset[str]:
     """Return the keys of the videos in the states. They stand in an index, so that no row is read."""
-    return frozenset(connection.execute(_KEYS_IN, {"among": [state.value for state in states]}).scalars())
+    return frozenset(connection.execute(_KEYS_IN, {"among": [state.value for state in states]}).scalars().all())
 
 
 def unfinished_accounts(connection: Connection) -> frozenset[str]:
@@ -215,12 +215,17 @@ def hints(connection: Connection, attempt_ids: Collection[str]) -> dict[str, Hin
     return {row.attempt_id: hint(row) for row in rows_by(connection, _HINTS_OF, attempt_ids)}
 
 
-def scheduled_videos(
-    connection: Connection, *, accounts: Collection[str] | None = None, adopted_since_ms: int = 0
-) -> dict[str, int]:
-    """Return when the next look at each video is due (UTC ms), for videos with a scheduled attempt. `accounts` leaves
-    out all other accounts, because no worker can poll them. Tasks adopted before `adopted_since_ms` and files fetched
-    again in vain are left out, because nothing need wait for them."""
+def next_look(
+    connection: Connection,
+    *,
+    accounts: Collection[str] | None = None,
+    adopted_since_ms: int = 0,
+    videos: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> int | None:
+    """Return when the next look at a scheduled attempt is due (UTC ms); None if none is scheduled. `accounts` leaves
+    out all other accounts, because no worker can poll them, and `videos` and `without` leave out videos. Tasks adopted
+    before `adopted_since_ms` and files fetched again in vain are left out, because nothing need wait for them."""
     table, schedule = tables.attempts, tables.schedule
     state = of_scheduled(table.c.state)
     query = (
@@ -232,11 +237,15 @@ def scheduled_videos(
             state.in_([state.value for state in LIVE])
             | ((state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
         )
-        .order_by(schedule.c.due_at.desc())
+        .order_by(schedule.c.due_at)
     )
     if accounts is not None:
         query = query.where(schedule.c.account.in_(list(accounts)))
-    return {row.video_key: row.due_at for row in connection.execute(query)}
+    with connection.execute(query) as rows:  # usually the first one decides
+        wanted = (
+            row.due_at for row in rows if row.video_key not in without and (videos is None or row.video_key in videos)
+        )
+        return next(wanted, None)
 
 
 def first_due(connection: Connection) -> dict[str, int]:

@@ -31,7 +31,8 @@ class Guard:
 
     def text(self, value: object, cap: int = TEXT_CAP) -> str:
         """Return a message without secrets, of at most `cap` characters."""
-        return scrub(text(value).strip(), secrets=self.secrets, cap=cap)
+        message = text(value).strip()
+        return scrub(message, secrets=self.secrets, cap=cap) if message else ""
 
     def _leaks(self, value: str) -> bool:
         # no `any`, which takes three times as long, because a page of a list has thousands of ids

@@ -6,7 +6,7 @@ Each function returns None for a value of any other form, and never raises for t
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -84,7 +84,7 @@ def integer(value: object) -> int | None:
 
 def decimal(value: object) -> Decimal | None:
     """Return a non-negative decimal below 10¹² from a number or a text ("3.5") without exponent, sign or underscore."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         return None
     if isinstance(value, Decimal):
         if not value.is_finite() or not -13 < value.adjusted() < 12:
@@ -137,6 +137,11 @@ def units_to_micros(value: object) -> int | None:
         return to_micros(units)
     except ValueError:
         return None
+
+
+def members(value: object) -> Mapping[str, object]:
+    """Return the members of an object; none for any other value."""
+    return value if isinstance(value, dict) else {}
 
 
 def child(value: object, key: str) -> object:

@@ -170,5 +170,5 @@ def _next_look_ms(pipeline: Pipeline, now: Round) -> int | None:
     if now.did_something:
         return 0
     with pipeline.ledger.read() as connection:
-        scheduled = queries.scheduled_videos(connection)
-    return max(0, min(scheduled.values()) - pipeline.now_ms()) if scheduled else None
+        look = queries.next_look(connection)
+    return None if look is None else max(0, look - pipeline.now_ms())
