@@ -21,8 +21,8 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.declarations import declarations
 from extend_pipeline.engine.guards.ledger_look import remember
-from extend_pipeline.engine.plan.inputs import declarations
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.registry import PROVIDERS

@@ -19,8 +19,9 @@ from extend_pipeline.base.days import UTC_ZONE, day_of
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import declare_catalogue, record_progress
+from extend_pipeline.engine.declarations import declarations
 from extend_pipeline.engine.home import Pipeline, open_home
-from extend_pipeline.engine.plan.inputs import declarations, plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.apply_task_state import success_data

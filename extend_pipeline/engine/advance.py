@@ -5,6 +5,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from extend_pipeline.engine.declarations import declarations, may_differ, pending_renames, with_own_entries
 from extend_pipeline.engine.doubt.recover import RecoverReport, recover
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
 from extend_pipeline.engine.fetch.media_analysis import analyse_again
@@ -21,7 +22,7 @@ from extend_pipeline.engine.guards.other_home import (
 )
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import declarations, may_differ, pending_renames, plan_input, with_own_entries
+from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now

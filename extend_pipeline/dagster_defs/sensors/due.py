@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.declarations import with_own_entries
 from extend_pipeline.engine.doubt.recover import lease_is_over, release_dead_leases
 from extend_pipeline.engine.fetch.collect import FETCHED
 from extend_pipeline.engine.guards import contact
 from extend_pipeline.engine.guards.keys import try_other_keys
 from extend_pipeline.engine.guards.other_home import has_videos_of_others
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.inputs import plan_input, with_own_entries
+from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule

@@ -20,7 +20,7 @@ from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.model.catalogue import VideoIndex
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.plan.inputs import declarations
+from extend_pipeline.engine.declarations import declarations
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.test_frames import png

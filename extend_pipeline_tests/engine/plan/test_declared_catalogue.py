@@ -13,8 +13,9 @@ from sqlalchemy import delete, event
 
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.declarations import declarations, may_differ
 from extend_pipeline.engine.home import Pipeline, open_home
-from extend_pipeline.engine.plan.inputs import declarations, may_differ, plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.load import Configuration
+from extend_pipeline.engine.declarations import declarations
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.inputs import declarations, plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
