@@ -117,7 +117,7 @@ def release_waiting_for_space(pipeline: Pipeline) -> None:
         return
     pipeline.asked_for_room = True
     with pipeline.ledger.read() as connection:
-        waiting = job_queue.unleased(connection, LookCause.NO_ROOM)
+        waiting = job_queue.unleased_without_room(connection)
     if waiting:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             job_queue.release(tx, waiting, owner="")

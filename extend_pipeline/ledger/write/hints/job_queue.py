@@ -114,8 +114,8 @@ _TURN_OF_EACH: Final = select(
 ).outerjoin(_ATTEMPTS, _ATTEMPTS.c.attempt_id == _SCHEDULE.c.attempt_id)
 _SCHEDULED: Final = select(_SCHEDULE.c.attempt_id).where(among(_SCHEDULE.c.attempt_id))
 _LEASES: Final = select(_SCHEDULE.c.attempt_id, _SCHEDULE.c.owner).where(_SCHEDULE.c.owner != "")
-_UNLEASED: Final = select(_SCHEDULE.c.attempt_id).where(
-    _SCHEDULE.c.cause == bindparam("cause"), _SCHEDULE.c.owner == ""
+_UNLEASED_WITHOUT_ROOM: Final = select(_SCHEDULE.c.attempt_id).where(
+    _SCHEDULE.c.cause == LookCause.NO_ROOM.value, _SCHEDULE.c.owner == ""
 )
 _WITHOUT_ROOM: Final = (
     select(_ATTEMPTS.c.video_key, _ATTEMPTS.c.hop, _SCHEDULE.c.note)
@@ -302,9 +302,9 @@ def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) 
         tx.connection.execute(_RELEASE, {"ids": part, "held_by": owner, "until": tx.now_ms, "worker": ""})
 
 
-def unleased(connection: Connection, cause: LookCause) -> list[str]:
-    """Return the IDs of the attempts whose last look left this cause, and which no worker has leased."""
-    return list(connection.execute(_UNLEASED, {"cause": cause.value}).scalars())
+def unleased_without_room(connection: Connection) -> list[str]:
+    """Return the IDs of the attempts whose result our own disk did not take, and which no worker has leased."""
+    return list(connection.execute(_UNLEASED_WITHOUT_ROOM).scalars())
 
 
 def first_without_room(connection: Connection, accounts: Collection[str]) -> WithoutRoom | None:
