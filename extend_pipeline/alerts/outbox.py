@@ -27,7 +27,9 @@ can't take one message would get none of those after it."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A message that its receiver may not have yet. It stays as it is on each try, and so does its id, by which the
-    receiver can drop a repeat. `runs_before` is the place in Dagster's storage before its failed runs."""
+    receiver can drop a repeat. What was decided is read from it (`kind`, `waits`): one more field here would be refused
+    by an earlier version, which would report everything anew. `runs_before` is the place in Dagster's storage before
+    its failed runs."""
 
     message: Message
     tries: int = 0
