@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from extend_pipeline.base.userinfo import hide_words
 from extend_pipeline.base.version import program_version
@@ -273,7 +273,7 @@ def _engine_at(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(dbapi_connection: Any, _record: Any) -> None:
-        dbapi_connection.isolation_level = None  # the listener below sends BEGIN; the driver must not
+        dbapi_connection.isolation_level = None  # `_begin` sends BEGIN; the driver must not
         cursor = dbapi_connection.cursor()
         # a rollback journal: WAL of SQLite before 3.51.3 can lose a commit when the log is reset under load
         cursor.execute("PRAGMA journal_mode=TRUNCATE")
@@ -281,10 +281,13 @@ def _engine_at(url: str) -> Engine:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("mode") == "write" else "BEGIN")
+    def _begin(dbapi_connection: PoolProxiedConnection) -> None:
+        cursor = dbapi_connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE" if dbapi_connection.info.get("mode") == "write" else "BEGIN")
+        cursor.close()
 
+    # no listener of the engine's `begin`: with one, SQLAlchemy looks for other listeners four times a statement
+    engine.dialect.do_begin = _begin  # type: ignore[method-assign]
     return engine
 
 

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,8 +117,8 @@ def _anchored(folder: Path, memory: Memory, before: Memory | Unreadable | None) 
         if name != before.anchor_file:
             (folder / name).unlink(missing_ok=True)
     os.close(os.open(folder / name, os.O_WRONLY | os.O_CREAT, FILE_MODE))
-    named = Memory(**{**asdict(memory), "anchor_file": name})
-    return Memory(**{**asdict(named), "anchor": read_anchor(folder, named)})
+    named = replace(memory, anchor_file=name)
+    return replace(named, anchor=read_anchor(folder, named))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ results are validated as untrusted input, because a film that exploits a decoder
 import base64
 import binascii
 import math
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,9 +43,8 @@ def check_file(path: Path, *, workers: WorkerPool | None = None) -> ValidFile | 
 def examine(path: Path, context: ResultContext, *, workers: WorkerPool | None = None) -> Examined | InvalidFile:
     """Run `examine.examine` in a worker. A whole file that ends two workers is examined without writing a film, and if
     its frames end them, without these. Raises ProbeUnavailable, OSError."""
-    task = {
-        name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(context).items()
-    }
+    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    task = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()}
     try:
         result = (workers or shared_pool(READ)).run(
             {"do": "examine", "path": _absolute(path), **task}, cpu_s=FRAMES_CPU_S
