@@ -156,7 +156,7 @@ DEEP: Final = (
     "media/test_prober.py::test_a_worker_killed",
     "media/test_hostile_files.py::test_a_film_whose_frames_take_more_cpu_time",
     "engine/plan/test_plan_properties.py",
-    "providers/kling/test_kling_parse.py::test_no_body_makes",
+    "providers/kling/parse/test_any_body.py::test_no_body_makes",
     "providers/wire/test_callback_body.py::test_no_bytes_raise",
     # generated requests
     "webhooks/test_garbage.py::test_schemathesis_finds_nothing",
