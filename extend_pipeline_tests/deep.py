@@ -82,7 +82,7 @@ DEEP: Final = (
     "warehouse/test_publish.py::test_many_small_publishes",
     "ledger/test_claims.py::test_twenty_processes",
     "ledger/test_transitions.py::test_only_the_moves",
-    "ledger/test_database.py::test_numbers_of_events",
+    "ledger/transactions/test_readers_and_writers.py::test_numbers_of_events",
     "webhooks/test_command.py",
     # names of any script and edits, from the files to the ledger
     "dagster_defs/test_partitions_of_any_script.py",
