@@ -77,7 +77,7 @@ DEEP: Final = (
     "engine/submit/test_processes_at_a_silent_account.py",
     "engine/guards/test_clock_was_wrong.py",
     "engine/chains/test_every_fault.py",
-    "engine/reconcile/test_reconcile.py::test_tasks_that_the_balance_paid",
+    "engine/reconcile/test_billed_amounts.py::test_tasks_that_the_balance_paid",
     "warehouse/test_publish_crashes.py",
     "warehouse/test_publish.py::test_many_small_publishes",
     "ledger/test_claims.py::test_twenty_processes",

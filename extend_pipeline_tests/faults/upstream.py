@@ -33,7 +33,7 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 OTHER_PLACES: Final = {
-    "billing": "only `reconcile` reads it, which is no part of advance (engine/reconcile/test_reconcile.py)",
+    "billing": "only `reconcile` reads it, which is no part of advance (engine/reconcile/test_billed_amounts.py)",
     "callback": "callbacks are off by default (webhooks/test_end_to_end.py, and the special forged-callback)",
 }
 

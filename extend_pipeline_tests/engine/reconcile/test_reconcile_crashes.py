@@ -19,12 +19,12 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import ADOPTED
-from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.engine.reconcile.comparing import SECOND_DAY_MS
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.processes.children import CONTEXT, Child, write_to
 
 FOREIGN_TASKS = 3
-SECOND_DAY_MS = DAY_MS + 7_200_000
 
 
 def reconciling_child(home: EngineHome, clock: JumpClock, number: int, *, points: str = "") -> Child:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.decisions.resolve import Declined, Resolved, write_off
@@ -19,9 +18,9 @@ from extend_pipeline.engine.reconcile.run_all import reconcile_account
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
+from extend_pipeline_tests.engine.reconcile.comparing import adopted_attempts, compare_statements
 from extend_pipeline_tests.support.home.engine_home import (
     DAY_MS,
     EngineHome,
@@ -40,21 +39,6 @@ def shared(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHome:
     home = make_home(billing_delay=0, billing_interval=0, ledger_url=ledger_url)
     home.seeded(1)
     return home
-
-
-def compare_statements(pipeline: Pipeline) -> dict[str, Reconciled]:
-    """Compare every statement of account k; return the results by source."""
-    results = {}
-    for result in reconcile_account(pipeline, "k", pause=lambda _: None):
-        assert isinstance(result, Reconciled), result
-        results[result.source] = result
-    return results
-
-
-def adopted_attempts(pipeline: Pipeline) -> list[Row[Any]]:
-    table = tables.attempts
-    with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))
 
 
 def row_count(pipeline: Pipeline) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, select
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.days import day_of
@@ -32,13 +31,13 @@ from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcil
 from extend_pipeline.engine.status import status
 from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.engine.submit.spool import UnrecordedError
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.states import ADOPTED, VideoState
 from extend_pipeline.ledger.states import AttemptState as S
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline.ledger.write import reconciliation as write_reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
+from extend_pipeline_tests.engine.reconcile.comparing import adopted_attempts
 from extend_pipeline_tests.support.home.engine_home import (
     DAY_MS,
     EngineHome,
@@ -51,14 +50,6 @@ from extend_pipeline_tests.support.home.engine_home import (
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry, planted
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 from extend_pipeline_tests.support.user_texts import check_user_text
-
-
-@pytest.fixture
-def billed(make_home: Callable[..., EngineHome]) -> EngineHome:
-    """Return a home whose sandbox bills at once, and whose account has no other customer."""
-    home = make_home(billing_delay=0, billing_interval=0)
-    home.account = {"adopt_orphans": "all"}
-    return home
 
 
 def compare(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[str, ReconciliationItem]:
@@ -79,12 +70,6 @@ def by_invoice(
     result = reconcile_invoice(pipeline, name, path)
     assert isinstance(result, Reconciled), result
     return {item.task_id: item for item in result.compared}
-
-
-def adopted_attempts(pipeline: Pipeline) -> list[Row[Any]]:
-    table = tables.attempts
-    with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))
 
 
 def committed(pipeline: Pipeline) -> Decimal:
