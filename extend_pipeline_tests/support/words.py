@@ -63,6 +63,8 @@ def searched_files() -> list[str]:
 def hits(path: str) -> list[Hit]:
     """Return every hit in one file."""
     text = (ROOT / path).read_text(encoding="utf-8")
+    if not _may_have_one(text):  # most files, which need not be parsed
+        return []
     words = unused_words()
     nowhere, sentences, names = words["Nowhere"], words["In sentences"], words["As names"]
     all_hits: list[Hit] = []
@@ -77,6 +79,20 @@ def hits(path: str) -> list[Hit]:
         if token.type == tokenize.NAME:
             all_hits += [Hit(path, token.start[0], word) for word in _in_name(token.string, nowhere + names)]
     return sorted(all_hits, key=lambda hit: hit.line)
+
+
+def _may_have_one(text: str) -> bool:
+    """Return whether the parts of a listed word stand in a text, one after another, also within longer names."""
+    lowered = text.lower()
+    return any(
+        all(part in lowered for part in parts) and re.search(r"[\W\d_]*".join(map(re.escape, parts)), lowered)
+        for parts in _parts_of_words()
+    )
+
+
+@cache
+def _parts_of_words() -> list[list[str]]:
+    return [word.lower().split() for words in unused_words().values() for word in words]
 
 
 def _in_text(text: str, words: tuple[str, ...]) -> list[str]:
