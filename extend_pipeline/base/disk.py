@@ -1,7 +1,9 @@
-"""Disk operations besides reading and writing: syncing a folder, the free space, and whether a file was written."""
+"""Disk operations besides reading and writing: syncing a folder, the free space, and whether a file can be or was
+written."""
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -12,6 +14,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def nearest_existing(folder: Path) -> Path:
+    """Return the folder, or the nearest of its parents that exists: what is there may also be no folder."""
+    return next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path("/"))
+
+
+def try_write(folder: Path) -> None:
+    """Write a temporary file into a folder, or into the nearest existing parent, where it would be made. Raises
+    OSError, which names the folder that was tried."""
+    nearest = nearest_existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(b"x")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(nearest)) from error
 
 
 def free_bytes(folder: Path) -> int | None:

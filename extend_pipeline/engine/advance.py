@@ -166,8 +166,7 @@ def advance(
     before = plan(plan_input(pipeline, videos=videos, unfinished=True, walk_running=0, afresh=analysed))
     submitted = SubmitReport()
     after = before
-    full = disk_error is not None or collected.disk_error is not None
-    if submit and not full and before.due and not (stop is not None and stop.is_set()):
+    if submit and disk_error is None and before.due and not (stop is not None and stop.is_set()):
         submitted = submit_due(pipeline, before, stop=stop)
         after = plan(plan_input(pipeline, videos=videos, unfinished=True, walk_running=0, afresh=analysed))
     changed = record_progress(pipeline, after)

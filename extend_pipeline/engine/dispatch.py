@@ -172,8 +172,7 @@ class Dispatcher:
             self._start_rested(Lane(Stage.POLL, name), self._poll(name))
         self._start(Lane(Stage.EXAMINE), partial(examine, pipeline, stop=self.lanes.stop))
         unfetched = self._start_sources()
-        is_full = finished.disk_error is not None or finished.collected.disk_error is not None
-        if not is_full:
+        if finished.disk_error is None:
             ready = replace(planned, videos=tuple(video for video in planned.videos if video.key not in unfetched))
             for name in {step.video.account for step in ready.due} - finished.resting:
                 submit = partial(submit_due, pipeline, ready, account=name, stop=self.lanes.stop)

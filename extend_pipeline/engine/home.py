@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Final, Protocol
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.issues import ConfigError
@@ -21,6 +21,7 @@ from extend_pipeline.config.load import Configuration, file_marks, read_configur
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
+from extend_pipeline.engine.guards.disk_space import DiskError, DiskSpace, read_space, write_error
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.engine.plan.budget import budget_limits
@@ -34,6 +35,8 @@ from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.wire.credentials import key_fault
+
+TRY_WRITE_MS: Final = 10_000  # because a try is some system calls, an fsync among them, and a wave follows the other
 
 
 def wall_ms() -> int:
@@ -117,6 +120,9 @@ class Pipeline:
     store_doubt: str = ""
     """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
     store_doubted_ms: int = 0
+    write_error: DiskError | None = None
+    """Why no film could be written when that was last tried, at `write_tried_ms`."""
+    write_tried_ms: int | None = None
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)
@@ -168,6 +174,13 @@ class Pipeline:
         """
         faults = {name: key_fault(account) for name, account in self.accounts.items()} if self.works else {}
         return {name: fault for name, fault in faults.items() if fault}
+
+    def disk_space(self, *, awaited: int) -> DiskSpace:
+        """Return the space for the results to come; whether films can be written is tried once in TRY_WRITE_MS."""
+        now_ms = self.now_ms()
+        if self.write_tried_ms is None or not 0 <= now_ms - self.write_tried_ms < TRY_WRITE_MS:
+            self.write_error, self.write_tried_ms = write_error(self.store), now_ms
+        return read_space(self.settings, self.store, awaited=awaited, error=self.write_error)
 
     def refresh(self) -> None:
         """Read the catalogue and the accounts again if their files have changed, or images that they name, so that a

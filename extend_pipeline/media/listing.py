@@ -25,9 +25,9 @@ class MarkedFolder:
         self.root = root
 
     def films_in(self, folder: str) -> Mapping[str, ListedFilm]:
-        """List a folder's films; empty if the folder does not exist."""
+        """List a folder's films; empty if there is no such folder."""
         films: dict[str, ListedFilm] = {}
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / folder) as entries:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as entries:
             for entry in entries:
                 if _FILM.fullmatch(entry.name) and entry.is_file(follow_symlinks=True):
                     status = entry.stat()

@@ -160,6 +160,11 @@ class LocalStore(MarkedFolder):
         """Return the free bytes on the root's disk."""
         return disk.free_bytes(self.root)
 
+    def try_write(self) -> None:
+        """Try the folder of unfinished files, and the root, in which the others are made."""
+        for folder in (self.root, self.root / ".incoming"):
+            disk.try_write(folder)
+
     def folders(self) -> Iterator[Path]:
         """Yield the root, and the existing folders of films."""
         yield self.root

@@ -192,6 +192,10 @@ class MediaStore(Protocol):
         """Return the free bytes; None if there is no limit, or it is not known."""
         ...
 
+    def try_write(self) -> None:
+        """Write a temporary file where the next film would be written. Raises OSError, which names the folder."""
+        ...
+
     def folders(self) -> Iterable[Path]:
         """Return the folders of this machine that the store writes to, its root first, for `doctor` to check."""
         ...

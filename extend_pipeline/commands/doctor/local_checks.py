@@ -1,6 +1,5 @@
 """Doctor's checks of the ledger, the media folder, the disk, the warehouse and DAGSTER_HOME. They leave no file."""
 
-import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 
+from extend_pipeline.base.disk import nearest_existing, try_write
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.doctor.diagnostics import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.doctor.machine_checks import check_version, sqlite_folder
@@ -159,14 +159,11 @@ def _describe_database(ledger: Ledger) -> str:
 
 def _check_folder(check: str, folder: Path) -> Finding:
     """Return whether a folder can be written, or made in its nearest existing parent."""
-    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path("/"))
+    nearest = nearest_existing(folder)
     if not nearest.is_dir():
         return problem(check, f"{nearest} is not a folder, and must be one", "move it away")
     try:
-        with tempfile.TemporaryFile(dir=nearest) as probe:
-            probe.write(b"x")
-            probe.flush()
-            os.fsync(probe.fileno())
+        try_write(nearest)
     except OSError as error:
         return problem(check, f"{nearest} can't be written: {error.strerror or error}", "give this user the right to")
     later = "" if nearest == folder else f"; {folder} is made when it is needed"

@@ -16,9 +16,20 @@ from extend_pipeline.media.stores import open_store
 GIB: Final = 1024**3
 
 DISK_ERRORS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    }
 )
-"""Error numbers of a write to a full disk, over a quota, or to a folder that can't or may not be written."""
+"""Error numbers of a write to a full disk, over a quota, or to a folder that can't or may not be written, or in whose
+place a file is."""
 
 _TODO: Final = {
     errno.EROFS: "mount it so that it can be written",
@@ -27,6 +38,9 @@ _TODO: Final = {
     errno.EDQUOT: "raise the quota, or make room",
     errno.EIO: "look at the disk: it may be failing",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.ENOTDIR: "move away what is in the folder's place",
+    errno.EEXIST: "move away what is in the folder's place",
+    errno.ENOENT: "mount it, or make the folder that the link leads to",
 }
 
 
@@ -40,7 +54,7 @@ class DiskError(OSError):
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
     """Free bytes of the disks of films and state (None: unknown), and the bytes they need. `awaited` is the number of
-    results that are paid, or may be, and not stored yet."""
+    results that are paid, or may be, and not stored yet; `error` says why films can't be written at all."""
 
     media: str
     media_free: int | None
@@ -49,6 +63,7 @@ class DiskSpace:
     awaited: int
     result_bytes: int
     min_free_bytes: int
+    error: DiskError | None = None
 
     @property
     def needed(self) -> int:
@@ -57,8 +72,12 @@ class DiskSpace:
 
     @property
     def is_short(self) -> bool:
-        """Return whether there is too little space for the awaited results."""
-        return (self.media_free is not None and self.media_free < self.needed) or self.state_is_full
+        """Return whether the awaited results can't be written, or have too little space."""
+        return (
+            self.error is not None
+            or (self.media_free is not None and self.media_free < self.needed)
+            or self.state_is_full
+        )
 
     @property
     def state_is_full(self) -> bool:
@@ -67,7 +86,7 @@ class DiskSpace:
 
     def fits(self) -> int | None:
         """Return how many more results fit; None without a bound."""
-        if self.state_is_full:
+        if self.error is not None or self.state_is_full:
             return 0
         if self.media_free is None:
             return None
@@ -83,7 +102,10 @@ class DiskSpace:
         return self.media_free - self.min_free_bytes >= self.result_bytes
 
     def describe(self) -> str:
-        """Return a text with the free space, the awaited results and the minimum that must stay free."""
+        """Return why films can't be written, or a text with the free space, the awaited results and the minimum that
+        must stay free."""
+        if self.error is not None:
+            return str(self.error)
         if self.state_is_full:
             return f"{_size(self.state_free)} are free in {self.state}; {_size(self.min_free_bytes)} must stay free"
         room = f"{_size(self.media_free)} are free in {self.media}; a result is estimated at {_size(self.result_bytes)}"
@@ -98,8 +120,8 @@ MAKE_ROOM: Final = (
 )
 
 
-def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSpace:
-    """Read the free bytes of the media store and of the state's disk."""
+def read_space(settings: Settings, store: MediaStore, *, awaited: int, error: DiskError | None = None) -> DiskSpace:
+    """Read the free bytes of the media store and of the state's disk; `error` is that of the last `write_error`."""
     return DiskSpace(
         media=store.place,
         media_free=store.free_bytes(),
@@ -108,7 +130,17 @@ def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSp
         awaited=awaited,
         result_bytes=settings.result_bytes,
         min_free_bytes=settings.min_free_bytes,
+        error=error,
     )
+
+
+def write_error(store: MediaStore) -> DiskError | None:
+    """Try to write where films are written; return the error for the operator, None if it works."""
+    try:
+        store.try_write()
+    except OSError as error:
+        return _disk_error(error, Path(error.filename), awaited=0)
+    return None
 
 
 def require_space(store: MediaStore, needed: int | None) -> None:
@@ -122,9 +154,10 @@ def as_disk_error(error: OSError, settings: Settings, *, awaited: int) -> DiskEr
     """Return a DiskError with a text for the operator; None for an OSError that is no disk error."""
     if isinstance(error, DiskError):
         return error
-    if error.errno not in DISK_ERRORS:
-        return None
-    folder = _folder_of(error, settings)
+    return _disk_error(error, _folder_of(error, settings), awaited=awaited) if error.errno in DISK_ERRORS else None
+
+
+def _disk_error(error: OSError, folder: Path, *, awaited: int) -> DiskError:
     waiting = f" {counted(awaited, 'paid result')} to be fetched once it can be written." if awaited else ""
     todo = _TODO.get(error.errno or 0, "make room there, or move the folder to a larger disk")
     message = (

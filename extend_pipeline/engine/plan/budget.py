@@ -35,6 +35,9 @@ class DiskBudget:
         fits = None if self.space is None else self.space.fits()
         if self.space is None or fits is None or self.taken < fits:
             return None
+        if self.space.error is not None:
+            todo = "see above, then: extend-pipeline advance; in Dagster it goes on by itself"
+            return Blocker(BlockReason.NO_DISK_SPACE, str(self.space.error), todo)
         if self.taken or self.space.frees_itself():
             todo = "nothing: it continues when the others are fetched; or make room"
             return Blocker(BlockReason.DISK_RESERVED, f"no room for another result: {self.space.describe()}", todo)

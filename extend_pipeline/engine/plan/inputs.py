@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video, root_source
 from extend_pipeline.engine.declarations import declarations, may_differ, pending_renames
-from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
 from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.guards.process import process_blockers
@@ -160,7 +159,7 @@ def _read(pipeline: Pipeline, chosen: _Chosen, planned: Sequence[Video], above: 
         sources=sources,
         ledger=ledger,
         process_blockers=process_blockers(pipeline, rows, waiting),
-        disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
+        disk=pipeline.disk_space(awaited=awaited),
         names=names,
         on_change=pipeline.configuration.catalogue.on_change or "ask",
         misnamed=misnamed,

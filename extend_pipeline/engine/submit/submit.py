@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.guards import contact
-from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside, remember
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import DueStep, Plan
@@ -75,13 +74,13 @@ def submit_due(
 
 
 def _free_results(pipeline: Pipeline) -> int | None:
-    """Return for how many more results the disks have space now, none while they did not take one that is paid; None
-    without a limit."""
+    """Return for how many more results the disks have space now, none while films can't be written or one that is paid
+    was not taken; None without a limit."""
     with pipeline.ledger.read() as connection:
         if job_queue.first_without_room(connection, pipeline.accounts) is not None:
             return 0
         awaited = queries.awaited(connection)
-    return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
+    return pipeline.disk_space(awaited=awaited).fits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,21 @@ def test_a_poll_sensor_requests_one_run_over_many_ticks_with_due_work(place: Pla
     assert len(place.sensor("kling_poll_sensor").run_requests) == 1
 
 
+def test_no_run_buys_or_is_requested_while_films_can_not_be_written(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP)])
+    place.sensor("catalog_sensor")
+    media = place.home / "state" / "media"
+    media.write_text("")
+    assert place.advance().success
+    assert place.sensor("kling_poll_sensor").run_requests == []
+    assert not place.materialise("extension_requests", keys=["one"]).success
+    assert place.submits("one") == 0
+    media.unlink()
+    assert len(place.sensor("kling_poll_sensor").run_requests) == 1
+    assert place.advance().success
+    assert place.submits("one") == 1
+
+
 def test_a_poll_sensor_records_task_states_and_requests_a_run_to_fetch_results(place: Place) -> None:
     place.write([video("one", extend=ONE_HOP)])
     place.sensor("catalog_sensor")

@@ -78,7 +78,18 @@ def test_a_plan_buys_only_what_there_is_room_for(
 
 
 @pytest.mark.parametrize(
-    "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG]
+    "code",
+    [
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EFBIG,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    ],
 )
 def test_a_disk_error_names_the_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:
     part = home.settings.media_dir / ".incoming" / "x.part"
