@@ -202,12 +202,11 @@ def _collect_examined(
             fetched = replace(fetched, message=f"{fetched.message}; {fresh.message}", stale_url=fresh.stale_url)
     if isinstance(fetched, Stored):
         try:
-            if attempt.state is S.STORED:
-                keep_restored(pipeline, attempt, fetched, examiner)
-            else:
-                keep_film(pipeline, attempt, fetched, examiner, actor=pipeline.owner)
+            _keep(pipeline, attempt, fetched, examiner)
         except ProbeUnavailable as error:
             fetched = could_not_probe(error)
+        except FileNotFoundError as error:
+            fetched = FetchFailure(f"{error.filename} went while it was examined")
         else:
             with lock:
                 (report.restored if attempt.state is S.STORED else report.stored).append(attempt.where)
@@ -223,6 +222,15 @@ def _collect_examined(
     }
     with lock:
         lists[decision].append(attempt.where)
+
+
+def _keep(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Examiner) -> None:
+    keep = keep_restored if attempt.state is S.STORED else partial(keep_film, actor=pipeline.owner)
+    try:
+        keep(pipeline, attempt, stored, examiner)
+    except FileNotFoundError:  # the file that it continues went after it was looked for, and is found missing now
+        with Examiner(pipeline, attempt) as afresh:
+            keep(pipeline, attempt, stored, afresh)
 
 
 def _fresh_url(pipeline: Pipeline, attempt: AttemptRow) -> _FreshUrl | FetchFailure:

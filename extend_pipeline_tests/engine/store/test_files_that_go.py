@@ -1,0 +1,52 @@
+"""A file that goes while a result is examined is a missing one, and ends nothing."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.engine.drive import advance_until_idle
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.media.store import MediaRef
+from extend_pipeline_tests.engine.store.films import look_and_drive, rows
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
+from extend_pipeline_tests.support.home.every_provider import other_home
+
+
+@pytest.mark.parametrize(
+    ("provider", "what", "opening"),
+    [("kling", "source", 1), ("kling", "result", 1), ("luma", "source", 1), ("luma", "source", 2)],
+)
+def test_a_file_that_goes_between_the_look_and_its_opening_is_a_missing_one(
+    provider: str, what: str, opening: int, home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = home.seeded(2, steps=1) if provider == "kling" else other_home(home, provider, 2)  # luma's are joined
+    openings: list[Path] = []
+    with home.open(JumpClock()) as pipeline:
+        local = pipeline.store.local
+
+        def open_file(ref: MediaRef) -> AbstractContextManager[Path]:
+            with pipeline.ledger.read() as connection:
+                sources = connection.execute(select(tables.videos.c.video_key, tables.videos.c.source_path))
+                video = {row.source_path: row.video_key for row in sources}.get(str(ref))
+            if video == (entries[0]["key"] if what == "source" else None):
+                openings.append(home.settings.media_dir / str(ref))
+                if len(openings) == opening:
+                    openings[0].unlink()
+            return local(ref)
+
+        monkeypatch.setattr(pipeline.store, "local", open_file)
+        done = advance_until_idle(pipeline, max_seconds=30)
+        assert {video.state for video in done.videos} == {VideoState.COMPLETE}
+        assert len(openings) >= opening
+        look_and_drive(pipeline)
+        assert openings[0].is_file()
+        films = rows(pipeline, tables.attempts.c.state, tables.attempts.c.film_path, tables.attempts.c.hop)
+        assert [(row.state, row.film_path is not None) for row in films] == [("stored", provider == "luma")] * 2
+        assert status(pipeline).store.is_complete
+        assert len(home.sandbox.charges()["charges"]) == 2
