@@ -19,7 +19,7 @@ FOLDER: Final = "catalog"
 _BESIDE: Final = ("catalog.yaml", "catalog.csv")
 _YAML: Final = (".yaml", ".yml")
 _CSV: Final = ".csv"
-_MISNAMED: Final = re.compile(r"catalog(ue)?\.(ya?ml|csv)", re.IGNORECASE)
+_MISNAMED: Final = re.compile(r"catalog(ue)?(\.(ya?ml|csv))?", re.IGNORECASE)
 _SKIPPED: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
 
 
@@ -43,8 +43,9 @@ class FileRows:
 
 
 def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]:
-    """Return the catalogue's files in the order in which they are read, and the issues of misnamed files and of folders
-    and links that can't be looked into, because a file that isn't seen would take its videos out of the catalogue."""
+    """Return the catalogue's files in the order in which they are read, and the issues of misnamed files and folders,
+    and of folders and links that can't be looked into, because a file that isn't seen would take its videos out of the
+    catalogue."""
     found = [CatalogueFile(name, home / name) for name in _BESIDE if is_there(home / name)]
     issues = list(_misnamed(home, found))
     if is_there(home / FOLDER):
@@ -53,14 +54,22 @@ def catalogue_files(home: Path) -> tuple[list[CatalogueFile], list[ConfigIssue]]
 
 
 def _misnamed(home: Path, found: Sequence[CatalogueFile]) -> Iterator[ConfigIssue]:
-    """Yield an issue for each file of the home that is named almost like one of the catalogue."""
+    """Yield an issue for each file of the home that is named almost like one of the catalogue, and for each folder that
+    is named almost like its folder and has files as that would."""
     try:
         names = sorted(path.name for path in home.iterdir() if _MISNAMED.fullmatch(path.name))
     except (OSError, ValueError):  # its files may be readable nevertheless
         return
+    read = [home / FOLDER, *(file.path for file in found)]
     for name in names:
         # what is read may have this name too, by a link or on a disk that knows no case
-        if name not in _BESIDE and not any(_is_same(home / name, file.path) for file in found):
+        if name in (*_BESIDE, FOLDER) or any(_is_same(home / name, path) for path in read):
+            continue
+        if "." not in name:
+            if any(_below(home / name, name, [])):
+                message = f"is not read: the folder with the files of a catalogue is called {FOLDER}"
+                yield ConfigIssue(name, None, message, "Rename it, or remove it.")
+        else:
             message = f"is not read: a catalogue beside {ACCOUNTS_FILE} is called {' or '.join(_BESIDE)}"
             hint = f"Rename it, move it into {FOLDER}/, where any name is read, or remove it."
             yield ConfigIssue(name, None, message, hint)

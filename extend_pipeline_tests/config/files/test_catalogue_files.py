@@ -102,6 +102,23 @@ def test_a_misnamed_file_beside_what_is_read_is_a_mistake(name: str, tmp_path: P
     assert list(configuration.catalogue.videos) == ["two"]
 
 
+@pytest.mark.parametrize("name", ["catalogue", "Catalog"])
+def test_a_misnamed_folder_beside_what_is_read_is_a_mistake(name: str, tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry())
+    folder = home / name / "2026"
+    folder.mkdir(parents=True)
+    (folder / "end.png").write_bytes(b"")
+    assert read(home).problems == ()
+    (folder / "spring.yml").write_text("videos:\n" + entry("two", source=source(video_id="9")))
+    configuration = read(home)
+    (problem,) = configuration.problems
+    assert problem.file == name
+    check_user_text(problem.text())
+    assert list(configuration.catalogue.videos) == ["one"]
+    (home / "catalog").symlink_to(name)
+    assert read(home).problems == ()
+
+
 def test_another_name_of_what_is_read_is_no_mistake(tmp_path: Path) -> None:
     home = write_home(tmp_path, entry())
     (home / "catalog.yml").symlink_to("catalog.yaml")
