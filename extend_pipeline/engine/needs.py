@@ -16,6 +16,7 @@ from extend_pipeline.engine.guards.process import (
 )
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import leftover_tasks
+from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
@@ -97,7 +98,9 @@ def needs_now(pipeline: Pipeline) -> list[Need]:
     ]
     needs += _of_accounts(pipeline, accounts, planned, needs)
     covered = {need.where for need in needs}
-    needs += (_doubt(doubt) for doubt in doubts if _waits(doubt) and doubt.attempt.where not in covered)
+    asked = _asked_unless_hidden(pipeline, doubts)
+    waiting = [doubt for doubt in doubts if _waits(doubt) or doubt.attempt.attempt_id in asked]
+    needs += (_doubt(doubt) for doubt in waiting if doubt.attempt.where not in covered)
     needs += (_expiring(item, pipeline.now_ms()) for item in expiring if item.where not in covered)
     covered |= {need.where for need in needs}
     needs += _of_the_providers(pipeline, covered)
@@ -243,6 +246,23 @@ def _waits(doubt: Doubt) -> bool:
     """Return whether a doubt that no plan has as a question waits for a person: it is past its time, or its video has
     left the catalogue."""
     return doubt.age_s > DOUBT_S or not doubt.is_declared
+
+
+def _asked_unless_hidden(pipeline: Pipeline, doubts: Sequence[Doubt]) -> set[str]:
+    """Return the attempts in doubt about which a plan asks a person, while a mistake in the files may hide their videos
+    from it."""
+    if not pipeline.configuration.problems:
+        return set()
+    rows = [doubt.attempt for doubt in doubts if doubt.attempt.account in pipeline.accounts]
+    with pipeline.ledger.read() as connection:
+        hints = queries.hints(connection, [row.attempt_id for row in rows])
+    looks = {key: hint.look for key, hint in hints.items()}
+    asked = set()
+    for row in rows:
+        hop_state = classify_hop(row.where, [row], looks, pipeline.accounts[row.account], pipeline.now_ms())
+        if isinstance(hop_state, Blocked) and hop_state.blocker.reason.needs_person:
+            asked.add(row.attempt_id)
+    return asked
 
 
 def _doubt(doubt: Doubt) -> Need:

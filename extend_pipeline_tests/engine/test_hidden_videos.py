@@ -43,7 +43,7 @@ def of(pipeline: Pipeline, kind: str) -> list[Need]:
 
 
 @pytest.mark.parametrize("how", [copied, misspelt])
-def test_a_doubt_may_be_paid_for_again_and_is_reported_after_an_hour(how: Hide, home: EngineHome) -> None:
+def test_a_doubt_may_be_paid_for_again_and_stays_the_same_thing(how: Hide, home: EngineHome) -> None:
     home.account = {"submit_class": "C"}
     entries = home.seeded(2)
     home.sandbox.faults([{"kind": "reset_before", "where": "submit", "match": {"video_id": source_id(0)}}])
@@ -54,11 +54,23 @@ def test_a_doubt_may_be_paid_for_again_and_is_reported_after_an_hour(how: Hide, 
         hide(pipeline, how, home, entries)
         (doubt,) = status(pipeline).doubts
         assert doubt.is_declared
-        assert [need.kind for need in needs_now(pipeline)] == ["configuration"]
+        (need,) = of(pipeline, "in_doubt")
+        assert (need.ids, need.is_urgent) == (before.ids, False)
+        assert len(needs_now(pipeline)) == 2  # and the mistake
         clock.skip(DOUBT_S * 1000 + 60_000)
         (need,) = of(pipeline, "in_doubt")
         assert (need.ids, need.is_urgent) == (before.ids, True)
         check_user_text(need.todo)
+
+
+def test_a_doubt_that_is_looked_up_waits_for_no_person_while_it_is_hidden(home: EngineHome) -> None:
+    entries = home.seeded(1)
+    home.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    with home.open(JumpClock()) as pipeline:
+        assert advance(pipeline, publish=False).submitted.in_doubt == ["v000/1"]
+        assert of(pipeline, "in_doubt") == []
+        hide(pipeline, misspelt, home, entries)
+        assert [need.kind for need in needs_now(pipeline)] == ["configuration"]
 
 
 def test_an_overdue_task_stays_the_same_thing(make_home: Callable[..., EngineHome]) -> None:
