@@ -17,7 +17,7 @@ from extend_pipeline.commands.doctor.machine_checks import check_version, sqlite
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.clock import describe_ahead
-from extend_pipeline.engine.guards.disk_space import MAKE_ROOM, read_space
+from extend_pipeline.engine.guards.disk_space import MAKE_ROOM, read_space, write_error
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.other_home import other_home
 from extend_pipeline.engine.home import wall_ms
@@ -85,10 +85,13 @@ def _check_identity(configuration: Configuration, ledger: Ledger) -> Finding:
 
 
 def check_media(settings: Settings) -> Iterator[Finding]:
-    """Yield whether only this user can read and write the media folder, and whether the disks have enough space."""
+    """Yield whether films can be written, whether only this user can read and write the folder, and whether the disks
+    have enough space."""
     store = open_store(settings)
     for folder in islice(store.folders(), 1):
-        yield _check_folder("media", folder)
+        found = _check_folder("media", folder)
+        error = write_error(store) if found.level is Level.OK else None
+        yield found if error is None else problem("media", str(error), "see above")
         if finding := _check_mode("media", folder):
             yield finding
     space = read_space(settings, store, awaited=_awaited(settings))

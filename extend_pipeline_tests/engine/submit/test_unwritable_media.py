@@ -88,6 +88,8 @@ def test_nothing_is_bought_while_films_can_not_be_written(
             shown = run_bounded(home, verb, plain_user=True)
             assert shown.returncode == 1
             assert message in shown.stdout
+        findings = json.loads(run_bounded(home, "doctor", "--offline", "--json", plain_user=True).stdout)["findings"]
+        assert "media" in {finding["check"] for finding in findings if finding["level"] == "problem"}
     finishes(home, charges=2)
 
 
