@@ -16,6 +16,7 @@ from extend_pipeline.commands.render.home import use_home
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline_tests.deep import MARKER, mark_deep
 from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED, migrate_quickly
+from extend_pipeline_tests.support.processes.migration_scripts import read_migrations_once
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 from extend_pipeline_tests.support.servers.prompt_uvicorn import stop_promptly
 from extend_pipeline_tests.support.user_texts import WRITE, write_golden
@@ -78,6 +79,14 @@ def _prompt_servers() -> Iterator[None]:
     """Sandboxes that stop within some 10 ms."""
     with pytest.MonkeyPatch.context() as patch:
         stop_promptly(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_read_once() -> Iterator[None]:
+    """Databases of Dagster's whose migrations are looked through only for the first one."""
+    with pytest.MonkeyPatch.context() as patch:
+        read_migrations_once(patch)
         yield
 
 
