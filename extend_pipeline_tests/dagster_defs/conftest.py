@@ -23,6 +23,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
+from extend_pipeline_tests.support.media.rendered import render_once
 
 SMALL = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), slots=100)
 ONE_HOP = {"steps": 1, "prompt": "x"}
@@ -162,6 +163,7 @@ def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         for name, value in credentials_env(SMALL).items():
             patch.setenv(name, value)
+        render_once(patch)
         yield Place(home, sandbox, resource, defs, instance)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from extend_pipeline.sandbox import running_sandbox
 from extend_pipeline_tests.support.home.engine_home import EngineHome, sandbox_config, set_credentials
+from extend_pipeline_tests.support.media.rendered import render_once
 from extend_pipeline_tests.support.servers.silent import SilentServer, running_silent_server
 
 
@@ -18,6 +19,7 @@ from extend_pipeline_tests.support.servers.silent import SilentServer, running_s
 def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineHome]]:
     """Yield a function that makes a home with a sandbox of its own; `config` is the sandbox's."""
     set_credentials(monkeypatch)
+    render_once(monkeypatch)
     with ExitStack() as stack:
 
         def make(name: str = "home", *, ledger_url: str | None = None, **config: Any) -> EngineHome:
