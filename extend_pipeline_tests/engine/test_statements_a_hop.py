@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import pytest
 from sqlalchemy import Connection, event
 
 from extend_pipeline.engine.advance import declare_catalogue
@@ -16,16 +17,17 @@ from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 HOPS: Final = 32
 MOST: Final = 38  # statements a hop, BEGIN among them, with all reads of all rounds
 MOST_WRITING: Final = 25  # of them in write transactions
-WAVES: Final = 3  # a busy machine splits a wave, and each part has a transaction of its own: the best one counts
+WAVES: Final = 3  # a busy machine splits a wave, and each part has a transaction of its own: one whole wave is enough
 
 
 def test_a_hop_costs_few_statements(make_home: Callable[..., EngineHome], ledger_url: str) -> None:
     home = make_home(ledger_url=ledger_url)
-    costs = [_statements(home, first=wave * HOPS) for wave in range(WAVES)]
-    reading_too, writing = min(costs)
-    print(f"{reading_too:.1f} statements a hop, {writing:.1f} in write transactions")
-    assert reading_too <= MOST
-    assert writing <= MOST_WRITING
+    for wave in range(WAVES):
+        reading_too, writing = _statements(home, first=wave * HOPS)
+        print(f"{reading_too:.1f} statements a hop, {writing:.1f} in write transactions")
+        if reading_too <= MOST and writing <= MOST_WRITING:
+            return
+    pytest.fail(f"no wave with at most {MOST} statements a hop and {MOST_WRITING} in write transactions")
 
 
 def _statements(home: EngineHome, *, first: int) -> tuple[float, float]:
