@@ -87,7 +87,7 @@ def test_nothing_is_bought_while_films_can_not_be_written(
         for verb in ("plan", "status"):
             shown = run_bounded(home, verb, plain_user=True)
             assert shown.returncode == 1
-            assert message in shown.stdout
+            assert message.partition(" (")[0] in shown.stdout  # then the free bytes, which other programs change
         findings = json.loads(run_bounded(home, "doctor", "--offline", "--json", plain_user=True).stdout)["findings"]
         assert "media" in {finding["check"] for finding in findings if finding["level"] == "problem"}
     finishes(home, charges=2)
