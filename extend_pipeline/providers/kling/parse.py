@@ -118,7 +118,10 @@ def parse_page(raw: RawResponse, *, only: Collection[str] | None = None) -> Page
             return _query_failed(envelope)
         return malformed(envelope.answer, "the response reports success without a list")
     wanted = rows if only is None else [row for row in rows if _may_be_one_of(only, row)]
-    views = [view for row in wanted if (view := _read_row(row, raw)) is not None]
+    guard = raw.guard
+    views = [
+        _with_evidence(view, row, raw) for row in wanted if (view := read_task(row, guard=guard, raw="")) is not None
+    ]
     return Page(tuple(views), malformed=len(wanted) - len(views), rows=len(rows))
 
 
@@ -137,12 +140,9 @@ def _may_be_one_of(task_ids: Collection[str], row: object) -> bool:
     return not isinstance(task_id, str) or task_id in task_ids
 
 
-def _read_row(row: object, raw: RawResponse) -> TaskView | None:
+def _with_evidence(view: TaskView, row: object, raw: RawResponse) -> TaskView:
     """Return a task of a list. Only a failed one carries its row, as evidence."""
-    view = read_task(row, guard=raw.guard, raw="")
-    if view is None or view.state is not TaskState.FAILED:
-        return view
-    return replace(view, raw=row_text(row, raw))
+    return replace(view, raw=row_text(row, raw)) if view.state is TaskState.FAILED else view
 
 
 def _envelope(raw: RawResponse) -> _Envelope:
