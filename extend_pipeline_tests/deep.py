@@ -99,7 +99,7 @@ DEEP: Final = (
     "media/test_assemble.py::test_damaged_frames",
     "engine/fetch/test_unprobed.py",
     "warehouse/test_readers.py::test_a_query_can_neither",
-    "media/test_joined_audio.py",
+    "media/join/test_joined_audio.py",
     "base/test_names.py::test_a_valid_name_is",
     "dagster_defs/assets/test_tables.py::test_advance_job_publishes_itself",
     # each part of the benchmark, as small as it can be

@@ -167,7 +167,7 @@ def test_mistakes_in_accounts_yaml_are_reported_to_the_last_good_receiver(ticks:
     (ticks.place.home / "accounts.yaml").write_text("accounts: [\n", encoding="utf-8")
     ticks.tick()
     assert shown(ticks.last, "kind", "urgent") == ("configuration", False)
-    check_user_text(ticks.last["text"])
+    check_user_text(ticks.last["text"].partition(" →")[0])  # a long line is cut after it, where the home's path decides
 
 
 def test_a_home_that_can_not_be_opened_for_minutes_is_reported(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
