@@ -39,6 +39,7 @@ def charged(home: EngineHome) -> Decimal:
 
 
 def adopted_attempts(pipeline: Pipeline) -> list[Row[Any]]:
+    """Return the attempts of adopted tasks."""
     table = tables.attempts
     with pipeline.ledger.read() as connection:
         return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))

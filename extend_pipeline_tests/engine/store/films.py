@@ -19,17 +19,20 @@ HOUR_MS = 3_600_000
 
 
 def rows(pipeline: Pipeline, *columns: Any) -> list[Any]:
+    """Return columns of all attempts, by hop."""
     with pipeline.ledger.read() as connection:
         return list(connection.execute(select(*columns).order_by(tables.attempts.c.hop)))
 
 
 def results(pipeline: Pipeline) -> list[Path]:
+    """Return the paths of all results, by hop."""
     return [
         pipeline.settings.media_dir / row.path for row in rows(pipeline, tables.attempts.c.path, tables.attempts.c.hop)
     ]
 
 
 def look_and_drive(pipeline: Pipeline) -> None:
+    """Let the next look at the store be due, and work until nothing is left to do."""
     pipeline.now_ms.skip(LOOK_EVERY_MS + 1)  # type: ignore[attr-defined]
     drive(pipeline)
 

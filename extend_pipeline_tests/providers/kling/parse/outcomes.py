@@ -17,14 +17,17 @@ CANARY = "canary-secret-0123456789"
 
 
 def submit(status: int, content: bytes) -> SubmitOutcome:
+    """Parse the response to a submit with our own id."""
     return parse_submit(RawResponse(status, content, (CANARY,), 3.0), external_task_id=OWN)
 
 
 def query(status: int, content: bytes, requested: str = ID, own_key: bool = False) -> QueryOutcome:
+    """Parse the response to a query of a task."""
     return parse_query(RawResponse(status, content, (CANARY,), 3.0), requested=requested, own_key=own_key)
 
 
 def seen(content: bytes, requested: str = ID) -> TaskView:
+    """Return the task that a query with status 200 shows."""
     outcome = query(200, content, requested)
     assert isinstance(outcome, Found), outcome
     return outcome.view
