@@ -14,6 +14,8 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import ADOPTED
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome
 
+# orders to the sandbox: no response has the amount of a charge, so that the prediction is booked
+WITHOUT_AMOUNTS = tuple({"kind": "no_unit_deduction", "where": where, "times": 50} for where in ("query", "list"))
 SECOND_DAY_MS = DAY_MS + 7_200_000  # by then a bill holds what was charged on the first
 
 

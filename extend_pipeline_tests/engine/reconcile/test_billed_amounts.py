@@ -17,7 +17,13 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
-from extend_pipeline_tests.engine.reconcile.comparing import SECOND_DAY_MS, charged, compare_statements, verdicts
+from extend_pipeline_tests.engine.reconcile.comparing import (
+    SECOND_DAY_MS,
+    WITHOUT_AMOUNTS,
+    charged,
+    compare_statements,
+    verdicts,
+)
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -45,9 +51,7 @@ def test_another_amount_is_adjusted_reported_and_stops_the_account(billed: Engin
     billed.sandbox.faults(
         [
             {"kind": "odd_deduction", "where": "submit", "units": "3.5"},
-            # the responses have no amount, so that the prediction is booked
-            {"kind": "no_unit_deduction", "where": "query", "times": 50},
-            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+            *WITHOUT_AMOUNTS,
         ]
     )
     clock = JumpClock()
@@ -81,8 +85,7 @@ def test_a_failed_task_keeps_its_reservation_until_the_bill_is_available(
     home.sandbox.faults(
         [
             {"kind": "fail_task", "where": "submit"},
-            {"kind": "no_unit_deduction", "where": "query", "times": 50},
-            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+            *WITHOUT_AMOUNTS,
         ]
     )
     clock = JumpClock()
@@ -125,8 +128,7 @@ def test_tasks_that_the_balance_paid_are_no_gap_in_the_bill_of_the_packs(make_ho
         [
             {"kind": "fail_task", "where": "submit"},
             {"kind": "reset_after", "where": "submit"},
-            {"kind": "no_unit_deduction", "where": "query", "times": 50},
-            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+            *WITHOUT_AMOUNTS,
         ]
     )
     clock = JumpClock()

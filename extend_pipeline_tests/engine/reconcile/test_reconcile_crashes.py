@@ -19,7 +19,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import ADOPTED
-from extend_pipeline_tests.engine.reconcile.comparing import SECOND_DAY_MS
+from extend_pipeline_tests.engine.reconcile.comparing import SECOND_DAY_MS, WITHOUT_AMOUNTS
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.processes.children import CONTEXT, Child, write_to
@@ -62,8 +62,7 @@ def disturbed(
     home.sandbox.faults(
         [
             {"kind": "odd_deduction", "where": "submit", "units": "3.5"},
-            {"kind": "no_unit_deduction", "where": "query", "times": 50},
-            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+            *WITHOUT_AMOUNTS,
         ]
     )
     clock = JumpClock()

@@ -57,7 +57,7 @@ def test_films_of_no_attempt_are_counted(home: EngineHome) -> None:
         drive(pipeline)
         folder = pipeline.settings.media_dir / "cd"
         folder.mkdir(exist_ok=True)
-        (folder / f"{'cd' * 32}.mp4").write_bytes(b"somebody's")
+        (folder / f"{'cd' * 32}.mp4").write_bytes(b"of another")
         now = store_now(pipeline)
         assert (now.unknown, now.unknown_bytes) == (1, 10)
         assert now.is_complete
