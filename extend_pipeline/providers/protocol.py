@@ -270,7 +270,7 @@ class Provider(ABC):
 
     def list_page(self, page: int, size: int, *, only: Collection[str] | None = None) -> PageOutcome:  # noqa: ARG002
         """Return one page of the account's tasks, `page` from 1. With `only`, rows of other tasks are counted and not
-        read. Fails if the upstream has no list."""
+        read, and a task that runs may have its state and time alone. Fails if the upstream has no list."""
         return _not_queried(f"this account has no list of tasks, and so no page {page} of {size} rows")
 
     def close(self) -> None:

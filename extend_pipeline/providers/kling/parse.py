@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.providers.kling.task import read_task
+from extend_pipeline.providers.kling.task import read_running, read_task
 from extend_pipeline.providers.protocol import (
     Accepted,
     Answer,
@@ -109,8 +109,8 @@ def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> Q
 
 
 def parse_page(raw: RawResponse, *, only: Collection[str] | None = None) -> PageOutcome:
-    """Parse a page of the list, or those of its rows whose tasks are in `only`. Past the end `data` is `[]`; a page
-    without a list is malformed, never empty."""
+    """Parse a page of the list, or those of its rows whose tasks are in `only`, and of those that run no more than a poll
+    needs. Past the end `data` is `[]`; a page without a list is malformed, never empty."""
     rows = _rows(raw)
     if rows is None:
         envelope = _envelope(raw)
@@ -118,10 +118,7 @@ def parse_page(raw: RawResponse, *, only: Collection[str] | None = None) -> Page
             return _query_failed(envelope)
         return malformed(envelope.answer, "the response reports success without a list")
     wanted = rows if only is None else [row for row in rows if _may_be_one_of(only, row)]
-    guard = raw.guard
-    views = [
-        _with_evidence(view, row, raw) for row in wanted if (view := read_task(row, guard=guard, raw="")) is not None
-    ]
+    views = [view for row in wanted if (view := _read_row(row, raw, only)) is not None]
     return Page(tuple(views), malformed=len(wanted) - len(views), rows=len(rows))
 
 
@@ -140,9 +137,13 @@ def _may_be_one_of(task_ids: Collection[str], row: object) -> bool:
     return not isinstance(task_id, str) or task_id in task_ids
 
 
-def _with_evidence(view: TaskView, row: object, raw: RawResponse) -> TaskView:
-    """Return a task of a list. Only a failed one carries its row, as evidence."""
-    return replace(view, raw=row_text(row, raw)) if view.state is TaskState.FAILED else view
+def _read_row(row: object, raw: RawResponse, only: Collection[str] | None) -> TaskView | None:
+    """Return the task of a row. Only a failed one carries its row, as evidence."""
+    # most rows of a poll are running tasks, and all of such a row takes three times as long to read
+    if only is not None and (running := read_running(row, only)) is not None:
+        return running
+    view = read_task(row, guard=raw.guard, raw="")
+    return view and (replace(view, raw=row_text(row, raw)) if view.state is TaskState.FAILED else view)
 
 
 def _envelope(raw: RawResponse) -> _Envelope:

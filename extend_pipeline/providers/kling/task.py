@@ -1,5 +1,6 @@
 """Parse a task of Kling's from a query or a list row (docs/upstream/kling.md, "Query"). Pure, and never raises."""
 
+from collections.abc import Collection
 from typing import Final
 
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
@@ -14,6 +15,7 @@ STATES: Final = {
     "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (docs/upstream/kling.md, "States")
     "failed": TaskState.FAILED,
 }
+RUNNING: Final = {word: state for word, state in STATES.items() if state in (TaskState.SUBMITTED, TaskState.PROCESSING)}
 
 
 def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
@@ -49,6 +51,19 @@ def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
         warnings=tuple(warnings),
         raw=raw,
     )
+
+
+def read_running(data: object, task_ids: Collection[str]) -> TaskView | None:
+    """Return one of these tasks that only runs, with its state and when it was made. Return None for any other task,
+    and for one about which its row tells anything that `read_task` warns of."""
+    task = members(data)
+    task_id, word = task.get("task_id"), task.get("task_status")
+    state = RUNNING.get(word) if isinstance(word, str) else None
+    if state is None or not isinstance(task_id, str) or task_id not in task_ids:
+        return None
+    if members(task.get("task_result")).get("videos") or task.get("final_unit_deduction") not in (None, ""):
+        return None
+    return TaskView(task_id=task_id, state=state, status_word=word, created_ms=timestamp_ms(task.get("created_at")))
 
 
 def _outputs(videos: object, guard: Guard) -> tuple[tuple[Output, ...], list[str]]:

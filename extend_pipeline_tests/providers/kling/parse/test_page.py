@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from extend_pipeline.providers.kling.parse import parse_page
 from extend_pipeline.providers.protocol import (
     Page,
     QueryFailed,
     QueryFault,
+    TaskState,
 )
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.kling.bodies import DONE, LIST, body, done, envelope
@@ -34,6 +37,34 @@ def test_rows_of_other_tasks_are_counted_and_not_read() -> None:
     assert isinstance(page, Page)
     assert [view.task_id for view in page.views] == [ID, "827942411241803823"]
     assert (page.malformed, page.rows) == (1, 4)
+
+
+@pytest.mark.parametrize("only", [None, {ID}], ids=["all", "of a poll"])
+@pytest.mark.parametrize(
+    ("changed", "state", "warns"),
+    [
+        ({}, TaskState.PROCESSING, False),
+        ({"task_status": "submitted", "task_result": {}}, TaskState.SUBMITTED, False),
+        ({"task_status": "submitted", "final_unit_deduction": ""}, TaskState.SUBMITTED, False),
+        ({"task_status": " Processing "}, TaskState.PROCESSING, False),
+        ({"final_unit_deduction": "2"}, TaskState.PROCESSING, False),
+        ({"final_unit_deduction": "two"}, TaskState.PROCESSING, True),
+        ({"task_result": {"videos": [{"url": "https://films.example/1.mp4"}]}}, TaskState.PROCESSING, False),
+        ({"task_result": {"videos": [{"id": "1"}]}}, TaskState.PROCESSING, True),
+        ({"task_status": "reviewing"}, TaskState.PROCESSING, True),
+        ({"task_status": "succeed"}, TaskState.PROCESSING, True),
+        ({"task_status": 7}, TaskState.PROCESSING, True),
+        ({"task_status": "failed"}, TaskState.FAILED, False),
+    ],
+)
+def test_a_poll_reads_of_a_running_task_what_a_whole_row_says(
+    changed: dict[str, object], state: TaskState, warns: bool, only: set[str] | None
+) -> None:
+    row = done(**{"task_status": "processing", "task_result": {"videos": None}, "final_unit_deduction": None} | changed)
+    page = parse_page(RawResponse(200, envelope([row])), only=only)
+    assert isinstance(page, Page)
+    (view,) = page.views
+    assert (view.task_id, view.state, bool(view.warnings), view.created_ms) == (ID, state, warns, row["created_at"])
 
 
 def test_only_a_failed_row_of_a_page_is_kept_as_evidence() -> None:
