@@ -1,12 +1,14 @@
 """Replace the published file by a copy of the staging file, so that a reader finds the old one or the new one."""
 
 import os
-import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.base.disk import sync_folder
+from extend_pipeline.base.disk import free_bytes, sync_folder
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.warehouse import staging_db
 from extend_pipeline.warehouse.errors import PublishError
@@ -15,53 +17,93 @@ from extend_pipeline.warehouse.read import reading
 BYTES_AT_A_TIME: Final = 1 << 20
 
 
+@contextmanager
+def copied_early(target: Path, *, work: Path) -> Iterator[None]:
+    """Copy the staging file while the block changes it, because each takes a third of a publish of a million attempts;
+    `replace` makes the copy equal to it. Copies nothing where that could take the disk space that the changes need."""
+    copy = _copy_of(target)
+    staging_db.remove(copy)  # left by a publisher that was killed; only one runs at a time
+    size = work.stat().st_size if work.exists() else 0
+    if not 0 < 2 * size < (free_bytes(target.parent) or 0):
+        yield
+        return
+    try:
+        # the staging file is closed after DuckDB has closed it, because a close ends the process's locks on a file
+        with work.open("rb", buffering=0) as source, _open_copy(copy) as out, ThreadPoolExecutor(1) as thread:
+            copied = thread.submit(_write_all, out, source)
+            yield
+            copied.result()
+    except BaseException:
+        staging_db.remove(copy)
+        raise
+
+
 def replace(target: Path, *, work: Path, now_ms: int, thorough: bool) -> int:
-    """Copy, verify, fsync and rename the file, then fsync its folder. Return its size in bytes. Raises PublishError,
-    OSError.
+    """Make the copy equal to the staging file, verify and rename it, and fsync its folder. Return its size in bytes.
+    Raises PublishError, OSError.
 
     The copy is compared byte by byte; a `thorough` check also reads every value, which shows damage of
     the staging file by its checksums and takes seconds for a million attempts.
     """
-    temporary = target.with_name(f".{target.name}.new")
-    staging_db.remove(temporary)  # left by a publisher that was killed; only one runs at a time
+    copy = _copy_of(target)
     try:
-        _copy(work, temporary)
+        if (wal := work.with_name(work.name + ".wal")).exists():
+            raise PublishError(f"{wal} is still there after a checkpoint; another program seems to write to {work}")
+        _make_equal(copy, work)
         if thorough:
-            _verify(temporary)
+            _verify(copy)
         failpoint("publish.before_rename")
         _move_wal_away(target, now_ms=now_ms)
-        temporary.replace(target)
+        copy.replace(target)
     except BaseException:
-        staging_db.remove(temporary)
+        staging_db.remove(copy)
         raise
     sync_folder(target.parent)
     failpoint("publish.after_rename")
     return target.stat().st_size
 
 
-def _copy(work: Path, temporary: Path) -> None:
-    if (wal := work.with_name(work.name + ".wal")).exists():
-        raise PublishError(f"{wal} is still there after a checkpoint; another program seems to write to {work}")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    # compared while the disk writes, because each takes a third of replacing a file of a million attempts
-    with os.fdopen(descriptor, "wb") as out, ThreadPoolExecutor(max_workers=1) as thread:
-        shutil.copyfile(work, temporary)  # by the kernel
-        on_disk = thread.submit(os.fsync, out.fileno())
-        is_same = _same_bytes(work, temporary)
-        on_disk.result()
-    if not is_same:
-        raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
+def _copy_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
-def _same_bytes(one: Path, other: Path) -> bool:
-    parts = bytearray(BYTES_AT_A_TIME), bytearray(BYTES_AT_A_TIME)  # kept: new ones a megabyte cost as much as reading
-    with one.open("rb", buffering=0) as left, other.open("rb", buffering=0) as right:
-        while (size := left.readinto(parts[0])) == right.readinto(parts[1]):
-            if parts[0] != parts[1]:
-                return False
-            if not size:
-                return True
-    return False
+def _open_copy(copy: Path) -> FileIO:
+    return os.fdopen(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600), "r+b", buffering=0)
+
+
+def _write_all(out: FileIO, source: FileIO) -> None:
+    part = bytearray(BYTES_AT_A_TIME)  # kept: a new one a megabyte costs as much as reading
+    while size := source.readinto(part):
+        _write(out, part, size)
+    os.fsync(out.fileno())  # so that the disk has most of it by the time of the last one
+
+
+def _write(out: FileIO, part: bytearray, size: int) -> None:
+    with memoryview(part) as left:
+        written = 0
+        while written < size:
+            written += out.write(left[written:size])
+
+
+def _make_equal(copy: Path, work: Path) -> None:
+    """Write the parts in which a copy differs, and fsync it. Each is read again after it was written. Raises
+    PublishError if one still differs, OSError."""
+    wanted, found = bytearray(BYTES_AT_A_TIME), bytearray(BYTES_AT_A_TIME)
+    with work.open("rb", buffering=0) as source, _open_copy(copy) as out:
+        out.truncate(work.stat().st_size)
+        at = 0
+        while size := source.readinto(wanted):
+            del wanted[size:], found[size:]  # of the last part
+            out.readinto(found)
+            if found != wanted:
+                out.seek(at)
+                _write(out, wanted, size)
+                out.seek(at)
+                out.readinto(found)
+            if found != wanted:
+                raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
+            at += size
+        os.fsync(out.fileno())
 
 
 def _verify(temporary: Path) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy.types import TypeEngine
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read.held import renamed
+from extend_pipeline.ledger.read.json_rows import array_of
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.warehouse import schema
 
@@ -41,7 +42,6 @@ READS_A_BATCH: Final = 8
 EVENTS_AT_THE_END: Final = 1_000  # so many are read at once, with the last event's number
 
 _SPENT: Final = ("settle", "adjust")
-_ARRAY_OF: Final = {"sqlite": func.json_array, "postgresql": func.json_build_array}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _read(connection: Connection, table: Table, after: int, upto: int) -> list[s
 def _row(table: Table, dialect: str) -> ColumnElement[str]:
     """Return what is read of a row as one JSON text, because an object in Python for each of its values would cost
     twice as much as all else that is done with a row."""
-    return cast(_ARRAY_OF[dialect](*_columns(table).values()), Text)
+    return array_of(_columns(table).values(), dialect)
 
 
 def _batch(table: Table, rows: Sequence[str], *, fresh: bool) -> Batch:

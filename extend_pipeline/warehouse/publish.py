@@ -117,7 +117,8 @@ def _publish(
 def _make(
     ledger: Ledger, *, target: Path, work: Path, now_ms: int, in_place: _InPlace | None, rebuilt: str | None
 ) -> tuple[Published, Mark]:
-    reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms, in_place=in_place)
+    with atomic_replace.copied_early(target, work=work):
+        reached, rows, thorough = _bring_up(ledger, work, now_ms=now_ms, in_place=in_place)
     size = atomic_replace.replace(target, work=work, now_ms=now_ms, thorough=thorough)
     return Published(reached.seq, rows, rebuilt, bytes=size), reached
 

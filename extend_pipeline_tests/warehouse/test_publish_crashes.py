@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import signal
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.warehouse import definitions, staging_db
+from extend_pipeline.warehouse import atomic_replace, definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError
 from extend_pipeline.warehouse.publish import Published, publish
 from extend_pipeline.warehouse.read import meta, query
@@ -103,9 +104,11 @@ def test_a_failure_before_the_rename_leaves_the_old_file_and_no_rubbish(small_le
 def test_the_check_of_a_day_is_done_by_the_next_publish_if_one_failed_before_it(
     small_ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch, is_noted: bool
 ) -> None:
-    read_all, checks = staging_db.read_all, Counter[str]()
+    read_all, checks, fails = staging_db.read_all, Counter[str](), set[str]()
 
     def counted(connection: duckdb.DuckDBPyConnection) -> None:
+        if fails:
+            raise OSError(errno.EIO, "the disk fails")
         checks["read"] += 1
         read_all(connection)
 
@@ -120,14 +123,43 @@ def test_the_check_of_a_day_is_done_by_the_next_publish_if_one_failed_before_it(
     assert checks_of_a_publish("same-day", START + 1) == 0
     if not is_noted:
         place.work.with_name(place.work.name + ".lock").write_text("")
-    in_the_way = place.target.with_name(f".{place.target.name}.new")
-    in_the_way.mkdir()
+    fails.add("disk")
     with pytest.raises(PublishError):  # its changes are in the working file by then
         checks_of_a_publish("next-day", START + DAY)
-    in_the_way.rmdir()
+    fails.clear()
     assert checks_of_a_publish("later", START + DAY + 1) == 1
     assert checks_of_a_publish("later-still", START + DAY + 2) == 0
     assert attempts(place) == 5
+
+
+@pytest.mark.parametrize("free", [None, 0, 1 << 40], ids=["not told", "full", "much"])
+def test_what_is_published_is_the_same_however_much_of_it_was_copied_early(
+    small_ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch, free: int | None
+) -> None:
+    monkeypatch.setattr(atomic_replace, "free_bytes", lambda _folder: free)
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    for number in range(2, 5):
+        seed_attempt(small_ledger, f"a{number}", hop=number)
+        published = place.publish(small_ledger)
+        assert isinstance(published, Published)
+        assert published.rebuilt is None
+        assert place.target.read_bytes() == place.work.read_bytes()
+    assert place.target.stat().st_mode & 0o777 == 0o600
+    assert compare(small_ledger, place.target).findings == []
+
+
+def test_a_copy_that_holds_more_and_other_bytes_becomes_the_staging_file(tmp_path: Path) -> None:
+    work, target = tmp_path / "work", tmp_path / "target"
+    with atomic_replace.copied_early(target, work=work):  # without a file there is nothing to copy yet
+        assert list(tmp_path.iterdir()) == []
+    size = atomic_replace.BYTES_AT_A_TIME
+    for content in (b"", b"x", b"ab" * size, b"c" * size, b"c" * size + b"d", b"", b"e" * (2 * size + 7)):
+        with atomic_replace.copied_early(target, work=work):
+            work.write_bytes(content)
+        assert atomic_replace.replace(target, work=work, now_ms=0, thorough=False) == len(content)
+        assert target.read_bytes() == content
+        assert {path.name for path in tmp_path.iterdir()} == {"work", "target"}
 
 
 def damage(work: Path, how: str) -> None:

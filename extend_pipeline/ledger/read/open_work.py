@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, attempt_row
+from extend_pipeline.ledger.read.json_rows import all_rows
 from extend_pipeline.ledger.read.queries import among, rows_by
 from extend_pipeline.ledger.read.rows import VideoRow, video_row
 from extend_pipeline.ledger.states import ADOPTED, POLLED, UNFINISHED, AttemptState, VideoState
@@ -57,7 +58,7 @@ _PAID_TASKS: Final = (
 def running_videos(connection: Connection) -> list[RunningVideo]:
     """Return the videos for whose next hop a task runs, as their last walk has found, or a result is to be fetched, if
     no fetch of it has failed; branches are left out."""
-    return [RunningVideo._make(row) for row in connection.execute(_RUNNING).all()]
+    return [RunningVideo._make(row) for row in all_rows(connection, _RUNNING, {})]
 
 
 def unmeasured(connection: Connection, *, providers: Collection[str], keys: Collection[str] | None) -> list[VideoRow]:

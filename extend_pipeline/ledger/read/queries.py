@@ -7,6 +7,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
+from extend_pipeline.ledger.read.json_rows import all_rows
 from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, CompleteVideo, ContactRow, VideoRow, video_row
 from extend_pipeline.ledger.states import ADOPTED, LIVE, UNFINISHED, AttemptState, VideoState
 
@@ -75,7 +76,7 @@ def source_path(connection: Connection, video_key: str) -> str | None:
 
 def video_keys(connection: Connection, states: Collection[VideoState]) -> frozenset[str]:
     """Return the keys of the videos in the states. They stand in an index, so that no row is read."""
-    return frozenset(connection.execute(_KEYS_IN, {"among": [state.value for state in states]}).scalars().all())
+    return frozenset(key for (key,) in all_rows(connection, _KEYS_IN, {"among": [state.value for state in states]}))
 
 
 def unfinished_accounts(connection: Connection) -> frozenset[str]:

@@ -109,7 +109,7 @@ def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> Q
 
 
 def parse_page(raw: RawResponse, *, only: Collection[str] | None = None) -> PageOutcome:
-    """Parse a page of the list, or those of its rows whose tasks are in `only`, and of those that run no more than a poll
+    """Parse a page of the list, or those of its rows whose tasks are in `only`, reading of one that runs what a poll
     needs. Past the end `data` is `[]`; a page without a list is malformed, never empty."""
     rows = _rows(raw)
     if rows is None:

@@ -55,13 +55,14 @@ def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
 
 def read_running(data: object, task_ids: Collection[str]) -> TaskView | None:
     """Return one of these tasks that only runs, with its state and when it was made. Return None for any other task,
-    and for one about which its row tells anything that `read_task` warns of."""
+    and for one whose row holds results or charges, of which `read_task` may warn."""
     task = members(data)
     task_id, word = task.get("task_id"), task.get("task_status")
-    state = RUNNING.get(word) if isinstance(word, str) else None
-    if state is None or not isinstance(task_id, str) or task_id not in task_ids:
+    if not isinstance(task_id, str) or task_id not in task_ids or not isinstance(word, str):
         return None
-    if members(task.get("task_result")).get("videos") or task.get("final_unit_deduction") not in (None, ""):
+    state = RUNNING.get(word)
+    has_more = members(task.get("task_result")).get("videos") or task.get("final_unit_deduction") not in (None, "")
+    if state is None or has_more:
         return None
     return TaskView(task_id=task_id, state=state, status_word=word, created_ms=timestamp_ms(task.get("created_at")))
 
