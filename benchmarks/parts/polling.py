@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from contextlib import closing
 from typing import Any, Final
@@ -11,7 +12,7 @@ from benchmarks.bare.poll import PAGE
 from benchmarks.context import Context, Home
 from benchmarks.generate.build import Wanted, build_home
 from benchmarks.generate.home import account_name, write_accounts
-from benchmarks.measure import Cost, ProgramFailedError, run, run_cli
+from benchmarks.measure import Cost, ProgramFailedError, median, run, run_cli
 from benchmarks.report import Section, ratio
 from benchmarks.upstream import upstream
 from extend_pipeline.engine.home import wall_ms
@@ -34,12 +35,15 @@ def measure(context: Context) -> Section:
     with upstream(state) as sandbox:
         write_accounts(home.settings.home, 1, url=sandbox.base_url, every=POLL_EVERY_S)
         run_cli(home.environment, "advance", limit_s=3 * context.limit_s)  # finds that all are processing
-        idle = _advance(context, home)
-        make_all_due(home)
-        before = _calls(sandbox)
-        ours = _advance(context, home)
-        calls = _calls(sandbox) - before
-        bare_idle, bare = (_bare(context, sandbox.base_url, number) for number in (0, pages))
+        costs = []
+        for _ in range(context.runs):
+            idle = _advance(context, home)
+            make_all_due(home)
+            before = _calls(sandbox)
+            ours = _advance(context, home)
+            calls = _calls(sandbox) - before
+            costs.append((idle, ours, *(_bare(context, sandbox.base_url, number) for number in (0, pages))))
+    idle, ours, bare_idle, bare = map(median, zip(*costs, strict=True))
     own, whole = ours.cpu - idle.cpu, bare.cpu - bare_idle.cpu
     ratios = [ratio(calls, pages), ratio(ours.cpu, bare.cpu), ratio(own, whole), ratio(ours.wall, bare.wall)]
     section.table(
@@ -50,7 +54,10 @@ def measure(context: Context) -> Section:
             ["ratio", *ratios, ratio(ours.memory, bare.memory)],
         ],
     )
-    section.note("The start of `advance` is a round with the same tasks, of which none is due.")
+    section.note(
+        "Medians of runs in turn. The start of `advance` is a round with the same tasks, of which none is due; the "
+        "calls are those of the last run."
+    )
     return section
 
 
@@ -69,7 +76,9 @@ def _advance(context: Context, home: Home) -> Cost:
 
 def _bare(context: Context, url: str, pages: int) -> Cost:
     folder = context.home("bare").settings.home / "work"
-    return run([sys.executable, "-m", "benchmarks.bare.poll", url, str(pages), str(folder)])
+    cost = run([sys.executable, "-m", "benchmarks.bare.poll", url, str(pages), str(folder)])
+    shutil.rmtree(folder.parent)
+    return cost
 
 
 def _calls(sandbox: SandboxHandle) -> int:

@@ -1,7 +1,7 @@
 """Whether an account's provider replies. One that doesn't is asked one free query at a time, less and less often; after
 silent submits nothing is sent to it until a query was answered."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -37,13 +37,12 @@ def note_submits(tx: LedgerTransaction, account: str, outcomes: Sequence[SubmitO
 
 
 def note_queries(
-    tx: LedgerTransaction, account: Account, outcomes: Iterable[Page | QueryOutcome], settings: Settings
+    tx: LedgerTransaction, account: Account, outcomes: Collection[Page | QueryOutcome], settings: Settings
 ) -> None:
     """Record whether any of the queries had a reply, be it an error. A fault of this machine shows nothing."""
-    replies = [has_reply(outcome) for outcome in outcomes]
-    if any(replies):
+    if any(map(has_reply, outcomes)):
         contacts.replied(tx, account.name)
-    elif False in replies:
+    elif False in map(has_reply, outcomes):
         _note_silence(tx, account, settings)
 
 
