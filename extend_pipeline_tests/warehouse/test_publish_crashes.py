@@ -132,7 +132,7 @@ def test_the_check_of_a_day_is_done_by_the_next_publish_if_one_failed_before_it(
     assert attempts(place) == 5
 
 
-@pytest.mark.parametrize("free", [None, 0, 1 << 40], ids=["not told", "full", "much"])
+@pytest.mark.parametrize("free", [None, 0, 1 << 40], ids=["unknown", "full", "much"])
 def test_what_is_published_is_the_same_however_much_of_it_was_copied_early(
     small_ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch, free: int | None
 ) -> None:
