@@ -94,21 +94,24 @@ def _make_equal(copy: Path, work: Path) -> None:
         at = 0
         while size := source.readinto(wanted):
             del wanted[size:], found[size:]  # of the last part
-            out.readinto(found)
-            if found != wanted:
+            if not _reads(out, found, wanted):
                 out.seek(at)
                 _write(out, wanted, size)
                 out.seek(at)
-                out.readinto(found)
-            if found != wanted:
-                raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
+                if not _reads(out, found, wanted):
+                    raise PublishError(f"the copy of {work} differs from it; is the disk faulty?")
             at += size
         os.fsync(out.fileno())
 
 
-def _verify(temporary: Path) -> None:
+def _reads(copy: FileIO, found: bytearray, wanted: bytearray) -> bool:
+    """Read the next part of a copy into `found`; return whether it is what is wanted, to the last byte."""
+    return copy.readinto(found) == len(wanted) and found == wanted
+
+
+def _verify(copy: Path) -> None:
     """Read every value of the copy, so that DuckDB's checksums show damage. The staging file has the same bytes."""
-    with reading(temporary) as connection:
+    with reading(copy) as connection:
         staging_db.storage_version(connection)
         staging_db.read_all(connection)
 
