@@ -3,6 +3,7 @@ starts and takes reports; what the jobs learn they write down themselves, in sho
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ PLAN_EVERY_MS: Final = 5_000  # because other processes and operators make chang
 MIN_GAP_S: Final = 0.2  # between two plans while jobs run, because each costs some 10 ms however little it finds
 PLAN_SHARE: Final = 8  # a plan is made at most once in this multiple of the CPU time that the last one took
 MIN_LOOK_S: Final = 0.05  # until the next look at what is due, because a due time may be a moment ahead
+FETCH_LOOK_S: Final = 0.2  # between two looks while only fetches end, because each reads all that is scheduled
 FAILED_PUBLISH_MS: Final = 60_000  # after a publish that failed, which may have cost as much as a whole one
 REST_MS: Final = 1_000  # between two jobs of one account that look for doubts or sources, or that can claim nothing
 
@@ -81,6 +83,9 @@ class Dispatcher:
         self._published_ms = pipeline.now_ms()
         self._publish_gap_ms = PLAN_EVERY_MS
         self._next_look_ms: int | None = None
+        self._looked_at = self._look_again_at = 0.0
+        self._fetchable: frozenset[str] = frozenset()
+        """The accounts for which the last look has found results to fetch, without those that have none any more."""
 
     def plan(self, *, last: bool = False) -> Round:
         """Take the reports, plan, and start what the plan finds due. With `last`, wait for the jobs and start
@@ -113,6 +118,7 @@ class Dispatcher:
             frozenset(name for name in pipeline.accounts if self._rests(Lane(Stage.SUBMIT, name))),
         )
         self._planned_at = time.monotonic()
+        self._look_again_at = 0.0
         # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
         self._plan_gap_s = max(MIN_GAP_S, (time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
         self._had_disk_error = bool(self._disk_errors)
@@ -136,7 +142,7 @@ class Dispatcher:
             self._start_due()
             if not self.lanes.is_busy and (not self.changed or now_s >= self._planned_at + self.gap_s):
                 return self.changed
-            waits_s = [plan_s - now_s]
+            waits_s = [plan_s - now_s, self._look_again_at - now_s]
             if self._next_look_ms is not None:
                 waits_s.append(max((self._next_look_ms - self.pipeline.now_ms()) / 1000, MIN_LOOK_S))
             self.lanes.wait(min(waits_s))
@@ -144,6 +150,9 @@ class Dispatcher:
     def _take_reports(self, *, of_all: bool = False) -> None:
         for lane, report in self.lanes.reports(of_all=of_all):
             self._done.add(report)
+            # an ended fetch may have scheduled another one, and what else ends makes more due at once
+            is_fetch = lane.stage is Stage.FETCH
+            self._look_again_at = min(self._look_again_at, self._looked_at + FETCH_LOOK_S if is_fetch else 0.0)
             if lane.stage is Stage.SUBMIT and _is_in_vain(report):
                 self._rested[lane] = self._began_ms
             elif lane.stage is Stage.SUBMIT:
@@ -196,7 +205,16 @@ class Dispatcher:
 
     def _start_due(self) -> None:
         """Start polls, look-ups and fetches that are due. An account has one job of each kind but of fetches, of which
-        it has its share."""
+        it has its share, so that an ended one makes room for the next without another look."""
+        if time.monotonic() >= self._look_again_at or (
+            self._next_look_ms is not None and self.pipeline.now_ms() >= self._next_look_ms
+        ):
+            self._look()
+        self._start_fetches()
+
+    def _look(self) -> None:
+        """Start the polls and look-ups that are due, and remember for which accounts fetches are."""
+        self._looked_at, self._look_again_at = time.monotonic(), math.inf
         pipeline = self.pipeline
         now_ms, settings = pipeline.now_ms(), pipeline.settings
         pollable = {name: pipeline.accounts[name] for name in pipeline.accounts.keys() - pipeline.without_key().keys()}
@@ -212,21 +230,24 @@ class Dispatcher:
             self._start(Lane(Stage.POLL, name), self._poll(name))
         for name in queue.due(IN_DOUBT, look_ups) - silent.keys():
             self._start(Lane(Stage.LOOK_UP, name), partial(_look_up, pipeline, name))
-        self._start_fetches(queue.due(FETCHED, fetches))
+        self._fetchable = queue.due(FETCHED, fetches)
 
-    def _start_fetches(self, due: Collection[str]) -> None:
+    def _start_fetches(self) -> None:
         if self._done.collected.disk_error is not None:
             return  # the others would fail too
         lanes = {name: Lane(Stage.FETCH, name) for name in self.pipeline.accounts}
-        fetching = {*due, *(name for name, lane in lanes.items() if self.lanes.running(lane))}
+        fetching = {*self._fetchable, *(name for name, lane in lanes.items() if self.lanes.running(lane))}
         waiting = {name for name, lane in lanes.items() if self.lanes.running(lane, longer_than_s=SLOW_FETCH_S)}
         each = share(self.pipeline.settings.max_downloads, len(fetching - waiting))
-        for name in due:
+        for name in self._fetchable:
             lane = lanes[name]
             free = each - self.lanes.running(lane)
             if free > 0 and not self.lanes.stop.is_set():
-                for job in lease_results(self.pipeline, name, free, videos=self.videos):
+                jobs = lease_results(self.pipeline, name, free, videos=self.videos)
+                for job in jobs:
                     self.lanes.start(lane, job)
+                if len(jobs) < free:
+                    self._fetchable -= {name}
 
     def _poll(self, name: str) -> Callable[[], PollReport]:
         stop = self.lanes.stop

@@ -33,9 +33,10 @@ class LedgerTransaction:
         """Return the connection, for statements that must see what was appended."""
         return self.rows.connection
 
-    def expect(self, attempt_ids: Collection[str]) -> None:
-        """Read these attempts by one statement when the first of them is needed."""
-        self.rows.expect(attempt_ids)
+    def expect(self, attempt_ids: Collection[str], tasks: Collection[tuple[str, str]] = ()) -> None:
+        """Read these attempts by one statement when the first of them is needed, and likewise the attempts that have
+        these tasks (account and task ID)."""
+        self.rows.expect(attempt_ids, tasks)
 
     def append(
         self,

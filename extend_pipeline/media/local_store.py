@@ -172,9 +172,8 @@ class LocalStore(MarkedFolder):
 
     def _path(self, ref: MediaRef) -> Path:
         """Return a file's absolute path. Raises ValueError if a symbolic link leads out of the store."""
-        root = self.root.resolve()
-        path = (root / str(ref)).resolve()
-        if not path.is_relative_to(root):
+        path = self.root / str(ref)
+        if (path.is_symlink() or path.parent.is_symlink()) and not path.resolve().is_relative_to(self.root.resolve()):
             raise ValueError(f"{ref} is not below the media store")
         return path
 

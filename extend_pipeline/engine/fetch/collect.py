@@ -270,6 +270,7 @@ def keep_film(
     analysis = analyse(pipeline, attempt, stored, examiner)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
+        examiner.record_source(tx)
         data = {**file_columns(stored), **analysis.columns}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if analysis.film_waits and isinstance(moved, Moved):

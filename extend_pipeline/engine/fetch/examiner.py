@@ -10,6 +10,7 @@ from typing import Self
 from extend_pipeline.engine.fetch.fetch import fetch, source_key
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.goal import goal_of
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
@@ -38,7 +39,8 @@ class Examiner:
     """Examine the file of an attempt, while it is fetched or afterwards, and remember what was found.
 
     A context that holds the file for the sampled frames of the result, until they are kept under its name, and that for
-    its film, until that is stored.
+    its film, until that is stored. The copy of a source that was fetched for it is recorded with the result
+    (`record_source`), or else at its end, so that it needs no transaction of its own.
     """
 
     def __init__(self, pipeline: Pipeline, attempt: AttemptRow) -> None:
@@ -46,6 +48,9 @@ class Examiner:
         self._stack = ExitStack()
         self._frames: Path | None = None
         self._film: Path | None = None
+        self._may_be_known = True
+        """Whether the ledger may know the file that the result continues: not once it was found without one."""
+        self._fetched_source: Stored | None = None
         self.before = ParentFile(None)
         self.examined: Examined | None = None
 
@@ -53,15 +58,19 @@ class Examiner:
         """Enter the context."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Remove frames and films that were not kept."""
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Remove frames and films that were not kept, and record a fetched source, unless the block has failed."""
         self._stack.close()
+        if error is None and self._fetched_source is not None:
+            with self._pipeline.ledger.write(now_ms=self._pipeline.now_ms(), actor=self._pipeline.owner) as tx:
+                self.record_source(tx)
 
     def check(self, path: Path) -> ValidFile | InvalidFile:
         """Check a fetched file before it is stored, and examine it at once if the file that it continues is known. If
         that one is still to be fetched, or can't be read, the result is stored first. Raise ProbeUnavailable."""
         self.examined = None
         before = known_parent(self._pipeline, self._attempt)
+        self._may_be_known = before is not None
         if before is not None:
             try:
                 return self._examine(path, before)
@@ -75,12 +84,40 @@ class Examiner:
         """Examine the stored file, unless that was done before it was stored; return what was found. Raise
         ProbeUnavailable, OSError."""
         if self.examined is None:
-            before = parent_file(self._pipeline, self._attempt)
+            before = self.parent_file()
             with self._pipeline.store.local(stored.ref) as path:
                 self._examine(path, before)
         if self.examined is None:  # it was damaged since it was stored
             self.examined = Examined(stored.probe, seam=None if self.before.ref is None else UNMEASURED)
         return self.examined
+
+    def parent_file(self) -> ParentFile:
+        """Return the known parent; fetch the source of a first hop once if the provider gives its URL, because the
+        provider deletes it after 30 days."""
+        if self._fetched_source is not None:
+            return ParentFile(self._fetched_source.ref)
+        known = known_parent(self._pipeline, self._attempt) if self._may_be_known else None
+        if known is not None:
+            return known
+        account, url = self._attempt.account, self._attempt.parent_url
+        assert url is not None
+        fetched = fetch(self._pipeline, account, url, key=source_key(account, url))
+        if not isinstance(fetched, Stored):
+            return ParentFile(None)
+        self._fetched_source = fetched
+        return ParentFile(fetched.ref)
+
+    def record_source(self, tx: LedgerTransaction) -> None:
+        """Record the copy of the source that was fetched, if one was."""
+        if (source := self._fetched_source) is not None:
+            catalog_sync.source_stored(
+                tx,
+                self._attempt.video_key,
+                sha256=source.sha256,
+                path=source.path,
+                duration_ms=source.probe.duration_ms,
+            )
+            self._fetched_source = None
 
     def keep_frames(self, sha256: str) -> None:
         """Keep the sampled frames of the result, whose sha256 is given, until its next hop comes."""
@@ -149,27 +186,6 @@ def known_parent(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile | None:
     ref = MediaRef.parse(relative)
     exists = pipeline.store.exists(ref) and not is_missing
     return ParentFile(ref) if exists else ParentFile(None, missing=True)
-
-
-def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
-    """Return the known parent; fetch the source of a first hop once if the provider gives its URL, because the provider
-    deletes it after 30 days."""
-    known = known_parent(pipeline, attempt)
-    if known is not None:
-        return known
-    assert attempt.parent_url is not None
-    fetched = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
-    if not isinstance(fetched, Stored):
-        return ParentFile(None)
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        catalog_sync.source_stored(
-            tx,
-            attempt.video_key,
-            sha256=fetched.sha256,
-            path=fetched.path,
-            duration_ms=fetched.probe.duration_ms,
-        )
-    return ParentFile(fetched.ref)
 
 
 def declared_kind(pipeline: Pipeline, account: str) -> OutputKind | None:

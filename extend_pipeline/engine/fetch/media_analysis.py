@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from extend_pipeline.engine.fetch.examiner import Examiner, declared_kind, put_poster, stored_kind
@@ -46,18 +45,17 @@ def file_columns(stored: Stored) -> dict[str, object]:
     }
 
 
-def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Examiner | None = None) -> MediaAnalysis:
+def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Examiner) -> MediaAnalysis:
     """Compare a stored result with its parent, and assemble the film where the result is only the new part. A poster or
     film that can't be made never prevents a paid file from being stored. `examiner` may have examined the file already.
     Raise ProbeUnavailable where this machine fails."""
-    with nullcontext(examiner) if examiner is not None else Examiner(pipeline, attempt) as used:
-        seam = used.look(stored).seam
-        poster_path = put_poster(pipeline, stored, used)
-        used.keep_frames(stored.sha256)
-        before = used.before
-        kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
-        segment = kind is OutputKind.SEGMENT
-        film, note = _film(pipeline, used, stored.ref) if segment else (None, None)
+    seam = examiner.look(stored).seam
+    poster_path = put_poster(pipeline, stored, examiner)
+    examiner.keep_frames(stored.sha256)
+    before = examiner.before
+    kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
+    segment = kind is OutputKind.SEGMENT
+    film, note = _film(pipeline, examiner, stored.ref) if segment else (None, None)
     columns: dict[str, object] = {
         "output_kind": kind.value,
         "seam_psnr_centi_db": None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100),
@@ -96,14 +94,16 @@ def analyse_again(pipeline: Pipeline, *, stop: threading.Event | None = None) ->
         stored = stored_file(attempt)
         if attempt.attempt_id in missing or not pipeline.store.exists(stored.ref):
             continue
-        try:
-            analysis = analyse(pipeline, attempt, stored)
-        except (ProbeUnavailable, FileNotFoundError):
-            continue  # this machine fails, or a file has gone meanwhile: the next round tries again
-        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            transitions.examined(tx, attempt.attempt_id, analysis.columns)
-            if analysis.film_waits:
-                files.record_not_made(tx, attempt)
+        with Examiner(pipeline, attempt) as examiner:
+            try:
+                analysis = analyse(pipeline, attempt, stored, examiner)
+            except (ProbeUnavailable, FileNotFoundError):
+                continue  # this machine fails, or a file has gone meanwhile: the next round tries again
+            with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+                examiner.record_source(tx)
+                transitions.examined(tx, attempt.attempt_id, analysis.columns)
+                if analysis.film_waits:
+                    files.record_not_made(tx, attempt)
         analysed.append(attempt.video_key)
     return analysed
 

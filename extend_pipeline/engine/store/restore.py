@@ -5,7 +5,7 @@ import logging
 import threading
 from typing import Final
 
-from extend_pipeline.engine.fetch.examiner import Examiner, parent_file, put_poster
+from extend_pipeline.engine.fetch.examiner import Examiner, put_poster
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, stored_file
 from extend_pipeline.engine.home import Pipeline
@@ -43,6 +43,7 @@ def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, exami
         _log.warning("%s/%s: %s", attempt.video_key, attempt.hop, message)
         data = {**file_columns(stored), "poster_path": put_poster(pipeline, stored, examiner)}
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        examiner.record_source(tx)
         if data:
             account, video = attempt.account, attempt.video_key
             tx.append(
@@ -106,18 +107,20 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
         own = files.state_of_file(connection, FileKey(missing.owner, Role.RESULT))
     if row is None or own in files.OPEN or row.path is None or not pipeline.store.exists(MediaRef.parse(row.path)):
         return False
-    if parent_file(pipeline, row).ref is None:
-        return False
-    try:
-        analysis = analyse(pipeline, row, stored_file(row))
-    except (ProbeUnavailable, FileNotFoundError):
-        return False  # this machine fails, or a part has gone meanwhile: the next round tries again
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if analysis.film is None:
-            files.record_not_restored(tx, missing, analysis.film_note or "the file is no segment")
+    with Examiner(pipeline, row) as examiner:
+        if examiner.parent_file().ref is None:
             return False
-        transitions.examined(tx, row.attempt_id, analysis.columns)
-        files.record_restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
+        try:
+            analysis = analyse(pipeline, row, stored_file(row), examiner)
+        except (ProbeUnavailable, FileNotFoundError):
+            return False  # this machine fails, or a part has gone meanwhile: the next round tries again
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            examiner.record_source(tx)
+            if analysis.film is None:
+                files.record_not_restored(tx, missing, analysis.film_note or "the file is no segment")
+                return False
+            transitions.examined(tx, row.attempt_id, analysis.columns)
+            files.record_restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
     return True
 
 

@@ -2,10 +2,10 @@
 studio's own video costs nothing."""
 
 import threading
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
@@ -22,6 +22,7 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
 from extend_pipeline.providers.registry import PROVIDERS, spec_of
 
 TRIES: Final = 3
+GATHER_S: Final = 0.1  # what comes within it is recorded by one commit
 
 
 @dataclass
@@ -48,8 +49,11 @@ def prepare(
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
         fetches = {pool.submit(_fetch_or_fail, pipeline, video, stopped): video for video in waiting}
         try:
-            for ended in as_completed(fetches):
-                _record(pipeline, fetches[ended], ended.result(), report)
+            pending = set(fetches)
+            while pending:
+                wait(pending, return_when=FIRST_COMPLETED)
+                ended, pending = wait(pending, GATHER_S)
+                _record(pipeline, {each: fetches[each] for each in ended}, report)
                 if report.disk_error is not None:
                     stopped.set()  # the others would fail too
         finally:
@@ -57,21 +61,24 @@ def prepare(
     return report
 
 
-def _record(
-    pipeline: Pipeline, video: Video, fetched: Stored | FetchFailure | DiskError | None, report: PrepareReport
-) -> None:
-    if isinstance(fetched, DiskError):
-        report.disk_error = report.disk_error or fetched
-    if fetched is None or isinstance(fetched, DiskError):
-        return
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if isinstance(fetched, Stored):
-            length = fetched.probe.duration_ms
-            catalog_sync.source_stored(tx, video.key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
-            report.measured.append(video.key)
-        else:
-            catalog_sync.source_unreachable(tx, video.key, message=fetched.message)
-            report.unreachable.append(video.key)
+def _record(pipeline: Pipeline, ended: Mapping[Future[Any], Video], report: PrepareReport) -> None:
+    """Record by one commit what the fetches have brought; then raise the error of one that has failed otherwise."""
+    fetched = {video.key: future.result() for future, video in ended.items() if future.exception() is None}
+    stored = {key: file for key, file in fetched.items() if isinstance(file, Stored)}
+    failures = {key: failure for key, failure in fetched.items() if isinstance(failure, FetchFailure)}
+    disk_errors = [error for error in fetched.values() if isinstance(error, DiskError)]
+    if stored or failures:
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            for key, file in stored.items():
+                length = file.probe.duration_ms
+                catalog_sync.source_stored(tx, key, sha256=file.sha256, path=file.path, duration_ms=length)
+            for key, failure in failures.items():
+                catalog_sync.source_unreachable(tx, key, message=failure.message)
+    report.measured.extend(stored)
+    report.unreachable.extend(failures)
+    report.disk_error = report.disk_error or next(iter(disk_errors), None)
+    for future in ended:
+        future.result()
 
 
 def with_measured_sources(pipeline: Pipeline, plan_input: PlanInput) -> PlanInput:

@@ -206,7 +206,8 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], rep
             failpoint("submit.before_outcome")
             now_ms = pipeline.now_ms()
             with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-                tx.expect([result.request.attempt_id for result in results])
+                accepted = [(r.request.account, r.outcome.task_id) for r in results if isinstance(r.outcome, Accepted)]
+                tx.expect([result.request.attempt_id for result in results], accepted)
                 for result in results:
                     record_outcome(tx, result, pipeline.accounts[result.request.account])
                 for name in dict.fromkeys(result.request.account for result in results):

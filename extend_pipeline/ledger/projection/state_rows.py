@@ -59,8 +59,9 @@ _ORDER: Final = (
 
 _CHUNK: Final = 500  # SQLite's older builds take 999 parameters a statement
 _ATTEMPTS: Final = select(tables.attempts).where(tables.attempts.c.attempt_id.in_(bindparam("ids", expanding=True)))
-_HOLDER: Final = select(tables.attempts.c.attempt_id).where(
-    tables.attempts.c.account == bindparam("account"), tables.attempts.c.task_id == bindparam("task_id")
+_HOLDERS: Final = select(tables.attempts.c.task_id, tables.attempts.c.attempt_id).where(
+    tables.attempts.c.account == bindparam("account"),
+    tables.attempts.c.task_id.in_(bindparam("task_ids", expanding=True)),
 )
 _EMPTY: Final = dict.fromkeys(AttemptRow._fields)
 
@@ -76,7 +77,8 @@ class StateRows:
         self._connection = connection
         self._attempts: dict[str, AttemptRow] = {}
         self._expected: dict[str, None] = {}
-        self._tasks: dict[tuple[str, str], str] = {}
+        self._tasks: dict[tuple[str, str], str | None] = {}
+        self._expected_tasks: dict[tuple[str, str], None] = {}
         self._pending: dict[Table, dict[Any, _Pending]] = {}
         self._totals: dict[str, dict[str, Any]] = {}
         self._days: dict[tuple[str, str], int] = {}
@@ -87,9 +89,11 @@ class StateRows:
         self.flush()
         return self._connection
 
-    def expect(self, attempt_ids: Collection[str]) -> None:
-        """Read these attempts by one statement when the first of them is needed."""
+    def expect(self, attempt_ids: Collection[str], tasks: Collection[tuple[str, str]] = ()) -> None:
+        """Read these attempts by one statement when the first of them is needed, and likewise the attempts that have
+        these tasks (account and task ID)."""
         self._expected.update(dict.fromkeys(attempt_ids))
+        self._expected_tasks.update(dict.fromkeys(tasks))
 
     def attempt(self, attempt_id: str) -> AttemptRow | None:
         """Return an attempt as it is in this transaction; None if there is none with this ID."""
@@ -103,9 +107,15 @@ class StateRows:
 
     def holder(self, account: str, task_id: str) -> str | None:
         """Return the ID of the account's attempt that has this task; None without one."""
-        if (attempt_id := self._tasks.get((account, task_id))) is not None:
-            return attempt_id
-        return self._connection.execute(_HOLDER, {"account": account, "task_id": task_id}).scalar()
+        if (account, task_id) not in self._tasks:
+            expected = {**self._expected_tasks, (account, task_id): None}
+            wanted = [name for of, name in expected if of == account and (of, name) not in self._tasks]
+            self._tasks.update(dict.fromkeys((account, name) for name in wanted))
+            for start in range(0, len(wanted), _CHUNK):
+                parameters = {"account": account, "task_ids": wanted[start : start + _CHUNK]}
+                for row in self._connection.execute(_HOLDERS, parameters):
+                    self._tasks[account, row.task_id] = row.attempt_id
+        return self._tasks[account, task_id]
 
     def insert_attempt(self, values: dict[str, Any]) -> AttemptRow:
         """Insert an attempt, and return it."""

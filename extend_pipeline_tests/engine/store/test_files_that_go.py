@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.drive import advance_until_idle
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
@@ -16,6 +19,15 @@ from extend_pipeline.media.store import MediaRef
 from extend_pipeline_tests.engine.store.films import look_and_drive, rows
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.home.every_provider import other_home
+
+
+def _video_of_source(pipeline: Pipeline, ref: MediaRef) -> str | None:
+    """Return the video whose source the file is, recorded already or only fetched; None for another file."""
+    with pipeline.ledger.read() as connection:
+        known = connection.execute(select(tables.videos.c.source_sha256, tables.videos.c.video_key)).tuples()
+        urls = connection.execute(select(tables.attempts.c.parent_url, tables.attempts.c.video_key)).tuples()
+        fetched = [(sha256(httpx.get(url, trust_env=False).content).hexdigest(), key) for url, key in urls if url]
+        return dict([*fetched, *known]).get(ref.sha256)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +43,7 @@ def test_a_file_that_goes_between_the_look_and_its_opening_is_a_missing_one(
         local = pipeline.store.local
 
         def open_file(ref: MediaRef) -> AbstractContextManager[Path]:
-            with pipeline.ledger.read() as connection:
-                sources = connection.execute(select(tables.videos.c.video_key, tables.videos.c.source_path))
-                video = {row.source_path: row.video_key for row in sources}.get(str(ref))
-            if video == (entries[0]["key"] if what == "source" else None):
+            if _video_of_source(pipeline, ref) == (entries[0]["key"] if what == "source" else None):
                 openings.append(home.settings.media_dir / str(ref))
                 if len(openings) == opening:
                     openings[0].unlink()
