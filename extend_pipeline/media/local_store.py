@@ -241,11 +241,12 @@ class LocalStore(MarkedFolder):
         sync_folder(self.root)
 
     def _folder(self, name: str) -> Path:
-        if not self.root.is_dir():
-            make_private_folder(self.root)
-            sync_folder(self.root.parent)
         folder = self.root / name
-        make_private_folder(folder)
+        if not folder.is_dir():
+            if not self.root.is_dir():
+                make_private_folder(self.root)
+                sync_folder(self.root.parent)
+            make_private_folder(folder)
         return folder
 
 

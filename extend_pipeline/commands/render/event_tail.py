@@ -32,9 +32,9 @@ class EventLine:
     text: str
     kind: str
 
-    def line(self) -> str:
-        """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in the home's zone."""
-        return f"{clock(self.at_ms)} {self.where} {self.text}"
+    def line(self, timezone: str) -> str:
+        """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in a time zone."""
+        return f"{clock(self.at_ms, timezone)} {self.where} {self.text}"
 
 
 _EVENTS: Final = tables.events.c

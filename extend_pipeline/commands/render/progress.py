@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.commands.render.event_tail import ROUTINE, EventLine
+from extend_pipeline.commands.render.home import zone
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.text import clock
 from extend_pipeline.commands.render.videos import draw, hops, length, state
@@ -34,8 +35,9 @@ class Progress:
 
     def show_events(self, events: Sequence[EventLine]) -> None:
         """Write one line an event."""
+        timezone = zone() if events else ""  # once, because it is asked of the home's files
         for event in events:
-            self.say(event.line())
+            self.say(event.line(timezone))
 
     def show_plan(self, plan: Plan) -> None:
         """Show the state of every video. Lines need none, because the events show the changes."""
@@ -61,7 +63,7 @@ class ChangedVideos(Progress):
             line = f"{video.key}: {length(video)}, hops {hops(video)}, {state(video)}"
             if self._lines.get(video.key) != line:
                 self._lines[video.key] = line
-                self.say(f"{clock(plan.now_ms)} {line}")
+                self.say(f"{clock(plan.now_ms, zone())} {line}")
 
 
 class LiveTable(Progress):

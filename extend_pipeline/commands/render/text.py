@@ -7,7 +7,6 @@ from typing import Final
 
 from extend_pipeline.base.days import local
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.render.home import zone
 
 _JOINERS: Final = "\u200c\u200d"  # harmless, and needed by Persian and many emoji
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -73,9 +72,9 @@ def iso(ms: int | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def clock(ms: int) -> str:
-    """Return UTC milliseconds as HH:MM:SS of the home's time zone."""
-    return local(ms, zone()).strftime("%H:%M:%S")
+def clock(ms: int, timezone: str) -> str:
+    """Return UTC milliseconds as HH:MM:SS of a time zone."""
+    return local(ms, timezone).strftime("%H:%M:%S")
 
 
 def minute(ms: int) -> str:
