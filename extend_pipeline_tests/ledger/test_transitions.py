@@ -157,6 +157,23 @@ def test_one_task_never_pays_two_attempts(ledger: Ledger) -> None:
     assert check_invariants(ledger) == []
 
 
+def test_one_task_never_pays_two_attempts_of_one_wave(ledger: Ledger) -> None:
+    steps = [request(key) for key in "abcd"]
+    claim(ledger, *steps)
+    for step in steps:
+        send(ledger, step.attempt_id)
+    submit(ledger, steps[0].attempt_id, "task-1")
+    wave = list(zip(steps[1:], ("task-2", "task-1", "task-2"), strict=True))
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        tx.expect([step.attempt_id for step, _ in wave], [(step.account, task_id) for step, task_id in wave])
+        moved = [
+            transitions.submitted(tx, step.attempt_id, task_id=task_id, found_by="post", due_at=NOON)
+            for step, task_id in wave
+        ]
+    assert [type(each) for each in moved] == [Moved, Stale, Stale]
+    assert check_invariants(ledger) == []
+
+
 def test_a_second_acceptance_with_the_same_task_changes_nothing(ledger: Ledger) -> None:
     step = request()
     claim(ledger, step)

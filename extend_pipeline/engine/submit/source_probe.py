@@ -3,9 +3,9 @@ studio's own video costs nothing."""
 
 import threading
 from collections.abc import Collection, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
@@ -23,6 +23,8 @@ from extend_pipeline.providers.registry import PROVIDERS, spec_of
 
 TRIES: Final = 3
 GATHER_S: Final = 0.1  # what comes within it is recorded by one commit
+
+_Fetched = Stored | FetchFailure | DiskError | None
 
 
 @dataclass
@@ -46,6 +48,7 @@ def prepare(
     if not waiting:
         return report
     stopped = Stop(stop or threading.Event())
+    failed: BaseException | None = None
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
         fetches = {pool.submit(_fetch_or_fail, pipeline, video, stopped): video for video in waiting}
         try:
@@ -53,17 +56,19 @@ def prepare(
             while pending:
                 wait(pending, return_when=FIRST_COMPLETED)
                 ended, pending = wait(pending, GATHER_S)
-                _record(pipeline, {each: fetches[each] for each in ended}, report)
-                if report.disk_error is not None:
-                    stopped.set()  # the others would fail too
+                failed = failed or next(filter(None, (each.exception() for each in ended)), None)
+                _record(pipeline, {fetches[each].key: each.result() for each in ended if not each.exception()}, report)
+                if failed is not None or report.disk_error is not None:
+                    stopped.set()  # the others would fail too; those that are under way are recorded
         finally:
             stopped.set()
+    if failed is not None:
+        raise failed
     return report
 
 
-def _record(pipeline: Pipeline, ended: Mapping[Future[Any], Video], report: PrepareReport) -> None:
-    """Record by one commit what the fetches have brought; then raise the error of one that has failed otherwise."""
-    fetched = {video.key: future.result() for future, video in ended.items() if future.exception() is None}
+def _record(pipeline: Pipeline, fetched: Mapping[str, _Fetched], report: PrepareReport) -> None:
+    """Record by one commit what the fetches have found, by video."""
     stored = {key: file for key, file in fetched.items() if isinstance(file, Stored)}
     failures = {key: failure for key, failure in fetched.items() if isinstance(failure, FetchFailure)}
     disk_errors = [error for error in fetched.values() if isinstance(error, DiskError)]
@@ -77,8 +82,6 @@ def _record(pipeline: Pipeline, ended: Mapping[Future[Any], Video], report: Prep
     report.measured.extend(stored)
     report.unreachable.extend(failures)
     report.disk_error = report.disk_error or next(iter(disk_errors), None)
-    for future in ended:
-        future.result()
 
 
 def with_measured_sources(pipeline: Pipeline, plan_input: PlanInput) -> PlanInput:
@@ -112,7 +115,7 @@ def unfetched(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]
     return [video for video in candidates if needs_source(video) and video.account not in without_key]
 
 
-def _fetch_or_fail(pipeline: Pipeline, video: Video, stop: threading.Event) -> Stored | FetchFailure | DiskError | None:
+def _fetch_or_fail(pipeline: Pipeline, video: Video, stop: threading.Event) -> _Fetched:
     """Fetch a source; return None where it is left for later, because the work was stopped before it had its tries."""
     if stop.is_set():
         return None

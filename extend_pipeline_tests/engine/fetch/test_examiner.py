@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from extend_pipeline.base import failpoints
+from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.media.analysis import kept_frames
 from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import MediaRef
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.processes.unconfined import read_films_here
@@ -103,3 +109,47 @@ def test_without_kept_frames_the_figures_are_the_same(
         drive(pipeline)
         assert all(hop[1] == "full" and hop[2] and hop[3] for hop in seams(pipeline))
     assert len(seams(pipeline)) == HOPS
+
+
+def recorded(pipeline: Pipeline) -> list[str]:
+    """Return the kinds of the events that record a stored file, oldest first."""
+    events = tables.events.c
+    query = select(events.kind).where(events.kind.in_(("source_stored", "attempt_stored"))).order_by(events.seq)
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def test_the_source_is_recorded_in_the_transaction_of_the_first_result(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("collect.before_stored=raise")
+        try:
+            with pytest.raises(FailpointError):
+                drive(pipeline)
+        finally:
+            failpoints.disarm()
+        assert recorded(pipeline) == []
+        drive(pipeline)
+        assert recorded(pipeline) == ["source_stored", "attempt_stored"]
+
+
+def test_a_fetched_source_is_recorded_though_its_result_can_not_be_examined(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.seeded(1, steps=1)
+
+    def unavailable(*_arguments: Any, **_options: Any) -> Any:
+        raise ProbeUnavailable("no process can be started")
+
+    with home.open(clock := JumpClock()) as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr(isolated_probe, "examine", unavailable)
+            while not recorded(pipeline):
+                advance(pipeline, publish=False)
+                clock.skip(5_000)
+        with pipeline.ledger.read() as connection:
+            [row] = queries.attempts_of(connection, ["v000"])
+        assert (row.state, recorded(pipeline)) == (AttemptState.SUCCEEDED, ["source_stored"])
+        drive(pipeline)
+        assert recorded(pipeline) == ["source_stored", "attempt_stored"]
+        assert all(hop[1] == "full" and hop[2] and hop[3] for hop in seams(pipeline))

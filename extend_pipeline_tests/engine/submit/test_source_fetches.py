@@ -7,13 +7,16 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.submit import source_probe
 from extend_pipeline.engine.submit.source_probe import prepare
 from extend_pipeline.ledger import tables
 from extend_pipeline_tests.support.home.engine_home import EngineHome, eventually
@@ -98,3 +101,24 @@ def test_after_a_stop_no_further_source_is_begun(home: EngineHome, holding: Hold
         assert measured(pipeline) == set()
         assert holding.requests == 1
     assert home.sandbox.charges()["charges"] == []
+
+
+def test_an_error_of_one_fetch_keeps_no_other_from_being_recorded(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write([planted(home, "vidu", number) for number in range(3)], other_account("vidu", home.sandbox.base_url))
+    fetch_source = source_probe.fetch_source
+
+    def fetched(pipeline: Pipeline, video: Video, **options: Any) -> Any:
+        if video.key == "vidu-1":
+            raise RuntimeError("not foreseen")
+        return fetch_source(pipeline, video, **options)
+
+    with home.open() as pipeline:
+        declare_catalogue(pipeline)
+        with monkeypatch.context() as patch:
+            patch.setattr(source_probe, "fetch_source", fetched)
+            with pytest.raises(RuntimeError):
+                prepare(pipeline)
+        assert measured(pipeline) == {"vidu-0", "vidu-2"}
+        assert prepare(pipeline).measured == ["vidu-1"]
