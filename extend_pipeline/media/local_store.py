@@ -27,7 +27,7 @@ from extend_pipeline.base.disk import sync_folder
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.analysis.kept_frames import KeptFrames
-from extend_pipeline.media.check.container import Container, recognise
+from extend_pipeline.media.check.container import HEAD_BYTES, Container, recognise_bytes
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.listing import MarkedFolder
 from extend_pipeline.media.partial import Partial, open_partial, remove_abandoned, sweep_partials
@@ -100,7 +100,7 @@ class LocalStore(MarkedFolder):
                 kept = self._quarantine(file, temporary, sha256, wanted_for) if quarantine else None
                 return InvalidFile(reason, kept, sha256)
             case ValidFile(probe):
-                ref = MediaRef(sha256, _suffix(temporary))
+                ref = MediaRef(sha256, _suffix(file))
                 self._place(file, temporary, ref)
                 return Stored(ref, written, probe)
 
@@ -267,9 +267,9 @@ def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[
     return digest.hexdigest(), written
 
 
-def _suffix(checked: Path) -> str:
+def _suffix(checked: IO[bytes]) -> str:
     """Return the extension for a film's container."""
-    kind = recognise(checked)
+    kind = recognise_bytes(os.pread(checked.fileno(), HEAD_BYTES, 0))
     return kind.suffix if isinstance(kind, Container) else ".mp4"
 
 
