@@ -83,6 +83,7 @@ def shell(tmp_path: Path, sandbox: SandboxHandle) -> Shell:
     return Shell(home, tmp_path / "dagster", sandbox)
 
 
+@pytest.mark.timeout(600)  # ten processes of Dagster, each of which may take 20 s on a slow machine
 def test_one_video_a_range_and_everything(shell: Shell) -> None:
     module = ("-m", "extend_pipeline.definitions")
     one = ("asset", "materialize", *module, "--select", "completed_extensions", "--partition", "fog")
