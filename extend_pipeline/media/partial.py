@@ -119,8 +119,8 @@ class Partial:
         temporary = self._facts_path.with_suffix(".facts-new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            with FileIO(descriptor, "w") as file:
-                file.write(json.dumps({field.name: getattr(facts, field.name) for field in fields(facts)}).encode())
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(json.dumps({field.name: getattr(facts, field.name) for field in fields(facts)}))
             temporary.replace(self._facts_path)
         except OSError:
             temporary.unlink(missing_ok=True)
