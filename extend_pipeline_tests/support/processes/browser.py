@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -35,8 +36,9 @@ class Screen:
         """Open a page of the site by its path."""
         self.page.goto(f"{self._url}{path}", wait_until="commit")
 
-    def open_until(self, path: str, text: str, *, within_s: float) -> None:
-        """Open a page again and again until it shows a text, because some pages show what was when they were opened."""
+    def open_until(self, path: str, text: str | re.Pattern[str], *, within_s: float) -> None:
+        """Open a page again and again until it shows a text (a part, of any case) or a pattern, because some pages show
+        what was when they were opened."""
         until = time.monotonic() + within_s
         while True:
             self.open(path)
