@@ -83,7 +83,8 @@ class Dispatcher:
         self._published_ms = pipeline.now_ms()
         self._publish_gap_ms = PLAN_EVERY_MS
         self._next_look_ms: int | None = None
-        self._looked_at = self._look_again_at = 0.0
+        self._looked_s = self._look_again_s = 0.0
+        """When the queue was looked at, and when it is again (monotonic s)."""
         self._fetchable: frozenset[str] = frozenset()
         """The accounts for which the last look has found results to fetch, without those that have none any more."""
 
@@ -118,7 +119,7 @@ class Dispatcher:
             frozenset(name for name in pipeline.accounts if self._rests(Lane(Stage.SUBMIT, name))),
         )
         self._planned_at = time.monotonic()
-        self._look_again_at = 0.0
+        self._look_again_s = 0.0
         # what it waited for (locks, other threads) is no cost, and grows with the neighbours' work
         self._plan_gap_s = max(MIN_GAP_S, (time.thread_time() - cpu_s) * PLAN_SHARE, self._planned_at - began)
         self._had_disk_error = bool(self._disk_errors)
@@ -142,7 +143,7 @@ class Dispatcher:
             self._start_due()
             if not self.lanes.is_busy and (not self.changed or now_s >= self._planned_at + self.gap_s):
                 return self.changed
-            waits_s = [plan_s - now_s, self._look_again_at - now_s]
+            waits_s = [plan_s - now_s, self._look_again_s - now_s]
             if self._next_look_ms is not None:
                 waits_s.append(max((self._next_look_ms - self.pipeline.now_ms()) / 1000, MIN_LOOK_S))
             self.lanes.wait(min(waits_s))
@@ -152,7 +153,7 @@ class Dispatcher:
             self._done.add(report)
             # an ended fetch may have scheduled another one, and what else ends makes more due at once
             is_fetch = lane.stage is Stage.FETCH
-            self._look_again_at = min(self._look_again_at, self._looked_at + FETCH_LOOK_S if is_fetch else 0.0)
+            self._look_again_s = min(self._look_again_s, self._looked_s + FETCH_LOOK_S if is_fetch else 0.0)
             if lane.stage is Stage.SUBMIT and _is_in_vain(report):
                 self._rested[lane] = self._began_ms
             elif lane.stage is Stage.SUBMIT:
@@ -204,9 +205,9 @@ class Dispatcher:
         return frozenset(key for keys in waiting.values() for key in keys)
 
     def _start_due(self) -> None:
-        """Start polls, look-ups and fetches that are due. An account has one job of each kind but of fetches, of which
-        it has its share, so that an ended one makes room for the next without another look."""
-        if time.monotonic() >= self._look_again_at or (
+        """Start polls, look-ups and fetches that are due. An account has one job of each kind, but as many fetches as
+        its share: where one has ended, the next one begins without another look at the queue."""
+        if time.monotonic() >= self._look_again_s or (
             self._next_look_ms is not None and self.pipeline.now_ms() >= self._next_look_ms
         ):
             self._look()
@@ -214,7 +215,7 @@ class Dispatcher:
 
     def _look(self) -> None:
         """Start the polls and look-ups that are due, and remember for which accounts fetches are."""
-        self._looked_at, self._look_again_at = time.monotonic(), math.inf
+        self._looked_s, self._look_again_s = time.monotonic(), math.inf
         pipeline = self.pipeline
         now_ms, settings = pipeline.now_ms(), pipeline.settings
         pollable = {name: pipeline.accounts[name] for name in pipeline.accounts.keys() - pipeline.without_key().keys()}

@@ -13,6 +13,7 @@ Layout below the root, folders 0700 and files 0600:
 No text from outside, such as an id or a URL, becomes a part of a path.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -171,11 +172,17 @@ class LocalStore(MarkedFolder):
         yield from (folder for name in FOLDERS if (folder := self.root / name).is_dir())
 
     def _path(self, ref: MediaRef) -> Path:
-        """Return a file's absolute path. Raises ValueError if a symbolic link leads out of the store."""
+        """Return a file's path. Raises OSError (ELOOP) if a symbolic link leads out of the store."""
         path = self.root / str(ref)
-        if (path.is_symlink() or path.parent.is_symlink()) and not path.resolve().is_relative_to(self.root.resolve()):
-            raise ValueError(f"{ref} is not below the media store")
+        self._require_inside(path.parent)
+        self._require_inside(path)
         return path
+
+    def _require_inside(self, path: Path) -> None:
+        # Path.is_symlink raises where another user's folder can't be looked into
+        is_link = os.path.islink(path)  # noqa: PTH114
+        if is_link and not path.resolve().is_relative_to(self.root.resolve()):
+            raise OSError(errno.ELOOP, f"the link {path.relative_to(self.root)} leads out of it", str(path))
 
     def forget(self, key: str) -> None:
         """Remove the partial file of an abandoned download."""
@@ -242,6 +249,7 @@ class LocalStore(MarkedFolder):
 
     def _folder(self, name: str) -> Path:
         folder = self.root / name
+        self._require_inside(folder)
         if not folder.is_dir():
             if not self.root.is_dir():
                 make_private_folder(self.root)

@@ -19,7 +19,7 @@ SECONDS: Final = 60.0
 NAIVE_SECONDS: Final = 15.0
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 def test_a_storm_of_a_minute_costs_nothing_twice_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     seed = random.SystemRandom().randrange(1_000_000)
     with capsys.disabled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -19,6 +20,7 @@ from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.store import MediaRef, Stored
 from extend_pipeline_tests.support.media.mp4 import make_clip
+from extend_pipeline_tests.support.processes.another_user import as_another_user
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 MOST = 10_000_000
@@ -305,8 +307,26 @@ def test_a_folder_that_leads_out_of_the_store_is_refused(store: LocalStore, tmp_
     store.root.mkdir()
     (store.root / "ab").symlink_to(tmp_path)
 
-    with pytest.raises(ValueError, match="media store"):
-        store.exists(MediaRef("ab" * 32, ".mp4"))
+    ref = MediaRef("ab" * 32, ".mp4")
+    for use in (store.exists, store.location):
+        with pytest.raises(OSError, match="ab") as raised:
+            use(ref)
+        assert raised.value.errno == errno.ELOOP
+    with pytest.raises(OSError, match="ab") as raised:
+        store.put_poster(ref.sha256, b"jpeg")
+    assert (raised.value.errno, list(tmp_path.glob("*.jpg"))) == (errno.ELOOP, [])
+
+
+def test_a_place_is_known_to_a_user_who_can_t_look_into_the_store(store: LocalStore) -> None:
+    store.make()
+    if os.geteuid() != 0:
+        store.root.chmod(0)
+    ref = MediaRef("ab" * 32, ".mp4")
+    try:
+        place = as_another_user(store.location, ref)
+    finally:
+        store.root.chmod(0o700)
+    assert place == str(store.root / str(ref))
 
 
 @pytest.mark.parametrize("sha256", ["../../x", "AB" * 32, "ab" * 31, "ab" * 32 + "\n", ""])

@@ -229,6 +229,7 @@ def _keep(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, examiner: Exa
     try:
         keep(pipeline, attempt, stored, examiner)
     except FileNotFoundError:  # the file that it continues went after it was looked for, and is found missing now
+        examiner.forget_source()
         with Examiner(pipeline, attempt) as afresh:
             keep(pipeline, attempt, stored, afresh)
 
@@ -270,7 +271,8 @@ def keep_film(
     analysis = analyse(pipeline, attempt, stored, examiner)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        examiner.record_source(tx)
+        if actor == pipeline.owner:  # a person who gave the file did not fetch its source
+            examiner.record_source(tx)
         data = {**file_columns(stored), **analysis.columns}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if analysis.film_waits and isinstance(moved, Moved):

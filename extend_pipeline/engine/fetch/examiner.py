@@ -2,7 +2,7 @@
 hop."""
 
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -39,8 +39,8 @@ class Examiner:
     """Examine the file of an attempt, while it is fetched or afterwards, and remember what was found.
 
     A context that holds the file for the sampled frames of the result, until they are kept under its name, and that for
-    its film, until that is stored. The copy of a source that was fetched for it is recorded with the result
-    (`record_source`), or else at its end, so that it needs no transaction of its own.
+    its film, until that is stored. The copy of a source that was fetched for it is recorded in the transaction of the
+    result (`record_source`); where there is none, at its end, in a transaction of its own.
     """
 
     def __init__(self, pipeline: Pipeline, attempt: AttemptRow) -> None:
@@ -48,8 +48,8 @@ class Examiner:
         self._stack = ExitStack()
         self._frames: Path | None = None
         self._film: Path | None = None
-        self._may_be_known = True
-        """Whether the ledger may know the file that the result continues: not once it was found without one."""
+        self._knows_no_source = False
+        """Whether `check` found no source in the ledger, so that it is not asked again."""
         self._fetched_source: Stored | None = None
         self.before = ParentFile(None)
         self.examined: Examined | None = None
@@ -59,18 +59,26 @@ class Examiner:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        """Remove frames and films that were not kept, and record a fetched source, unless the block has failed."""
-        self._stack.close()
-        if error is None and self._fetched_source is not None:
-            with self._pipeline.ledger.write(now_ms=self._pipeline.now_ms(), actor=self._pipeline.owner) as tx:
-                self.record_source(tx)
+        """Remove frames and films that were not kept, and record a fetched source. After a disk error, too, which the
+        next try may have again: it would fetch the source again, and need space for it."""
+        try:
+            self._stack.close()
+        finally:
+            if self._fetched_source is not None and (error is None or isinstance(error, OSError)):
+                # the first error is the one that is raised
+                with nullcontext() if error is None else suppress(Exception):
+                    self._record_alone()
+
+    def _record_alone(self) -> None:
+        with self._pipeline.ledger.write(now_ms=self._pipeline.now_ms(), actor=self._pipeline.owner) as tx:
+            self.record_source(tx)
 
     def check(self, path: Path) -> ValidFile | InvalidFile:
         """Check a fetched file before it is stored, and examine it at once if the file that it continues is known. If
         that one is still to be fetched, or can't be read, the result is stored first. Raise ProbeUnavailable."""
         self.examined = None
         before = known_parent(self._pipeline, self._attempt)
-        self._may_be_known = before is not None
+        self._knows_no_source = before is None
         if before is not None:
             try:
                 return self._examine(path, before)
@@ -96,7 +104,7 @@ class Examiner:
         provider deletes it after 30 days."""
         if self._fetched_source is not None:
             return ParentFile(self._fetched_source.ref)
-        known = known_parent(self._pipeline, self._attempt) if self._may_be_known else None
+        known = None if self._knows_no_source else known_parent(self._pipeline, self._attempt)
         if known is not None:
             return known
         account, url = self._attempt.account, self._attempt.parent_url
@@ -108,7 +116,7 @@ class Examiner:
         return ParentFile(fetched.ref)
 
     def record_source(self, tx: LedgerTransaction) -> None:
-        """Record the copy of the source that was fetched, if one was."""
+        """Record the copy of the source that was fetched, if one was, and forget it."""
         if (source := self._fetched_source) is not None:
             catalog_sync.source_stored(
                 tx,
@@ -118,6 +126,10 @@ class Examiner:
                 duration_ms=source.probe.duration_ms,
             )
             self._fetched_source = None
+
+    def forget_source(self) -> None:
+        """Forget the copy of the source that was fetched, because another one is fetched."""
+        self._fetched_source = None
 
     def keep_frames(self, sha256: str) -> None:
         """Keep the sampled frames of the result, whose sha256 is given, until its next hop comes."""

@@ -26,11 +26,14 @@ DISK_ERRORS: Final = frozenset(
         errno.EPERM,
         errno.ENOTDIR,
         errno.EEXIST,
+        errno.ELOOP,
+        errno.EXDEV,
     }
 )
-"""Error numbers of a write to a full disk, over a quota, or to a folder that can't or may not be written, or in whose
-place a file is."""
+"""Error numbers of a write to a full disk, over a quota, or to a folder that can't or may not be written, in whose
+place a file is, or which lies elsewhere."""
 
+_WHOLE: Final = "put the folder itself back in its place"
 _TODO: Final = {
     errno.EROFS: "mount it so that it can be written",
     errno.EACCES: "give this user the right to write there",
@@ -40,6 +43,8 @@ _TODO: Final = {
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.ENOTDIR: "move away what is in the folder's place",
     errno.EEXIST: "move away what is in the folder's place",
+    errno.ELOOP: f"{_WHOLE}, and take the link away",
+    errno.EXDEV: f"{_WHOLE}, not on another disk",
     errno.ENOENT: "mount it, or make the folder that the link leads to",
 }
 

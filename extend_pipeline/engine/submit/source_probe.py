@@ -22,7 +22,7 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
 from extend_pipeline.providers.registry import PROVIDERS, spec_of
 
 TRIES: Final = 3
-GATHER_S: Final = 0.1  # what comes within it is recorded by one commit
+GATHER_S: Final = 0.1  # what comes within it after the first one is recorded by one commit
 
 _Fetched = Stored | FetchFailure | DiskError | None
 
@@ -39,7 +39,7 @@ class PrepareReport:
 def prepare(
     pipeline: Pipeline, *, videos: Collection[str] | None = None, stop: threading.Event | None = None
 ) -> PrepareReport:
-    """Fetch every source that a plan waits for, and record each when it has come; none while the catalogue or the
+    """Fetch every source that a plan waits for, and record each within GATHER_S; none while the catalogue or the
     accounts have a mistake, because no submit can follow. Once `stop` is set, no further one is begun."""
     report = PrepareReport()
     if pipeline.configuration.problems:

@@ -206,7 +206,11 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], rep
             failpoint("submit.before_outcome")
             now_ms = pipeline.now_ms()
             with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-                accepted = [(r.request.account, r.outcome.task_id) for r in results if isinstance(r.outcome, Accepted)]
+                accepted = [
+                    (result.request.account, result.outcome.task_id)
+                    for result in results
+                    if isinstance(result.outcome, Accepted)
+                ]
                 tx.expect([result.request.attempt_id for result in results], accepted)
                 for result in results:
                     record_outcome(tx, result, pipeline.accounts[result.request.account])

@@ -90,7 +90,7 @@ class StateRows:
         return self._connection
 
     def expect(self, attempt_ids: Collection[str], tasks: Collection[tuple[str, str]] = ()) -> None:
-        """Read these attempts by one statement when the first of them is needed, and likewise the attempts that have
+        """Read these attempts by one statement when the first of them is needed, and by another one which attempts have
         these tasks (account and task ID)."""
         self._expected.update(dict.fromkeys(attempt_ids))
         self._expected_tasks.update(dict.fromkeys(tasks))

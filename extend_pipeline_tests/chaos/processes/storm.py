@@ -15,7 +15,7 @@ STOPS_PER_S: Final = 4.8
 FAULTS_PER_S: Final = 5.0
 MIN_PER_S: Final = 5.2  # kills and stops: 300 in a minute, and some
 MIN_CHARGES_PER_S: Final = 8.5  # 500 in a minute, and some
-_LONGEST: Final = 2.5
+_LONGEST: Final = 4.0
 _STANDSTILL_S: Final = 0.3
 _SWEEP_S: Final = 5.0  # orders that nothing has met are forgotten so often, since every request is held against them
 

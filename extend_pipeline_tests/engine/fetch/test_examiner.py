@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.media.analysis import kept_frames
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import MediaRef
+from extend_pipeline_tests.engine.store.films import recorded
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.processes.unconfined import read_films_here
 
@@ -111,14 +112,6 @@ def test_without_kept_frames_the_figures_are_the_same(
     assert len(seams(pipeline)) == HOPS
 
 
-def recorded(pipeline: Pipeline) -> list[str]:
-    """Return the kinds of the events that record a stored file, oldest first."""
-    events = tables.events.c
-    query = select(events.kind).where(events.kind.in_(("source_stored", "attempt_stored"))).order_by(events.seq)
-    with pipeline.ledger.read() as connection:
-        return list(connection.execute(query).scalars())
-
-
 def test_the_source_is_recorded_in_the_transaction_of_the_first_result(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     with home.open(JumpClock()) as pipeline:
@@ -153,3 +146,23 @@ def test_a_fetched_source_is_recorded_though_its_result_can_not_be_examined(
         drive(pipeline)
         assert recorded(pipeline) == ["source_stored", "attempt_stored"]
         assert all(hop[1] == "full" and hop[2] and hop[3] for hop in seams(pipeline))
+
+
+def test_a_source_stays_known_where_the_disk_has_no_room_for_its_result(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.seeded(1, steps=1)
+
+    def full(*_arguments: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with home.open(clock := JumpClock()) as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline.store, "put_poster", full)
+            for _ in range(20):
+                advance(pipeline, publish=False)
+                clock.skip(5_000)
+        assert recorded(pipeline) == ["source_stored"]
+        clock.skip(30_000)
+        drive(pipeline)
+        assert recorded(pipeline) == ["source_stored", "attempt_stored"]

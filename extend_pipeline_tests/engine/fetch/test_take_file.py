@@ -61,6 +61,23 @@ def test_a_film_from_the_provider_completes_the_video_and_pays_nothing(
     assert isinstance(take(lost, film), Declined)  # it waits for none any more
 
 
+def test_the_copy_of_a_source_that_it_is_compared_with_is_recorded_by_the_process(
+    home: EngineHome, tmp_path: Path
+) -> None:
+    home.seeded(1, steps=1)
+    home.sandbox.faults([{"kind": "expired_url", "where": "download", "times": 99}])
+    with home.open() as pipeline:
+        drive(pipeline)
+        home.sandbox.clear_faults()
+        film = make_clip(tmp_path / "sent.mp4", seconds=9)
+        assert isinstance(take_file(pipeline, "v000/1", film, who="ann", why=WHY), Resolved)
+        events = tables.events.c
+        kinds = select(events.kind, events.actor).where(events.kind.in_(("source_stored", "attempt_stored")))
+        with pipeline.ledger.read() as connection:
+            recorded = connection.execute(kinds.order_by(events.seq)).tuples().all()
+    assert sorted(recorded) == [("attempt_stored", f"ann ({WHY})"), ("source_stored", pipeline.owner)]
+
+
 def test_a_file_that_is_no_film_and_a_film_of_another_hop_are_declined(
     lost: Pipeline, home: EngineHome, tmp_path: Path
 ) -> None:

@@ -89,6 +89,8 @@ def test_a_plan_buys_only_what_there_is_room_for(
         errno.EFBIG,
         errno.ENOTDIR,
         errno.EEXIST,
+        errno.ELOOP,
+        errno.EXDEV,
     ],
 )
 def test_a_disk_error_names_the_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:

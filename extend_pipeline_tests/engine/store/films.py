@@ -24,6 +24,14 @@ def rows(pipeline: Pipeline, *columns: Any) -> list[Any]:
         return list(connection.execute(select(*columns).order_by(tables.attempts.c.hop)))
 
 
+def recorded(pipeline: Pipeline) -> list[str]:
+    """Return the kinds of the events that record a stored file, oldest first."""
+    events = tables.events.c
+    query = select(events.kind).where(events.kind.in_(("source_stored", "attempt_stored"))).order_by(events.seq)
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
 def results(pipeline: Pipeline) -> list[Path]:
     """Return the paths of all results, by hop."""
     return [

@@ -16,7 +16,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaRef
-from extend_pipeline_tests.engine.store.films import look_and_drive, rows
+from extend_pipeline_tests.engine.store.films import look_and_drive, recorded, rows
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.home.every_provider import other_home
 
@@ -53,6 +53,8 @@ def test_a_file_that_goes_between_the_look_and_its_opening_is_a_missing_one(
         done = advance_until_idle(pipeline, max_seconds=30)
         assert {video.state for video in done.videos} == {VideoState.COMPLETE}
         assert len(openings) >= opening
+        if (provider, what) == ("kling", "source"):
+            assert recorded(pipeline).count("source_stored") == 2  # one of each video, though one was fetched again
         look_and_drive(pipeline)
         assert openings[0].is_file()
         films = rows(pipeline, tables.attempts.c.state, tables.attempts.c.film_path, tables.attempts.c.hop)
