@@ -53,6 +53,7 @@ _COUNTED = {
     "quarantined": "attempt_quarantined",
     "restored": "file_restored",
     "lost_from_store": "file_lost",
+    "withdrawn": "video_withdrawn",
 }
 
 
@@ -73,15 +74,15 @@ def advance(
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, a second one at once; either way
     nothing that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled
-    and fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake or a key
+    and fetched, and nothing is submitted; a mistake that was made meanwhile is waited for. Exit code 1 when something needs a person, 2 when there is a mistake or a key
     is missing here, 130 when it was stopped with work left; the last line says what is left and when it is due.
     """
     with open_home(home_settings()) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
+        events = EventTail(pipeline.ledger, videos=chosen)
         with suppress(OtherHomeError):  # the status below says so; what is paid for is polled and fetched
             declare_catalogue(pipeline)
-        events = EventTail(pipeline.ledger, videos=chosen)
         stopped = _work(
             pipeline,
             events,
@@ -121,9 +122,11 @@ def _describe_open_work(status: Status, chosen: frozenset[str] | None, due_ms: i
     going_on = sum(continues_today(video) for video in videos) + left_out
     due = "now" if due_ms <= status.plan.now_ms else f"at {minute(due_ms)}"
     options = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
-    work = f"{counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"
+    work = f"{counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with; next due {due}"
+    if status.mistakes and not running and not going_on:
+        work = "videos that wait until the mistake above is fixed"
     command = with_home_option(f"extend-pipeline advance --until-idle{options}")
-    return f"still open: {work}; next due {due} → {command}"
+    return f"still open: {work} → {command}"
 
 
 def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | None:
@@ -161,6 +164,10 @@ def _work(
                 *(f"nothing is submitted until this is fixed: {line}" for line in result.mistakes),
                 *result.left_alone,
             ]
+            if rounds and result.mistakes and pipeline.had_valid_files:
+                warnings.append(
+                    "waiting until that is fixed, and for what is paid; Ctrl-C ends the wait, and nothing is lost"
+                )
             ahead[0] = ahead[0] or result.ledger_ahead_ms
 
         def work(stop: threading.Event) -> None:

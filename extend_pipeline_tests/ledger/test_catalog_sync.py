@@ -108,7 +108,8 @@ def left_together(ledger: Ledger) -> list[str]:
     [
         (14, 0, 13, 13),
         (FEW, 0, FEW - 1, 0),
-        (30, 0, 14, 0),
+        (30, 0, 14, 14),
+        (10 * 14, 0, 14, 0),
         (14, 100, 13, 13),
         (14, 100, 114, 14),
         (0, 40, 40, 0),
@@ -118,7 +119,8 @@ def left_together(ledger: Ledger) -> list[str]:
     ids=[
         "most left",
         "few left",
-        "fewer than half left",
+        "fewer than half left, which may be one file",
+        "a tenth left",
         "most of the unfinished left",
         "all left",
         "complete ones left",
@@ -140,7 +142,7 @@ def test_videos_that_left_together_are_remembered_until_they_are_back_or_a_perso
     ledger: Ledger, tmp_path: Path
 ) -> None:
     entries = [declaration(f"v{number:02}") for number in range(14)]
-    others = [declaration(f"w{number:02}") for number in range(40)]
+    others = [declaration(f"w{number:03}") for number in range(130)]
     keys = [entry.video_key for entry in entries]
     declare(ledger, entries)
     declare(ledger, entries[12:])
@@ -151,7 +153,7 @@ def test_videos_that_left_together_are_remembered_until_they_are_back_or_a_perso
     with ledger.write(now_ms=3, actor="ann") as tx:
         assert catalog_sync.confirm_withdrawn(tx, why="meant") == ("v00", "v01")
     declare(ledger, others)
-    assert left_together(ledger) == [], "fewer than half"
+    assert left_together(ledger) == [], "a tenth of them"
     declare(ledger, [])
     assert left_together(ledger) == [entry.video_key for entry in others]
     again = open_ledger(f"sqlite:///{tmp_path}/again.sqlite")

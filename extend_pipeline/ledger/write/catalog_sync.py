@@ -16,8 +16,8 @@ from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import UNFINISHED, WITHDRAWN_WITH_MANY, VideoState
 
 FEW: Final = 10
-"""So many videos may always leave the catalogue at once. More of them may be a mistake if they are most of all, because
-then a wrong file was probably saved."""
+"""So many unfinished videos may always leave the catalogue at once. More of them may be a mistake if they are more than a
+tenth of the unfinished ones: a wrong file was saved, or one of several files is gone."""
 
 _DECLARED: Final = frozenset(VideoState) - {VideoState.WITHDRAWN}
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
@@ -206,14 +206,14 @@ def declare(
 
 
 def _lost_at_once(connection: Connection, withdrawn: Sequence[str], *, is_empty: bool) -> Collection[str]:
-    """Return the unfinished ones of the videos that leave the catalogue, if they are so many that it may be a mistake.
-    `is_empty` tells that it has no entry among the compared ones."""
+    """Return the unfinished ones of the videos that leave the catalogue, if they are so many that it may be a mistake,
+    or none is left. `is_empty` tells that it has no entry among the compared ones."""
     if not withdrawn:
         return ()
     unfinished = queries.video_keys(connection, UNFINISHED)
     lost = unfinished.intersection(withdrawn)
     leaves_none = is_empty and not queries.video_keys(connection, _DECLARED).difference(withdrawn)
-    return lost if 2 * len(lost) > len(unfinished) and (len(lost) > FEW or leaves_none) else ()
+    return lost if leaves_none or (len(lost) > FEW and 10 * len(lost) > len(unfinished)) else ()
 
 
 def confirm_withdrawn(tx: LedgerTransaction, *, why: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
@@ -102,6 +103,18 @@ def test_no_work_is_left_where_every_video_is_complete(home_of: Home) -> None:
     check_user_text(run("advance", "--until-idle").stdout)
 
 
+def test_a_video_that_left_the_catalogue_before_the_work_began_is_shown_and_counted(home_of: Home) -> None:
+    run = home_of(video("stays", extend={"steps": 1}), video("leaves", extend={"steps": 9}))
+    run.json("advance")
+    document = yaml.safe_load((run.home / "catalog.yaml").read_text(encoding="utf-8"))
+    document["videos"] = [entry for entry in document["videos"] if entry["key"] == "stays"]
+    (run.home / "catalog.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    out = run("advance").stdout
+    shown = re.sub(r"(?m)^\d\d:\d\d:\d\d ", "", line_with(out, " leaves left "))
+    check_user_text(shown)
+    assert re.search(r"(?m)^done: .*\b1 withdrawn\b", out)
+
+
 def test_files_that_break_while_the_work_goes_on_are_reported_once(home_of: Home) -> None:
     run = home_of(video("edited", extend={"steps": 30, "prompt": "on and on"}))
     catalogue = run.home / "catalog.yaml"
@@ -116,6 +129,8 @@ def test_files_that_break_while_the_work_goes_on_are_reported_once(home_of: Home
     done = run("advance", "--max-seconds", "1.5")
     breaking.join()
     check_user_text(line_with(done.stdout, "catalog.yaml:2: "))
+    check_user_text(line_with(done.stdout, "Ctrl-C"))
+    check_user_text(line_with(done.stdout, "still open: "), without={str(run.home): "HOME"})
     catalogue.write_text(written, encoding="utf-8")
     assert run.json("advance")["videos"][0]["state"] == "working"
 
