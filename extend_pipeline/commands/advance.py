@@ -73,9 +73,10 @@ def advance(
     """Recover, poll, fetch, submit: one round, or until idle.
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, a second one at once; either way
-    nothing that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled
-    and fetched, and nothing is submitted; a mistake that was made meanwhile is waited for. Exit code 1 when something needs a person, 2 when there is a mistake or a key
-    is missing here, 130 when it was stopped with work left; the last line says what is left and when it is due.
+    nothing that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is
+    polled and fetched, and nothing is submitted; a mistake that was made meanwhile is waited for. Exit code 1 when
+    something needs a person, 2 when there is a mistake or a key is missing here, 130 when it was stopped with work
+    left; the last line says what is left and when it is due.
     """
     with open_home(home_settings()) as pipeline:
         chosen = _chosen(pipeline, videos)

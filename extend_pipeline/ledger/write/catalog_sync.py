@@ -16,8 +16,8 @@ from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import UNFINISHED, WITHDRAWN_WITH_MANY, VideoState
 
 FEW: Final = 10
-"""So many unfinished videos may always leave the catalogue at once. More of them may be a mistake if they are more than a
-tenth of the unfinished ones: a wrong file was saved, or one of several files is gone."""
+"""So many unfinished videos may always leave the catalogue at once. More of them may be a mistake if they are more than
+a tenth of the unfinished ones: a wrong file was saved, or one of several files is gone."""
 
 _DECLARED: Final = frozenset(VideoState) - {VideoState.WITHDRAWN}
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
