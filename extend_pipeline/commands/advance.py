@@ -132,7 +132,7 @@ def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | Non
         # a mistake may hide a video from the catalogue while a task of it is under way
         has_mistakes = bool(pipeline.configuration.problems)
         hidden = {row.video_key for row in queries.videos(connection, keys=videos)} if has_mistakes else set()
-    require_videos(videos, pipeline.configuration.catalogue.videos, hidden=hidden)
+    require_videos(videos, pipeline, hidden=hidden)
     return frozenset(videos) or None
 
 

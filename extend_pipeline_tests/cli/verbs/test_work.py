@@ -85,6 +85,22 @@ def test_one_advance_is_one_round_and_only_the_named_videos_move(home_of: Home) 
     check_user_text(wrong.stderr)
 
 
+def test_a_video_that_left_the_catalogue_is_known_with_what_was_paid_for_it(home_of: Home) -> None:
+    run = home_of(video("leaves"), video("leaver"))
+    assert run("advance", "--until-idle").exit_code == 0
+    catalogue = run.home / "catalog.yaml"
+    catalogue.write_text(json.dumps({"videos": [video("leaver")]}), encoding="utf-8")
+    for declares in (False, True):
+        if declares:
+            assert run("advance").exit_code == 0
+        for words in ("status leaves", "plan leaves", "advance --video leaves", "approve leaves --keep"):
+            result = run(*words.split())
+            assert result.exit_code == 2, words
+            check_user_text(line_with(result.stderr, "Error: "))
+    (command,) = re.findall(r"extend-pipeline --home .* sql (.*)", result.stderr)
+    assert len(run.json("sql", command.strip('"'))["rows"]) == 2
+
+
 def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     run = home_of(video("long", extend={"steps": 30, "prompt": "on and on"}))
     did = run.json("advance", "--max-seconds", "1")
