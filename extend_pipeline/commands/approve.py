@@ -80,7 +80,7 @@ def approve(
                 say(f"{key}: no edit waits for a decision")
         if not decided and everything:
             say("no edit waits for a decision")
-        if decided:
+        if any(edit.left_micros != (0, 0) for edit in decided):
             say(f"→ {with_home_option('extend-pipeline advance')} goes on with it")
 
 
