@@ -1,6 +1,8 @@
 """`advance`: recover, poll, fetch and submit, in one round or until idle."""
 
+import os
 import shlex
+import sys
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -82,15 +84,21 @@ def advance(
         with suppress(OtherHomeError):  # the status below says so; what is paid for is polled and fetched
             declare_catalogue(pipeline)
         events = EventTail(pipeline.ledger, videos=chosen)
-        stopped = _work(
-            pipeline,
-            events,
-            chosen,
-            rounds=until_idle or max_seconds is not None,
-            limit=max_seconds,
-            ahead_ms=ahead_ms,
-            as_json=as_json,
-        )
+        is_closed = False
+        try:
+            stopped = _work(
+                pipeline,
+                events,
+                chosen,
+                rounds=until_idle or max_seconds is not None,
+                limit=max_seconds,
+                ahead_ms=ahead_ms,
+                as_json=as_json,
+            )
+        except BrokenPipeError:  # of `advance | head`
+            click.echo("stdout was closed: stopped after what was under way; nothing that was paid is lost", err=True)
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end
+            stopped = is_closed = True
         status = read_status(pipeline, brief=not as_json, counts_running=not as_json)
         due_ms = next_moment_ms(pipeline, Round(status.plan), videos=chosen)
         counts = {name: events.counts.get(kind, 0) for name, kind in _COUNTED.items()}
@@ -109,7 +117,7 @@ def advance(
         for line in status.left_alone:
             click.echo(with_home_option(visible(line)), err=True)
         if due_ms is not None and not as_json:
-            say(_describe_open_work(status, chosen, due_ms))
+            say(_describe_open_work(status, chosen, due_ms), err=is_closed)
     ctx.exit(INTERRUPTED if stopped and due_ms is not None else status.exit_code)
 
 

@@ -264,6 +264,25 @@ def test_one_signal_ends_the_work_after_what_is_under_way(home_of: Home, number:
     assert all(finding["level"] != "problem" for finding in checked["findings"])
 
 
+def test_work_whose_output_is_closed_says_on_stderr_that_it_stopped(home_of: Home) -> None:
+    run = home_of(video("piped", extend={"steps": 30, "prompt": "on and on"}))
+    with run.start("advance", "--until-idle", env=credentials_env(CONFIG)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "piped/1" in process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 130, err
+    first, last = err.splitlines()
+    check_user_text(first)
+    check_user_text(re.sub(r"\b[01] tasks?\b", "TASKS", re.sub(r"\b(now|at [\d: -]+ UTC)", "TIME", last)))
+    with run.start("plan") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
 def test_a_second_signal_ends_the_work_at_once_and_nothing_is_lost(home_of: Home, sandbox: SandboxHandle) -> None:
     run = home_of(video("abrupt"))
     sandbox.faults([{"kind": "timeout_after", "where": "submit", "hold": 60}])
