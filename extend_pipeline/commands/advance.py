@@ -1,6 +1,8 @@
 """`advance`: recover, poll, fetch and submit, in one round or until idle."""
 
+import os
 import shlex
+import sys
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -84,15 +86,21 @@ def advance(
         events = EventTail(pipeline.ledger, videos=chosen)
         with suppress(OtherHomeError):  # the status below says so; what is paid for is polled and fetched
             declare_catalogue(pipeline)
-        stopped = _work(
-            pipeline,
-            events,
-            chosen,
-            rounds=until_idle or max_seconds is not None,
-            limit=max_seconds,
-            ahead_ms=ahead_ms,
-            as_json=as_json,
-        )
+        is_closed = False
+        try:
+            stopped = _work(
+                pipeline,
+                events,
+                chosen,
+                rounds=until_idle or max_seconds is not None,
+                limit=max_seconds,
+                ahead_ms=ahead_ms,
+                as_json=as_json,
+            )
+        except BrokenPipeError:  # of `advance | head`
+            click.echo("stdout was closed: stopped after what was under way; nothing that was paid is lost", err=True)
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end
+            stopped = is_closed = True
         status = read_status(pipeline, brief=not as_json, counts_running=not as_json)
         due_ms = next_moment_ms(pipeline, Round(status.plan), videos=chosen)
         counts = {name: events.counts.get(kind, 0) for name, kind in _COUNTED.items()}
@@ -111,7 +119,7 @@ def advance(
         for line in status.left_alone:
             click.echo(with_home_option(visible(line)), err=True)
         if due_ms is not None and not as_json:
-            say(_describe_open_work(status, chosen, due_ms))
+            say(_describe_open_work(status, chosen, due_ms), err=is_closed)
     ctx.exit(INTERRUPTED if stopped and due_ms is not None else status.exit_code)
 
 
@@ -136,7 +144,7 @@ def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | Non
         # a mistake may hide a video from the catalogue while a task of it is under way
         has_mistakes = bool(pipeline.configuration.problems)
         hidden = {row.video_key for row in queries.videos(connection, keys=videos)} if has_mistakes else set()
-    require_videos(videos, pipeline.configuration.catalogue.videos, hidden=hidden)
+    require_videos(videos, pipeline, hidden=hidden)
     return frozenset(videos) or None
 
 

@@ -62,7 +62,7 @@ def approve(
         configuration = pipeline.configuration
         if configuration.problems and not all(key in configuration.catalogue.videos for key in videos):
             raise ConfigError(configuration.problems)  # one may hide a video
-        require_videos(videos, configuration.catalogue.videos)
+        require_videos(videos, pipeline)
         declare_catalogue(pipeline)
         decided = edits_to_decide(pipeline, decision=decision, videos=None if everything else videos)
         if decision == "pay" and decided and not yes and not as_json and is_interactive():
@@ -80,7 +80,7 @@ def approve(
                 say(f"{key}: no edit waits for a decision")
         if not decided and everything:
             say("no edit waits for a decision")
-        if decided:
+        if any(edit.left_micros != (0, 0) for edit in decided):
             say(f"→ {with_home_option('extend-pipeline advance')} goes on with it")
 
 

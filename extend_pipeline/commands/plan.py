@@ -52,8 +52,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool, selection: Selection)
         brief = not as_json and selection.may_be_brief(configuration.catalogue)
         read_input = plan_input(pipeline, brief=brief)
         made = make_plan(_measured(pipeline, read_input) if measure else read_input)
-        if error is None:  # a mistake may hide a video or an account
-            selection.require_known(made.videos, pipeline.accounts)
+        selection.require_known(pipeline, may_be_hidden=error is not None)
         shown = selection.of(made)
         if as_json:
             document = plan_document(shown, pipeline.accounts)

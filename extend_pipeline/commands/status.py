@@ -43,8 +43,7 @@ def status(ctx: click.Context, as_json: bool, selection: Selection) -> None:
     with open_home(home_settings(), works=False) as pipeline:
         brief = not as_json and selection.may_be_brief(pipeline.configuration.catalogue)
         current = read_status(pipeline, brief=brief)
-        if not current.mistakes:  # one may hide a video or an account
-            selection.require_known(current.plan.videos, pipeline.accounts)
+        selection.require_known(pipeline, may_be_hidden=bool(current.mistakes))
         shown = selection.of(current.plan)
         if as_json:
             document = status_document(replace(current, plan=shown), pipeline.accounts)

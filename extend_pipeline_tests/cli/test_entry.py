@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -198,6 +199,18 @@ def test_ctrl_c_outside_of_work_ends_with_130(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("extend_pipeline.commands.plan.home_settings", interrupted)
     assert CliRunner().invoke(cli, ["plan"]).exit_code == 130
+
+
+def test_ctrl_c_while_the_program_is_imported_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["extend-pipeline"].partition(":")
+    for words in (["-m", "extend_pipeline"], ["-c", f"from {module} import {function}; {function}()"]):
+        command = [sys.executable, *words, "plan"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import click
 
+from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.videos import DUE, MANY, state_or_due
 from extend_pipeline.commands.shared.names import NAME, require_account, require_videos
-from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.issues import shorten_value
 from extend_pipeline.config.model.catalogue import Catalogue
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
 
@@ -36,12 +38,19 @@ class Selection:
         """Return whether a filter is set."""
         return bool(self.keys or self.accounts or self.states or self.needs_you)
 
-    def require_known(self, videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-        """Raise click.UsageError if a key is that of no planned video, or an account isn't in accounts.yaml."""
-        if self.keys:
-            require_videos(self.keys, {video.key: video for video in videos})
-        for name in self.accounts:
-            require_account(name, accounts)
+    def require_known(self, pipeline: Pipeline, *, may_be_hidden: bool) -> None:
+        """Raise click.UsageError if the files lack a key or an account. While a mistake in them may hide it, say that
+        on stderr instead."""
+        videos, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
+        if not may_be_hidden:
+            require_videos(self.keys, pipeline)
+            for name in self.accounts:
+                require_account(name, accounts)
+        for kind, names, known in (("video", self.keys, videos), ("account", self.accounts, accounts)):
+            for name in names:
+                if name not in known:
+                    lacking = f"{kind} {shorten_value(name)} is not among the valid entries"
+                    say(f"{lacking}: a mistake in the files may hide it, or it is misspelt", err=True)
 
     def may_be_brief(self, catalogue: Catalogue) -> bool:
         """Return whether no complete video is shown, so that it is enough to count them."""

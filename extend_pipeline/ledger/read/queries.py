@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, case, false, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, bindparam, case, false, func, or_, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.attempt_row import HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
@@ -67,6 +67,14 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
     query = _VIDEOS.where(among(tables.videos.c.state)) if unfinished else _VIDEOS
     states = {"among": [state.value for state in UNFINISHED]} if unfinished else {}
     return [video_row(row) for row in connection.execute(query, states)]
+
+
+def withdrawn_at(connection: Connection, video: VideoRow) -> int | None:
+    """Return when it was recorded that a video left the catalogue (UTC ms); None if it has not, or if anything was
+    recorded about it since."""
+    events = tables.events.c
+    this = and_(events.seq == video.seq, events.kind == "video_withdrawn")
+    return connection.execute(select(events.at).where(this)).scalar()
 
 
 def source_path(connection: Connection, video_key: str) -> str | None:

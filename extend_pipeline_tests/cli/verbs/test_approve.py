@@ -61,6 +61,13 @@ def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle
     assert edited.json("approve", first, "--pay")["videos"] == []
 
 
+def test_an_approval_names_the_next_command_only_where_something_is_left_to_buy(edited: Cli) -> None:
+    first, second = (entry["video"] for entry in _waiting(edited))
+    kept = edited("approve", first, "--keep")
+    assert (kept.exit_code, kept.stdout.count("→")) == (0, 0)
+    assert edited("approve", second, "--pay").stdout.count("→") == 1
+
+
 def test_paying_again_is_asked_about_at_a_terminal(edited: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("extend_pipeline.commands.approve.is_interactive", lambda: True)
     first, second = (entry["video"] for entry in _waiting(edited))

@@ -64,10 +64,39 @@ def test_filters_choose_and_all_of_them_must_fit(verb: str, many: Cli) -> None:
 
 
 @pytest.mark.parametrize("verb", ["plan", "status"])
-@pytest.mark.parametrize("arguments", [("v0001",), ("--account", "secnd"), ("--state", "done")])
+@pytest.mark.parametrize(
+    "arguments", [("v0001",), ("nope",), ("v" * 5000,), ("--account", "secnd"), ("--state", "done")]
+)
 def test_what_does_not_exist_is_wrong_use(verb: str, arguments: tuple[str, ...], many: Cli) -> None:
     result = many(verb, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
+    check_user_text(result.stderr)
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+@pytest.mark.parametrize("arguments", [("v0O1",), ("--account", "secnd")])
+def test_what_a_mistake_may_hide_is_named_beside_it(verb: str, arguments: tuple[str, ...], many: Cli) -> None:
+    assert many("advance").exit_code == 2  # it has no key of the accounts, and makes the ledger
+    catalogue = json.loads((many.home / "catalog.yaml").read_text(encoding="utf-8"))
+    catalogue["videos"][9]["extent"] = {}
+    (many.home / "catalog.yaml").write_text(json.dumps(catalogue), encoding="utf-8")
+    result = many(verb, *arguments)
+    assert result.exit_code == 2
+    check_user_text(line_with(result.stderr, arguments[-1]))
+    if verb == "status":
+        result = many(verb, *arguments, "--json")
+        assert keys(json.loads(result.stdout)) == []
+        assert arguments[-1] in result.stderr
+    assert "v001" not in many(verb, "v001").stderr
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_a_video_under_a_new_key_is_named_by_it(verb: str, tmp_path: Path) -> None:
+    run = Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("before"), video("beside")]))
+    assert run("advance").exit_code == 2  # it has no key of the account, and declares the catalogue
+    write_home(run.home, "http://127.0.0.1:9", [video("later", was="before"), video("beside")])
+    result = run(verb, "before")
+    assert result.exit_code == 2
     check_user_text(result.stderr)
 
 

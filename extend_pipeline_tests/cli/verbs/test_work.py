@@ -86,6 +86,22 @@ def test_one_advance_is_one_round_and_only_the_named_videos_move(home_of: Home) 
     check_user_text(wrong.stderr)
 
 
+def test_a_video_that_left_the_catalogue_is_known_with_what_was_paid_for_it(home_of: Home) -> None:
+    run = home_of(video("leaves"), video("leaver"))
+    assert run("advance", "--until-idle").exit_code == 0
+    catalogue = run.home / "catalog.yaml"
+    catalogue.write_text(json.dumps({"videos": [video("leaver")]}), encoding="utf-8")
+    for declares in (False, True):
+        if declares:
+            assert run("advance").exit_code == 0
+        for words in ("status leaves", "plan leaves", "advance --video leaves", "approve leaves --keep"):
+            result = run(*words.split())
+            assert result.exit_code == 2, words
+            check_user_text(line_with(result.stderr, "Error: "))
+    (command,) = re.findall(r"extend-pipeline --home .* sql (.*)", result.stderr)
+    assert len(run.json("sql", command.strip('"'))["rows"]) == 2
+
+
 def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     run = home_of(video("long", extend={"steps": 30, "prompt": "on and on"}))
     did = run.json("advance", "--max-seconds", "1")
@@ -261,6 +277,25 @@ def test_one_signal_ends_the_work_after_what_is_under_way(home_of: Home, number:
     assert 1 <= document["did"]["stored"] < 30
     checked = run.json("doctor")
     assert all(finding["level"] != "problem" for finding in checked["findings"])
+
+
+def test_work_whose_output_is_closed_says_on_stderr_that_it_stopped(home_of: Home) -> None:
+    run = home_of(video("piped", extend={"steps": 30, "prompt": "on and on"}))
+    with run.start("advance", "--until-idle", env=credentials_env(CONFIG)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "piped/1" in process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 130, err
+    first, last = err.splitlines()
+    check_user_text(first)
+    check_user_text(re.sub(r"\b[01] tasks?\b", "TASKS", re.sub(r"\b(now|at [\d: -]+ UTC)", "TIME", last)))
+    with run.start("plan") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 def test_a_second_signal_ends_the_work_at_once_and_nothing_is_lost(home_of: Home, sandbox: SandboxHandle) -> None:
