@@ -9,7 +9,7 @@ from typing import Final
 
 from extend_pipeline.config.files.csv import read_csv
 from extend_pipeline.config.files.entries import Row, read_list, repeated_keys, reused_names, row_of
-from extend_pipeline.config.files.text import decode, is_there, missing
+from extend_pipeline.config.files.text import UNSETTLED_S, decode, is_there, missing
 from extend_pipeline.config.files.translate import Scope, no_signed_url
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.model.catalogue import CatalogueDefaults
@@ -114,8 +114,9 @@ def no_catalogue(home: Path) -> ConfigIssue:
     return missing(home / "catalog.yaml", what="catalogue")
 
 
-def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> FileRows:
-    """Return the entries of a file's bytes, with the issues of everything but their `source` and `extend`."""
+def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers, *, is_fresh: bool) -> FileRows:
+    """Return the entries of a file's bytes, with the issues of everything but their `source` and `extend`. `is_fresh`
+    tells that it was written a moment ago: then the last cell of a table without a line end may be half a text."""
     text = raw if isinstance(raw, ConfigIssue) else decode(raw, file)
     defaults: CatalogueDefaults | None = None
     line = 0
@@ -126,8 +127,14 @@ def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> File
             line = tree.children["defaults"][0]
             defaults, default_issues = Scope(file, node, None, no_signed_url).read(CatalogueDefaults)
             issues += [replace(issue, field=f"defaults.{issue.field}") for issue in default_issues]
+    elif isinstance(text, ConfigIssue):
+        nodes, issues = [], [text]
     else:
-        nodes, issues = ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, file, columns(providers))
+        nodes, issues = read_csv(text, file, columns(providers))
+        if is_fresh and not text.endswith(("\n", "\r")):
+            message = "is still being written: it was changed a moment ago, and its last line has no end"
+            hint = f"Nothing is submitted until the line is ended, or the file stays as it is for {UNSETTLED_S} s."
+            issues.append(ConfigIssue(file, None, message, hint))
     rows = []
     for node in nodes:
         row, row_issues = row_of(node, file)

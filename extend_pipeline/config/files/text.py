@@ -1,10 +1,15 @@
 """Read files as text: UTF-8, or UTF-16 with a byte order mark."""
 
 import codecs
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.disk import file_mark
 from extend_pipeline.config.issues import ConfigIssue
+
+UNSETTLED_S: Final = 10
+"""For so long after a write, a program that writes slowly may go on."""
 
 EMPTY: Final = ("the file is empty", "Fill it; or remove it, then `extend-pipeline init` writes an example.")
 """Message and hint of a file without content."""
@@ -51,6 +56,13 @@ def is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def is_fresh(path: Path, *, now: datetime) -> bool:
+    """Return whether a file was written a moment ago. `now` is aware. A date far after it is that of a wrong clock, and
+    not fresh, because it would be for long."""
+    mark = file_mark(path)
+    return mark is not None and abs(now.timestamp() - mark[0] / 1e9) < UNSETTLED_S
 
 
 def is_file(path: Path) -> bool:

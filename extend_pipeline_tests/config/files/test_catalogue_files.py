@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,16 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Catalogue, VideoIndex
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.registry import PROVIDERS
+from extend_pipeline_tests.config.files.test_csv import HEADER, ROW
 from extend_pipeline_tests.config.test_frames import home as write_framed
 from extend_pipeline_tests.config.test_frames import png
 from extend_pipeline_tests.config.written import NOW, entry, source, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 
-def read(home: Path, *, keep: bool = False) -> Configuration:
+def read(home: Path, *, keep: bool = False, now: datetime = NOW) -> Configuration:
     """Return the configuration of a home, mistakes included."""
-    return read_configuration(Settings.for_home(home), PROVIDERS, now=NOW, keep=keep)
+    return read_configuration(Settings.for_home(home), PROVIDERS, now=now, keep=keep)
 
 
 @pytest.mark.parametrize("name", ["a.yaml", "spring"])
@@ -86,6 +88,46 @@ def test_a_file_that_is_written_each_time_it_is_read_is_a_mistake(
         assert problem.file == (name if name == "catalog.yaml" else str(home / name))
         check_user_text(problem.text())
     assert read(home, keep=True).problems == ()
+
+
+def write_at(path: Path, text: str, seconds: float) -> None:
+    """Write a file so long after NOW."""
+    path.write_text(text)
+    at = NOW.timestamp() + seconds
+    os.utime(path, (at, at))
+
+
+CUT = f"{HEADER},extend.prompt\n{ROW},the fog lifts\n{ROW.replace('one', 'two').replace('822', '823')},the fo"
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_table_that_ends_within_a_cell_is_still_being_written(is_known: bool, tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry("zero", source=source(video_id="7")))
+    (home / "catalog").mkdir()
+    (home / "state").mkdir()
+    sheet = home / "catalog" / "b.csv"
+    if is_known:
+        write_at(sheet, CUT[: CUT.index("two")], -60)
+        assert list(read(home, keep=True).catalogue.videos) == ["zero", "one"]
+    write_at(sheet, CUT, 0)
+    for seconds in (-5, 0, 9.9):
+        configuration = read(home, keep=True, now=NOW + timedelta(seconds=seconds))
+        (problem,) = configuration.problems
+        assert problem.file == "catalog/b.csv"
+        assert configuration.catalogue.digest == ""
+        check_user_text(problem.text())
+    for _ in range(2):
+        configuration = read(home, keep=True, now=NOW + timedelta(seconds=10))
+        assert configuration.problems == ()
+        assert list(configuration.catalogue.videos) == ["zero", "one", "two"]
+
+
+@pytest.mark.parametrize(("text", "age"), [(f"{CUT}g\n", 0), (f"{CUT}g\r", 0), (CUT, 10), (CUT, -10), (CUT, -86_400)])
+def test_a_table_with_a_line_end_or_an_older_or_a_wrong_date_is_whole(text: str, age: float, tmp_path: Path) -> None:
+    home = write_home(tmp_path, table="")
+    write_at(home / "catalog.csv", text, -age)
+    assert list(read(home).catalogue.videos) == ["one", "two"]
+    assert read(home).problems == ()
 
 
 @pytest.mark.parametrize("name", ["catalog.yml", "catalogue.yaml", "catalogue.csv", "catalog.CSV"])
