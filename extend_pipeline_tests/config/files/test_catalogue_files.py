@@ -144,6 +144,34 @@ def test_a_misnamed_file_beside_what_is_read_is_a_mistake(name: str, tmp_path: P
     assert list(configuration.catalogue.videos) == ["two"]
 
 
+UNREAD = ("b.csv.txt", "b.cvs", "b.tsv", "b.xls", "B.XLSX", "b.ods", "b.numbers", "b.json", "b.yml.1", "b.yaml.part")
+COPIES = (".b.csv.txt", "~$b.xlsx", "b.csv~", "#b.csv#", "b.csv.swp", "b.yaml.bak", "b.csv.orig", "b.csv.tmp")
+OTHERS = ("README.txt", "README.md", "readme", "frame.png", "csv")
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_file_of_the_folder_whose_name_hides_it_is_a_mistake(name: str, tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry("zero", source=source(video_id="7")))
+    folder = home / "catalog" / "spring"
+    folder.mkdir(parents=True)
+    (folder / "b.csv").write_text(f"{HEADER}\n{ROW}\n")
+    assert read(home).problems == ()
+    (folder / "b.csv").rename(folder / name)
+    configuration = read(home)
+    (problem,) = configuration.problems
+    assert problem.file == f"catalog/spring/{name}"
+    check_user_text(problem.text())
+    assert list(configuration.catalogue.videos) == ["zero"]
+
+
+def test_copies_and_other_files_of_the_folder_are_no_mistake(tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry())
+    (home / "catalog").mkdir()
+    for name in (*COPIES, *OTHERS):
+        (home / "catalog" / name).write_text("")
+    assert read(home).problems == ()
+
+
 @pytest.mark.parametrize("name", ["catalogue", "Catalog"])
 def test_a_misnamed_folder_beside_what_is_read_is_a_mistake(name: str, tmp_path: Path) -> None:
     home = write_home(tmp_path, entry())
