@@ -3,6 +3,7 @@
 import codecs
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Final
 
 from extend_pipeline.base.disk import file_mark
@@ -24,6 +25,9 @@ def read_text(path: Path) -> str | ConfigIssue:
 def read_bytes(path: Path, file: str) -> bytes | ConfigIssue:
     """Return the bytes of a file, or the issue. `file` is its name in issues."""
     try:
+        mode = path.stat().st_mode
+        if not S_ISREG(mode) and not S_ISDIR(mode):  # a pipe would be waited for; a folder has a reason of its own
+            return ConfigIssue(file, None, "is no regular file", "Put a file with text in its place.")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

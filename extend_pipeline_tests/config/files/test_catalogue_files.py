@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from extend_pipeline.base.days import UTC_ZONE
+from extend_pipeline.cli import cli
+from extend_pipeline.commands.shared.errors import secrets_of
 from extend_pipeline.config import load
+from extend_pipeline.config.home_timezone import home_timezone
 from extend_pipeline.config.load import MAX_READS, Configuration, read_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Catalogue, VideoIndex
@@ -142,6 +147,28 @@ def test_a_misnamed_file_beside_what_is_read_is_a_mistake(name: str, tmp_path: P
     assert problem.file == name
     check_user_text(problem.text())
     assert list(configuration.catalogue.videos) == ["two"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")], ids=["pipe", "device"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "catalog/b.csv", "catalog/known.yaml", "accounts.yaml"])
+def test_a_file_that_is_no_regular_one_is_a_mistake_and_not_waited_for(
+    name: str, make: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write_home(tmp_path, entry())
+    (home / "catalog").mkdir()
+    (home / "catalog" / "known.yaml").write_text("videos:\n" + entry("two", source=source(video_id="7")))
+    (home / "state").mkdir()
+    assert read(home, keep=True).problems == ()
+    (home / name).unlink(missing_ok=True)
+    make(home / name)
+    (problem,) = read(home, keep=True).problems
+    assert problem.file == name
+    check_user_text(problem.text())
+    assert home_timezone(Settings.for_home(home)) == UTC_ZONE
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(home))
+    assert isinstance(secrets_of(), tuple)
+    result = CliRunner().invoke(cli, ["--home", str(home), "plan"])
+    assert (result.exit_code, name in result.output) == (2, True)
 
 
 UNREAD = ("b.csv.txt", "b.cvs", "b.tsv", "b.xls", "B.XLSX", "b.ods", "b.numbers", "b.json", "b.yml.1", "b.yaml.part")
