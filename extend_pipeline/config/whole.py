@@ -1,7 +1,7 @@
 """Read the whole catalogue: every file of it, checked against the accounts and each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from extend_pipeline.config.files.catalogue import (
     read_rows,
 )
 from extend_pipeline.config.files.entries import Row
-from extend_pipeline.config.files.text import is_fresh, read_bytes
+from extend_pipeline.config.files.text import EMPTY, is_fresh, read_bytes
 from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.memo.identity import content_digest
 from extend_pipeline.config.model.catalogue import Catalogue, CatalogueDefaults, Video
@@ -85,6 +85,8 @@ def read_whole(home: Path, accounts: AccountList, budgeted: AccountList, *, now:
         *built.issues,
         *spending_issues(budgeted, built.uses),
     ]
+    if len(found) > 1:  # `init` writes no example beside a catalogue
+        issues = [replace(i, hint="Fill it, or remove it.") if i.message == EMPTY[0] else i for i in issues]
     keyed: dict[str, Row] = {}
     for row in rows:
         if row.key is not None:
