@@ -23,7 +23,7 @@ _MISNAMED: Final = re.compile(r"catalog(ue)?(\.(ya?ml|csv))?", re.IGNORECASE)
 _ENDS: Final = ".yaml, .yml or .csv"
 _SKIPPED: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
 _COPY: Final = re.compile(r".*(~|#|\.(swp|bak|orig|tmp))|readme\.txt", re.IGNORECASE | re.DOTALL)
-_UNREAD: Final = re.compile(
+_NOT_READ: Final = re.compile(
     r".*\.((xlsx?|ods|numbers|tsv|txt|cvs|json)|(csv|ya?ml)\..+)", re.IGNORECASE | re.DOTALL
 )  # names of files that may well hold videos
 
@@ -112,7 +112,7 @@ def _below(folder: Path, shown: str, issues: list[ConfigIssue]) -> Iterator[Cata
             issues.append(ConfigIssue(name, None, "is a link to a folder, which is not followed", "Move it here."))
         elif Path(item.name).suffix.lower() in (*_YAML, _CSV):
             yield CatalogueFile(name, Path(item.path))
-        elif _UNREAD.fullmatch(item.name) and not _COPY.fullmatch(item.name):
+        elif _NOT_READ.fullmatch(item.name) and not _COPY.fullmatch(item.name):
             message = f"is not read: below {FOLDER}/ names that end in {_ENDS} are read"
             hint = f"If it holds videos, rename it, or save it as CSV UTF-8; else move it out of {FOLDER}/."
             issues.append(ConfigIssue(name, None, message, hint))

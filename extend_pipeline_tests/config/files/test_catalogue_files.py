@@ -171,12 +171,12 @@ def test_a_file_that_is_no_regular_one_is_a_mistake_and_not_waited_for(
     assert (result.exit_code, name in result.output) == (2, True)
 
 
-UNREAD = ("b.csv.txt", "b.cvs", "b.tsv", "b.xls", "B.XLSX", "b.ods", "b.numbers", "b.json", "b.yml.1", "b.yaml.part")
+NOT_READ = ("b.csv.txt", "b.cvs", "b.tsv", "b.xls", "B.XLSX", "b.ods", "b.numbers", "b.json", "b.yml.1", "b.yaml.part")
 COPIES = (".b.csv.txt", "~$b.xlsx", "b.csv~", "#b.csv#", "b.csv.swp", "b.yaml.bak", "b.csv.orig", "b.csv.tmp")
 OTHERS = ("README.txt", "README.md", "readme", "frame.png", "csv")
 
 
-@pytest.mark.parametrize("name", UNREAD)
+@pytest.mark.parametrize("name", NOT_READ)
 def test_a_file_of_the_folder_whose_name_hides_it_is_a_mistake(name: str, tmp_path: Path) -> None:
     home = write_home(tmp_path, entry("zero", source=source(video_id="7")))
     folder = home / "catalog" / "spring"
