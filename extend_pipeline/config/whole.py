@@ -1,7 +1,7 @@
 """Read the whole catalogue: every file of it, checked against the accounts and each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from extend_pipeline.config.files.catalogue import (
     read_rows,
 )
 from extend_pipeline.config.files.entries import Row
-from extend_pipeline.config.files.text import read_bytes
+from extend_pipeline.config.files.text import EMPTY, is_fresh, read_bytes
 from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.memo.identity import content_digest
 from extend_pipeline.config.model.catalogue import Catalogue, CatalogueDefaults, Video
@@ -73,7 +73,7 @@ def read_whole(home: Path, accounts: AccountList, budgeted: AccountList, *, now:
     if not found and not folder_issues:
         return ReadCatalogue(Catalogue({}, first), [no_catalogue(home)])
     frames = Frames(home)
-    read = [read_file(file, accounts) for file in found]
+    read = [read_file(file, accounts, now=now) for file in found]
     rows = [row for file in read for row in file.rows.rows]
     defaults, issues = common_defaults([file.rows for file in read])
     built = build_videos(rows, accounts, frames=frames, now=now)
@@ -85,6 +85,8 @@ def read_whole(home: Path, accounts: AccountList, budgeted: AccountList, *, now:
         *built.issues,
         *spending_issues(budgeted, built.uses),
     ]
+    if len(found) > 1:  # `init` writes no example beside a catalogue
+        issues = [replace(i, hint="Fill it, or remove it.") if i.message == EMPTY[0] else i for i in issues]
     keyed: dict[str, Row] = {}
     for row in rows:
         if row.key is not None:
@@ -97,11 +99,12 @@ def read_whole(home: Path, accounts: AccountList, budgeted: AccountList, *, now:
     )
 
 
-def read_file(file: CatalogueFile, accounts: AccountList) -> ReadFile:
-    """Return the entries of one file."""
+def read_file(file: CatalogueFile, accounts: AccountList, *, now: datetime) -> ReadFile:
+    """Return the entries of one file. `now` is aware."""
     raw = read_bytes(file.path, file.name)
     content = "" if isinstance(raw, ConfigIssue) else content_digest(raw)
-    return ReadFile(read_rows(raw, file.name, accounts.providers), content)
+    rows = read_rows(raw, file.name, accounts.providers, is_fresh=is_fresh(file.path, now=now))
+    return ReadFile(rows, content)
 
 
 def catalogue_of(

@@ -108,7 +108,8 @@ def secrets_of() -> tuple[str, ...]:
     folder = home_option() or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
     for path in (folder / ACCOUNTS_FILE, last_good_path(folder / "state")):
         try:
-            names |= set(_ENV_FIELD.findall(path.read_text(encoding="utf-8", errors="replace")))
+            if path.is_file():  # a pipe would be waited for
+                names |= set(_ENV_FIELD.findall(path.read_text(encoding="utf-8", errors="replace")))
         except OSError:
             continue  # no accounts, no names
     values = {os.environ.get(name, "") for name in names}

@@ -9,7 +9,7 @@ from typing import Final
 
 from extend_pipeline.config.files.csv import read_csv
 from extend_pipeline.config.files.entries import Row, read_list, repeated_keys, reused_names, row_of
-from extend_pipeline.config.files.text import decode, is_there, missing
+from extend_pipeline.config.files.text import UNSETTLED_S, decode, is_there, missing
 from extend_pipeline.config.files.translate import Scope, no_signed_url
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.model.catalogue import CatalogueDefaults
@@ -20,7 +20,12 @@ _BESIDE: Final = ("catalog.yaml", "catalog.csv")
 _YAML: Final = (".yaml", ".yml")
 _CSV: Final = ".csv"
 _MISNAMED: Final = re.compile(r"catalog(ue)?(\.(ya?ml|csv))?", re.IGNORECASE)
+_ENDS: Final = ".yaml, .yml or .csv"
 _SKIPPED: Final = (".", "~$")  # how the names of copies and locks begin that editors and spreadsheets make
+_COPY: Final = re.compile(r".*(~|#|\.(swp|bak|orig|tmp))|readme\.txt", re.IGNORECASE | re.DOTALL)
+_NOT_READ: Final = re.compile(
+    r".*\.((xlsx?|ods|numbers|tsv|cvs|json)|(csv|ya?ml)\..+)", re.IGNORECASE | re.DOTALL
+)  # names of files that may well hold videos
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def _misnamed(home: Path, found: Sequence[CatalogueFile]) -> Iterator[ConfigIssu
                 yield ConfigIssue(name, None, message, "Rename it, or remove it.")
         else:
             message = f"is not read: a catalogue beside {ACCOUNTS_FILE} is called {' or '.join(_BESIDE)}"
-            hint = f"Rename it, move it into {FOLDER}/, where any name is read, or remove it."
+            hint = f"Rename it, move it into {FOLDER}/, where names that end in {_ENDS} are read, or remove it."
             yield ConfigIssue(name, None, message, hint)
 
 
@@ -107,6 +112,10 @@ def _below(folder: Path, shown: str, issues: list[ConfigIssue]) -> Iterator[Cata
             issues.append(ConfigIssue(name, None, "is a link to a folder, which is not followed", "Move it here."))
         elif Path(item.name).suffix.lower() in (*_YAML, _CSV):
             yield CatalogueFile(name, Path(item.path))
+        elif _NOT_READ.fullmatch(item.name) and not _COPY.fullmatch(item.name):
+            message = f"is not read: below {FOLDER}/ names that end in {_ENDS} are read"
+            hint = f"If it holds videos, rename it, or save it as CSV UTF-8; else move it out of {FOLDER}/."
+            issues.append(ConfigIssue(name, None, message, hint))
 
 
 def no_catalogue(home: Path) -> ConfigIssue:
@@ -114,8 +123,9 @@ def no_catalogue(home: Path) -> ConfigIssue:
     return missing(home / "catalog.yaml", what="catalogue")
 
 
-def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> FileRows:
-    """Return the entries of a file's bytes, with the issues of everything but their `source` and `extend`."""
+def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers, *, is_fresh: bool) -> FileRows:
+    """Return the entries of a file's bytes, with the issues of everything but their `source` and `extend`. `is_fresh`
+    tells that it was written a moment ago: then the last cell of a table without a line end may be half a text."""
     text = raw if isinstance(raw, ConfigIssue) else decode(raw, file)
     defaults: CatalogueDefaults | None = None
     line = 0
@@ -126,8 +136,14 @@ def read_rows(raw: bytes | ConfigIssue, file: str, providers: Providers) -> File
             line = tree.children["defaults"][0]
             defaults, default_issues = Scope(file, node, None, no_signed_url).read(CatalogueDefaults)
             issues += [replace(issue, field=f"defaults.{issue.field}") for issue in default_issues]
+    elif isinstance(text, ConfigIssue):
+        nodes, issues = [], [text]
     else:
-        nodes, issues = ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, file, columns(providers))
+        nodes, issues = read_csv(text, file, columns(providers))
+        if is_fresh and not text.endswith(("\n", "\r")):
+            message = "is still being written: it was changed a moment ago, and its last line has no end"
+            hint = f"Nothing is submitted until the line is ended, or the file stays as it is for {UNSETTLED_S} s."
+            issues.append(ConfigIssue(file, None, message, hint))
     rows = []
     for node in nodes:
         row, row_issues = row_of(node, file)

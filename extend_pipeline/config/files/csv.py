@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from extend_pipeline.config.files.located import Node, mapping, sequence
 from extend_pipeline.config.files.sheet import CommaCell, find_header, plain_name
@@ -37,7 +37,9 @@ def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node]
                 continue
             if header is None:
                 names = [_column(name) for name in row]
-                issues += _header_issues(names, file, started, columns)
+                issues += _header_issues(dict(zip(names, row, strict=True)), names, file, started, columns)
+                if "key" not in names:  # each row would say so again
+                    return [], issues
                 # None for a column with an issue, so that its cells do not repeat it
                 header = [
                     name if name == "" or (name in columns and name not in names[:position]) else None
@@ -60,7 +62,10 @@ def _column(name: str) -> str:
     return _UNDOTTED.get(plain, plain)
 
 
-def _header_issues(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[ConfigIssue]:
+def _header_issues(
+    written: Mapping[str, str], header: Sequence[str], file: str, line: int, columns: Collection[str]
+) -> list[ConfigIssue]:
+    """Return the issues of a header of these columns. `written` are their names as the file has them."""
     issues = [
         (name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
         for name in dict.fromkeys(header)
@@ -73,7 +78,10 @@ def _header_issues(header: Sequence[str], file: str, line: int, columns: Collect
     ]
     if "key" not in header:
         issues.append(("key", "is missing in the header", "The first line names the columns: key,account,…"))
-    return [ConfigIssue(file, line, message, hint, field=column) for column, message, hint in issues]
+    return [
+        ConfigIssue(file, line, message, hint, field=written.get(column, column).strip())
+        for column, message, hint in issues
+    ]
 
 
 def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: int) -> Node | ConfigIssue:

@@ -15,6 +15,7 @@ from extend_pipeline.base.disk import file_mark
 from extend_pipeline.base.version import program_version
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.fields.images import ImageFile
+from extend_pipeline.config.files.text import is_file
 
 _PROGRAM: Final = Path(__file__).parents[2]
 _RULES: Final = ("base", "config", "providers", "engine/plan")
@@ -31,6 +32,8 @@ def content_digest(raw: bytes) -> str:
 
 def digest_of(path: Path) -> str:
     """Return the digest of a file's bytes; empty if it can't be read."""
+    if not is_file(path):  # a pipe would be waited for
+        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

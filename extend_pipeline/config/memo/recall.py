@@ -166,7 +166,7 @@ def _update(
 ) -> Recalled | None:
     """Return the catalogue with the edited files read again; None where an entry of them, or one that branches off
     them, has a mistake, and where an entry of an unchanged file has another account because its root has."""
-    files = [read_file(file, read_with.accounts) for file in edited]
+    files = [read_file(file, read_with.accounts, now=read_with.now) for file in edited]
     names = [file.name for file in found]
     gone = (known.keys() - set(names)) | {file.name for file in edited}
     rows = [row for file in files for row in file.rows.rows]

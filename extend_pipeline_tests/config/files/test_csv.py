@@ -115,6 +115,7 @@ def test_a_comma_is_no_decimal_sign_where_commas_separate(tmp_path: Path) -> Non
     ("table", "line", "subject", "field"),
     [
         (f"{HEADER},extend.promt\n{ROW},x\n", 1, None, "extend.promt"),
+        (f"{HEADER},Extend.Promt Text\n{ROW},x\n", 1, None, "Extend.Promt Text"),
         (f"{HEADER},extend.to\n{ROW},31\n", 1, None, "extend.to"),
         (f"{HEADER},branch_of,source.branch_of\n{ROW},,\n", 1, None, "source.branch_of"),
         (f"{HEADER}\n{ROW},left over\n", 2, "one", None),
@@ -141,6 +142,52 @@ def test_a_table_that_is_no_catalogue_is_refused_with_its_place(
     check_user_text(problem.text())
 
 
-def test_a_table_without_a_key_column_is_refused_at_line_1(tmp_path: Path) -> None:
-    first = problems_of(write_home(tmp_path, table="a,b\n1,2\n"))
-    assert "key" in {problem.field for problem in first if problem.line == 1}
+@pytest.mark.parametrize(
+    ("table", "fields"),
+    [("a,b\n1,2\n", ["a", "b", "key"]), (f"{HEADER}\n{ROW}\n".replace(",", "|"), [HEADER.replace(",", "|"), "key"])],
+)
+def test_a_table_without_a_key_column_is_refused_at_line_1_alone(table: str, fields: list[str], tmp_path: Path) -> None:
+    problems = problems_of(write_home(tmp_path, table=table))
+    assert [(problem.line, problem.field) for problem in problems] == [(1, field) for field in fields]
+
+
+CONFLICT = "<<<<<<< HEAD{end}{row}{end}=======\n{row}{end}>>>>>>> spring{end}"
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        (f"{HEADER}\n{CONFLICT.format(row=ROW, end=chr(10))}", 2),
+        (f"{HEADER}\r\n{CONFLICT.format(row=ROW, end=chr(13) + chr(10))}", 2),
+        (CONFLICT.format(row=f"{HEADER}\n{ROW}", end="\n"), 1),
+        (f'{HEADER},extend.prompt\n{ROW},"the fog\n{CONFLICT.format(row="lifts", end=chr(10))}"\n', 3),
+        (f"{HEADER}\n{ROW}\n>>>>>>>\n", 3),
+    ],
+)
+def test_a_merge_conflict_that_is_left_is_one_mistake(table: str, line: int, tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, table=table))
+    assert (problem.file, problem.line, problem.subject) == ("catalog.csv", line, None)
+    check_user_text(problem.text())
+
+
+def test_signs_that_only_look_like_a_merge_conflict_are_text(tmp_path: Path) -> None:
+    prompt = "<<<<<<<< fog\n=======\n ======= of rain\n>>>>>> lifts >>>>>>>"
+    table = f'{HEADER},extend.prompt\n{ROW},"{prompt}"\n'
+    assert load(write_home(tmp_path, table=table)).catalogue.videos["one"].extend.prompt == prompt
+
+
+def test_a_tail_of_nul_bytes_is_one_mistake_with_its_line(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, table=f"{HEADER}\n{ROW}\n" + "\0" * 4096))
+    assert (problem.file, problem.line, problem.subject) == ("catalog.csv", 3, None)
+    check_user_text(problem.text())
+
+
+@pytest.mark.parametrize(
+    "raw", [b"PK\x03\x04\x14\0\x06\0[Content_Types].xml\xff", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0"]
+)
+def test_a_workbook_under_the_name_of_a_table_is_one_mistake(raw: bytes, tmp_path: Path) -> None:
+    home = write_home(tmp_path, table="")
+    (home / "catalog.csv").write_bytes(raw)
+    problem = only_problem(home)
+    assert (problem.file, problem.line) == ("catalog.csv", None)
+    check_user_text(problem.text())

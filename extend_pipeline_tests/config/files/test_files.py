@@ -341,3 +341,34 @@ def test_ten_thousand_entries_load_in_seconds_valid_or_not(tmp_path: Path) -> No
     assert len(problems_of(write_home(tmp_path / "bad", *roots, *chain, *lost))) == 2000
     assert between - started < 20
     assert time.monotonic() - between < 30
+
+
+def test_an_empty_file_beside_another_of_the_catalogue_names_no_example(tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry(), table="")
+    (home / "catalog").mkdir()
+    (home / "catalog" / "e.yaml").write_text("# nothing yet\n")
+    problems = problems_of(home)
+    assert [problem.file for problem in problems] == ["catalog.csv", "catalog/e.yaml"]
+    for problem in problems:
+        check_user_text(problem.text())
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "accounts.yaml"])
+@pytest.mark.parametrize(
+    ("end", "line"), [("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> spring\n", 1), ("a: 1\n" + "\0" * 512, 2)]
+)
+def test_a_merge_conflict_and_a_tail_that_was_not_written_are_named(
+    end: str, line: int, name: str, tmp_path: Path
+) -> None:
+    home = write_home(tmp_path, entry())
+    before = (home / name).read_text()
+    (home / name).write_text(before + end)
+    problem = only_problem(home)
+    assert (problem.file, problem.line) == (name, before.count("\n") + line)
+    check_user_text(problem.text())
+
+
+def test_a_file_full_of_nul_bytes_was_not_written(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, catalogue=bytes(200)))
+    assert (problem.file, problem.line) == ("catalog.yaml", 1)
+    check_user_text(problem.text())

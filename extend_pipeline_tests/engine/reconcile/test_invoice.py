@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -361,7 +361,9 @@ def test_written_rows_are_read_exactly(
         expected[task_id] = expected.get(task_id, 0) + int(units * 1_000_000)
     assert rows(outcome) == expected
     assert isinstance(outcome, Invoice)
-    assert outcome.first_ms == min(int(at.timestamp() * 1000) for _, _, at in lines)
+    assert outcome.first_ms == min(
+        (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) for _, _, at in lines
+    )
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
