@@ -98,7 +98,6 @@ DEEP: Final = (
     "config/test_digest_and_schema.py::test_canonical_json",
     "media/test_assemble.py::test_damaged_frames",
     "engine/fetch/test_unprobed.py",
-    "engine/store/test_linked_folder.py",
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/join/test_joined_audio.py",
     "base/test_names.py::test_a_valid_name_is",

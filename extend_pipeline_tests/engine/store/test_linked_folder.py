@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.engine.store.films import results
 from extend_pipeline_tests.engine.submit.test_full_disk import finishes
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
@@ -21,12 +22,15 @@ def test_a_moved_folder_is_named_and_all_goes_on_once_it_is_back(home: EngineHom
     film.parent.symlink_to(moved)
     before = {path.name for path in moved.iterdir()}
     home.seeded(1, steps=2)
-    done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "5")
-    assert (done.returncode, done.stderr) == (1, "")
-    text = line_with(done.stdout, "needs you: v000: ")
+    with home.open(JumpClock()) as pipeline:
+        [video] = drive(pipeline).videos
+    assert video.blocker is not None
+    assert video.blocker.reason is BlockReason.NO_DISK_SPACE
+    shown = run_bounded(home, "status", "--json")
+    assert shown.returncode == 1
+    assert [video["obstacle"]["kind"] for video in json.loads(shown.stdout)["videos"]] == ["no_disk_space"]
+    text = line_with(run_bounded(home, "status").stdout, "needs you: v000: ")
     check_user_text(text, without={f"the link {film.parent.name} ": "the link XX "})
-    shown = json.loads(run_bounded(home, "advance", "--json").stdout)
-    assert [video["obstacle"]["kind"] for video in shown["videos"]] == ["no_disk_space"]
     assert {path.name for path in moved.iterdir()} == before
     film.parent.unlink()
     moved.rename(film.parent)
