@@ -86,7 +86,9 @@ def read_whole(home: Path, accounts: AccountList, budgeted: AccountList, *, now:
         *spending_issues(budgeted, built.uses),
     ]
     if len(found) > 1:  # `init` writes no example beside a catalogue
-        issues = [replace(i, hint="Fill it, or remove it.") if i.message == EMPTY[0] else i for i in issues]
+        issues = [
+            replace(issue, hint="Fill it, or remove it.") if issue.message == EMPTY[0] else issue for issue in issues
+        ]
     keyed: dict[str, Row] = {}
     for row in rows:
         if row.key is not None:
