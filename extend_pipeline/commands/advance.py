@@ -1,8 +1,6 @@
 """`advance`: recover, poll, fetch and submit, in one round or until idle."""
 
-import os
 import shlex
-import sys
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -14,7 +12,7 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.describe import status_document
 from extend_pipeline.commands.render.event_tail import EventTail
 from extend_pipeline.commands.render.home import home_settings, with_home_option
-from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.output import drop_stdout, emit, json_option, say
 from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.render.tables import (
     print_accounts,
@@ -99,7 +97,7 @@ def advance(
             )
         except BrokenPipeError:  # of `advance | head`
             click.echo("stdout was closed: stopped after what was under way; nothing that was paid is lost", err=True)
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end
+            drop_stdout()
             stopped = is_closed = True
         status = read_status(pipeline, brief=not as_json, counts_running=not as_json)
         due_ms = next_moment_ms(pipeline, Round(status.plan), videos=chosen)

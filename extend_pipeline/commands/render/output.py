@@ -75,6 +75,11 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(line, err=err)
 
 
+def drop_stdout() -> None:
+    """Drop what is written to stdout from now on, because it can't be written and Python would try again at exit."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end
+
+
 def on_screen(line: str) -> str:
     """Return a line with its times in the home's zone, and with control characters escaped."""
     return visible(in_zone(line, zone()) if " UTC" in line else line)

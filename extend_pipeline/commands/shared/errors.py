@@ -14,6 +14,7 @@ from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.userinfo import userinfo_parts
 from extend_pipeline.commands.render.home import home_option, home_settings, with_home_option, zone
+from extend_pipeline.commands.render.output import drop_stdout
 from extend_pipeline.commands.render.text import visible
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.last_good import last_good_path
@@ -84,7 +85,7 @@ def _stdout_error() -> str | None:
         sys.stdout.write("\n")  # the text that failed is no longer in the buffer, so something must be written
         sys.stdout.flush()
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - or Python tries again at exit
+        drop_stdout()
         return f"the output of this command can't be written: {error.strerror}. The work itself is done or goes on"
     return None
 

@@ -46,6 +46,7 @@ class Selection:
             require_videos(self.keys, pipeline)
             for name in self.accounts:
                 require_account(name, accounts)
+            return
         for kind, names, known in (("video", self.keys, videos), ("account", self.accounts, accounts)):
             for name in names:
                 if name not in known:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from extend_pipeline.engine.fetch.fetch import fetch, source_key
+from extend_pipeline.engine.fetch.fetch import fetch, record_source, source_key
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.goal import goal_of
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import catalog_sync, files
+from extend_pipeline.ledger.write import files
 from extend_pipeline.media.analysis.classify import OutputKind
 from extend_pipeline.media.analysis.examine import Examined, ResultContext
 from extend_pipeline.media.analysis.seam import UNMEASURED
@@ -118,13 +118,7 @@ class Examiner:
     def record_source(self, tx: LedgerTransaction) -> None:
         """Record the copy of the source that was fetched, if one was, and forget it."""
         if (source := self._fetched_source) is not None:
-            catalog_sync.source_stored(
-                tx,
-                self._attempt.video_key,
-                sha256=source.sha256,
-                path=source.path,
-                duration_ms=source.probe.duration_ms,
-            )
+            record_source(tx, self._attempt.video_key, source)
             self._fetched_source = None
 
     def forget_source(self) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.check.container import Container, recognise_bytes
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.store import Check, Stored
@@ -69,6 +71,12 @@ def fetch(
 def source_key(account: str, url: str) -> str:
     """Return the key of a source's download. The query string is left out: it may be a signature that changes."""
     return f"source:{account}:{url.partition('?')[0]}"
+
+
+def record_source(tx: LedgerTransaction, video_key: str, source: Stored) -> None:
+    """Record that the copy of a video's source is in the store."""
+    duration_ms = source.probe.duration_ms
+    catalog_sync.source_stored(tx, video_key, sha256=source.sha256, path=source.path, duration_ms=duration_ms)
 
 
 def could_not_probe(error: isolated_probe.ProbeUnavailable) -> FetchFailure:

@@ -6,7 +6,7 @@ import threading
 from typing import Final
 
 from extend_pipeline.engine.fetch.examiner import Examiner, put_poster
-from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
+from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, record_source, source_key
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, stored_file
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
@@ -16,7 +16,7 @@ from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write import catalog_sync, files, transitions
+from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import FileKey, MissingFileRow, Role
 from extend_pipeline.ledger.write.hints import job_queue
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
@@ -135,8 +135,7 @@ def _fetch_source(pipeline: Pipeline, missing: MissingFileRow, stop: threading.E
             if fetched.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
                 files.record_lost(tx, FileKey(missing.owner, Role.SOURCE), missing, fetched.message)
             return False
-        length = fetched.probe.duration_ms
-        catalog_sync.source_stored(tx, missing.video_key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
+        record_source(tx, missing.video_key, fetched)
         files.record_restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 

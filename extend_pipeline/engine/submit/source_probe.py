@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
+from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, record_source, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.lanes import Stop
@@ -75,8 +75,7 @@ def _record(pipeline: Pipeline, fetched: Mapping[str, _Fetched], report: Prepare
     if stored or failures:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             for key, file in stored.items():
-                length = file.probe.duration_ms
-                catalog_sync.source_stored(tx, key, sha256=file.sha256, path=file.path, duration_ms=length)
+                record_source(tx, key, file)
             for key, failure in failures.items():
                 catalog_sync.source_unreachable(tx, key, message=failure.message)
     report.measured.extend(stored)
